@@ -1,0 +1,30 @@
+/** Where Services, EndpointSlices and the Node come from: an API server or a directory. */
+import type { EndpointSlice, Node, Service } from './kubernetes.ts';
+
+export interface ObjectEvent<T> {
+  readonly type: 'set' | 'delete';
+  /** `namespace/name` */
+  readonly key: string;
+  /** Present for `set`. */
+  readonly object?: T;
+}
+
+/**
+ * Receives events from a source. Calls are synchronous and ordered. A relist arrives as the least
+ * events that lead from the old list to the new one: deletions that happened meanwhile included (R-87).
+ */
+export interface SourceListener {
+  services(events: readonly ObjectEvent<Service>[]): void;
+  endpointSlices(events: readonly ObjectEvent<EndpointSlice>[]): void;
+  /** This node's own object; undefined when it does not exist. */
+  node(node: Node | undefined): void;
+  /** Called once, when services, slices and the node have each been listed (R-4). */
+  synced(): void;
+  /** Status for people: a connection lost, a file that does not parse. Reported once per change. */
+  problem(problem: { readonly object: string; readonly message: string }): void;
+}
+
+export interface ObjectSource {
+  /** Runs until the signal aborts; never rejects for a fault of the other side, it retries. */
+  run(listener: SourceListener, signal: AbortSignal): Promise<void>;
+}
