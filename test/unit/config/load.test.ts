@@ -1,0 +1,254 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { z } from 'zod';
+import { configz } from '../../../src/config/configz.ts';
+import { loadConfiguration, parseConfiguration } from '../../../src/config/load.ts';
+import { FATES } from '../../../src/config/notes.ts';
+import { kubeProxyConfiguration } from '../../../src/config/schema.ts';
+
+const file = (name: string) => join(import.meta.dirname, name);
+
+const HEAD = 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n';
+const load = (text: string) => parseConfiguration(HEAD + text, 'config.yaml').configuration;
+const everyAddress = {
+  primary: false,
+  IPv4: [{ address: '0.0.0.0', bits: 0 }],
+  IPv6: [{ address: '::', bits: 0 }],
+};
+
+/** Dotted paths of the schema's leaves. */
+function leaves(schema: z.ZodType, prefix = ''): string[] {
+  let inner: unknown = schema;
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodNullable) inner = inner.unwrap();
+  if (!(inner instanceof z.ZodObject)) return [prefix];
+  return Object.entries(inner.shape).flatMap(([key, value]) =>
+    leaves(value as z.ZodType, prefix === '' ? key : `${prefix}.${key}`),
+  );
+}
+
+describe('loadConfiguration', () => {
+  test("R-84: kubeadm's default file means the defaults, but for what it sets", () => {
+    const { configuration } = loadConfiguration(file('kubeadm.yaml'));
+    const { configuration: defaults } = loadConfiguration(undefined);
+    expect(configuration).toEqual({
+      ...defaults,
+      clientKubeconfig: '/var/lib/kube-proxy/kubeconfig.conf',
+      clusterCidrs: { IPv4: [{ address: '10.244.0.0', bits: 16 }], IPv6: [] },
+    });
+  });
+
+  test('R-84: the defaults', () => {
+    expect(loadConfiguration(undefined).configuration).toEqual({
+      mode: undefined,
+      featureGates: {},
+      clientKubeconfig: '',
+      clientQps: 5,
+      clientBurst: 10,
+      hostnameOverride: '',
+      bindAddress: '0.0.0.0',
+      healthz: { address: '0.0.0.0', port: 10256 },
+      metrics: { address: '127.0.0.1', port: 10249 },
+      bindAddressHardFail: false,
+      masqueradeAll: false,
+      localhostNodePorts: true,
+      syncPeriod: 30_000,
+      minSyncPeriod: 0,
+      detectLocalMode: 'ClusterCIDR',
+      bridgeInterface: '',
+      interfaceNamePrefix: '',
+      clusterCidrs: { IPv4: [], IPv6: [] },
+      nodePortAddresses: { primary: true },
+      timeouts: { tcpEstablished: 86_400, tcpCloseWait: 3600, tcpHalfOpen: 120, udp: 30, udpStream: 120 },
+      tcpBeLiberal: false,
+      portRange: '',
+      oomScoreAdj: undefined,
+    });
+  });
+
+  test('R-84: every key is read', () => {
+    expect(loadConfiguration(file('every-key.yaml')).configuration).toEqual({
+      mode: 'nftables',
+      featureGates: { AllAlpha: false, KubeProxyDrainingTerminatingNodes: true },
+      clientKubeconfig: '/etc/kubeconfig',
+      clientQps: 7.5,
+      clientBurst: 20,
+      hostnameOverride: 'node-1',
+      bindAddress: '192.0.2.10',
+      healthz: { address: '192.0.2.10', port: 10356 },
+      metrics: { address: '::', port: 10349 },
+      bindAddressHardFail: true,
+      masqueradeAll: true,
+      localhostNodePorts: false,
+      syncPeriod: 90_000,
+      minSyncPeriod: 250,
+      detectLocalMode: 'BridgeInterface',
+      bridgeInterface: 'cni0',
+      interfaceNamePrefix: 'veth',
+      clusterCidrs: { IPv4: [{ address: '10.244.0.0', bits: 16 }], IPv6: [{ address: 'fd00:10:244::', bits: 56 }] },
+      nodePortAddresses: {
+        primary: false,
+        IPv4: [
+          { address: '192.0.2.0', bits: 24 },
+          { address: '198.51.100.7', bits: 32 },
+        ],
+        IPv6: [{ address: '2001:db8::', bits: 32 }],
+      },
+      timeouts: { tcpEstablished: 7200, tcpCloseWait: 60, tcpHalfOpen: 120, udp: 10, udpStream: 21 },
+      tcpBeLiberal: true,
+      portRange: '300-2000',
+      oomScoreAdj: -998,
+    });
+  });
+
+  test('R-84: the file of every key holds every key of the schema', () => {
+    const written = parse(readFileSync(file('every-key.yaml'), 'utf8')) as Record<string, unknown>;
+    const at = (path: string) =>
+      path.split('.').reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], written);
+    expect(leaves(kubeProxyConfiguration).filter((path) => at(path) === undefined)).toEqual([]);
+  });
+
+  test.each(leaves(kubeProxyConfiguration).filter((path) => path !== 'apiVersion' && path !== 'kind'))(
+    'R-84: null is the default of %s',
+    (path) => {
+      const document = path.split('.').reduceRight<unknown>((value, key) => ({ [key]: value }), null);
+      expect(load(stringify(document))).toEqual(loadConfiguration(undefined).configuration);
+    },
+  );
+
+  test.each([
+    ['iptables: { syncPriod: 30s }', 'iptables.syncPriod'],
+    ['conntrack: { max: 0 }', 'conntrack.max'],
+    ['udpIdleTimeout: 250ms', 'udpIdleTimeout'],
+    ['logging: { options: { text: { color: true } } }', 'logging.options.text.color'],
+    ['logging: { vmodule: [{ filePattern: a, verbosity: 1, level: 2 }] }', 'logging.vmodule[0].level'],
+  ])('R-84: an unknown key is an error that names it: %s', (text, key) => {
+    expect(() => load(text)).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(`config.yaml: ${key} is no key`) }),
+    );
+  });
+
+  test.each([
+    ['iptables: { masqueradeAll: "yes" }', 'iptables.masqueradeAll'],
+    ['iptables: { masqueradeBit: 32 }', 'iptables.masqueradeBit'],
+    ['iptables: { syncPeriod: 30 }', 'iptables.syncPeriod'],
+    ['iptables: { syncPeriod: 30 seconds }', 'iptables.syncPeriod'],
+    ['iptables: { syncPeriod: -1s }', 'iptables.syncPeriod'],
+    ['iptables: { syncPeriod: 1s, minSyncPeriod: 2s }', 'iptables.minSyncPeriod'],
+    ['nodePortAddresses: 10.0.0.0/8', 'nodePortAddresses'],
+    ['nodePortAddresses: [10.0.0.0/8, 10.0.0.1]', 'nodePortAddresses'],
+    ['nodePortAddresses: [primary, 10.0.0.0/8]', 'nodePortAddresses'],
+    ['nodePortAddresses: [7]', 'nodePortAddresses[0]'],
+    ['clusterCIDR: 10.0.0.0/8,11.0.0.0/8', 'clusterCIDR'],
+    ['clusterCIDR: 10.0.0.0/33', 'clusterCIDR'],
+    ['mode: userspace', 'mode'],
+    ['mode: kernelspace', 'mode'],
+    ['detectLocalMode: Bridge', 'detectLocalMode'],
+    ['detectLocalMode: BridgeInterface', 'detectLocal.bridgeInterface'],
+    ['detectLocalMode: InterfaceNamePrefix', 'detectLocal.interfaceNamePrefix'],
+    ['bindAddress: node-1', 'bindAddress'],
+    ['healthzBindAddress: localhost:10256', 'healthzBindAddress'],
+    ['healthzBindAddress: 0.0.0.0:0', 'healthzBindAddress'],
+    ['metricsBindAddress: "10249"', 'metricsBindAddress'],
+    ['metricsBindAddress: "::1:99999"', 'metricsBindAddress'],
+    ['oomScoreAdj: -1001', 'oomScoreAdj'],
+    ['conntrack: { min: 1.5 }', 'conntrack.min'],
+    ['portRange: a-b', 'portRange'],
+    ['winkernel: { enableDSR: true }', 'winkernel.enableDSR'],
+    ['windowsRunAsService: true', 'windowsRunAsService'],
+    ['featureGates: { A: 1 }', 'featureGates.A'],
+    ['iptables: [1]', 'iptables'],
+  ])('R-84: a wrong value is an error that names the key: %s', (text, key) => {
+    expect(() => load(text)).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(`config.yaml: ${key} `) }),
+    );
+  });
+
+  test.each([
+    ['another kind', 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeletConfiguration', 'kind must be KubeProxyConfiguration'],
+    ['another version', 'apiVersion: kubeproxy.config.k8s.io/v1\nkind: KubeProxyConfiguration', 'apiVersion must be'],
+    ['no document', '', 'it has a wrong value'],
+    ['a key written twice', `${HEAD}mode: ipvs\nmode: iptables`, 'unique'],
+    ['no YAML', '{ a: [', 'config.yaml'],
+  ])('R-84: refuses %s', (_, text, message) => {
+    expect(() => parseConfiguration(text, 'config.yaml')).toThrow(message);
+  });
+
+  test('R-84: a missing file is named', () => {
+    expect(() => loadConfiguration('/nowhere/config.yaml')).toThrow(/\/nowhere\/config\.yaml: ENOENT/);
+  });
+
+  test('R-53: NodePorts answer on the primary addresses, in mode iptables and ipvs on all', () => {
+    expect(load('mode: nftables').nodePortAddresses).toEqual({ primary: true });
+    expect(load('mode: iptables').nodePortAddresses).toEqual(everyAddress);
+    expect(load('mode: ipvs').nodePortAddresses).toEqual(everyAddress);
+    expect(load('mode: iptables\nnodePortAddresses: [primary]').nodePortAddresses).toEqual({ primary: true });
+    expect(load('nodePortAddresses: [all]').nodePortAddresses).toEqual(everyAddress);
+  });
+
+  test('R-53: a family without a network, and a zero CIDR among others, mean every address', () => {
+    expect(load('nodePortAddresses: [10.0.0.0/8, 0.0.0.0/0]').nodePortAddresses).toEqual(everyAddress);
+    expect(load('nodePortAddresses: [10.1.2.3/8]').nodePortAddresses).toEqual({
+      ...everyAddress,
+      IPv4: [{ address: '10.0.0.0', bits: 8 }],
+    });
+  });
+
+  test('R-84: masqueradeAll and the periods come from the section of the mode', () => {
+    const sections = 'iptables: { masqueradeAll: true, syncPeriod: 5s }\nipvs: { syncPeriod: 6s }\nnftables: { syncPeriod: 7s }\n';
+    expect(load(sections)).toMatchObject({ masqueradeAll: true, syncPeriod: 5000 });
+    expect(load(`${sections}mode: iptables`)).toMatchObject({ masqueradeAll: true, syncPeriod: 5000 });
+    expect(load(`${sections}mode: ipvs`)).toMatchObject({ masqueradeAll: true, syncPeriod: 6000 });
+    expect(load(`${sections}mode: nftables`)).toMatchObject({ masqueradeAll: false, syncPeriod: 7000 });
+  });
+
+  test("R-72: IPVS's own time-outs count in mode ipvs", () => {
+    const ipvs = 'ipvs: { tcpTimeout: 15m, tcpFinTimeout: 30s, udpTimeout: 5m }\n';
+    expect(load(`${ipvs}mode: ipvs`).timeouts).toMatchObject({ tcpEstablished: 900, tcpCloseWait: 30, udp: 300, udpStream: 300 });
+    expect(load(ipvs).timeouts).toMatchObject({ tcpEstablished: 86_400, tcpCloseWait: 3600, udp: 30, udpStream: 120 });
+  });
+
+  test('R-84: an IPv6 bindAddress moves the default listeners, an address without port keeps the port', () => {
+    expect(load('bindAddress: "2001:db8::1"')).toMatchObject({
+      healthz: { address: '::', port: 10256 },
+      metrics: { address: '::1', port: 10249 },
+    });
+    expect(load('metricsBindAddress: 0.0.0.0').metrics).toEqual({ address: '0.0.0.0', port: 10249 });
+    expect(load('healthzBindAddress: "::"').healthz).toEqual({ address: '::', port: 10256 });
+  });
+
+  test('R-85: every key has a fate, and no fate lacks its key', () => {
+    expect(Object.keys(FATES).sort()).toEqual(leaves(kubeProxyConfiguration).sort());
+  });
+
+  test('R-85: each key that is written is noted, the sections of other modes as not needed', () => {
+    const { notes } = loadConfiguration(file('every-key.yaml'));
+    const of = (key: string) => notes.find((note) => note.key === key);
+    expect(notes.map(({ key }) => key).sort()).toEqual(leaves(kubeProxyConfiguration).sort());
+    expect(of('nftables.masqueradeAll')).toMatchObject({ disposition: 'honoured', set: true });
+    expect(of('iptables.masqueradeAll')).toMatchObject({ disposition: 'not needed', why: 'not read when mode is nftables' });
+    expect(of('iptables.localhostNodePorts')).toMatchObject({ disposition: 'honoured', set: true });
+    expect(of('enableProfiling')).toMatchObject({ disposition: 'refused', set: true });
+    expect(of('winkernel.sourceVip')).toMatchObject({ disposition: 'refused', set: false });
+  });
+
+  test('R-85: in the file of kubeadm only what differs from the defaults is set', () => {
+    const { notes } = loadConfiguration(file('kubeadm.yaml'));
+    expect(notes.filter(({ set }) => set).map(({ key }) => key)).toEqual([
+      'apiVersion',
+      'bindAddress',
+      'clientConnection.kubeconfig',
+      'clusterCIDR',
+      'kind',
+    ]);
+  });
+});
+
+describe('configz', () => {
+  test.each(['kubeadm.yaml', 'every-key.yaml'])('R-81: shows the configuration in force in the form that is read: %s', (name) => {
+    const { configuration } = loadConfiguration(file(name));
+    const shown = configz(configuration)['kubeproxy.config.k8s.io'];
+    expect(parseConfiguration(JSON.stringify(shown), 'configz').configuration).toEqual(configuration);
+  });
+});
