@@ -1,0 +1,196 @@
+/*
+ * Flows: complete translations, found with one lookup.
+ *
+ * What comes in has its destination rewritten, what goes out its source, as netfilter does it:
+ * the stack in between routes and filters packets with the client's and the backend's addresses.
+ * A connection from client C to frontend V with backend B has these entries (key => rewritten):
+ *
+ *   through the stack                         sent out from the hook
+ *   in   C>V => C>B                           in  C>V => S>B
+ *   out  C>B => S>B   (source NAT only)       in  B>S => V>C
+ *   in   B>S => B>C   (source NAT only)
+ *   out  B>C => V>C
+ *
+ * They begin in half_open_flows and move to flows when both sides have spoken.
+ */
+#pragma once
+
+#include "checksum.h"
+#include "clock.h"
+#include "scratch.h"
+
+/* The entry of @key, whichever table has it. */
+INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	*half_open = false;
+	if (likely(flow))
+		return flow;
+	*half_open = true;
+	return bpf_map_lookup_elem(&half_open_flows, key);
+}
+
+INLINE __u32 flow_idle_seconds(__u8 proto, __u32 flags, bool half_open)
+{
+	if (proto == IPPROTO_TCP) {
+		if (half_open)
+			return knobs.tcp_half_open_seconds;
+		return flags & FLOW_CLOSING ? knobs.tcp_closing_seconds : knobs.tcp_established_seconds;
+	}
+	return half_open ? knobs.udp_seconds : knobs.udp_stream_seconds;
+}
+
+INLINE bool flow_expired(const struct flow *flow, __u8 proto, bool half_open)
+{
+	return clock_passed(clock_now(), flow->last_seen, flow_idle_seconds(proto, flow->flags, half_open));
+}
+
+/* The key under which the answer to @flow's rewritten packet is seen by @hook. */
+INLINE void flow_answer_key(struct flow_key *key, const struct flow *flow, __u8 proto, __u8 hook)
+{
+	address_copy(&key->saddr, &flow->daddr);
+	address_copy(&key->daddr, &flow->saddr);
+	key->sport = flow->dport;
+	key->dport = flow->sport;
+	key->proto = proto;
+	key->hook = hook;
+	key->pad[0] = 0;
+	key->pad[1] = 0;
+}
+
+NOINLINE void flow_set_deltas(struct flow *flow, const struct flow_key *key)
+{
+	flow->address_delta =
+		checksum_address_delta(&key->saddr, &key->daddr, &flow->saddr, &flow->daddr);
+	flow->port_delta = checksum_port_delta(key->sport, key->dport, flow->sport, flow->dport);
+	if (key->sport == flow->sport && key->dport == flow->dport)
+		flow->port_delta = 0;
+}
+
+INLINE bool flow_same_rewrite(const struct flow *a, const struct flow *b)
+{
+	return a->sport == b->sport && a->dport == b->dport && address_equal(&a->saddr, &b->saddr) &&
+	       address_equal(&a->daddr, &b->daddr);
+}
+
+/*
+ * Does the connection of this answer entry still live? Its own packets count, and those that go
+ * the other way: a syslog sender is never answered.
+ */
+NOINLINE bool flow_alive(const struct flow *flow, __u8 proto, bool half_open)
+{
+	struct flow_key key;
+	const struct flow *forward;
+
+	if (!flow)
+		return false;
+	if (!flow_expired(flow, proto, half_open))
+		return true;
+	flow_answer_key(&key, flow, proto, flow->flags & FLOW_STAGED ? HOOK_EGRESS : HOOK_INGRESS);
+	forward = flow_find(&key, &half_open);
+	return forward && !flow_expired(forward, proto, half_open);
+}
+
+enum claim {
+	CLAIM_DONE,
+	/* Another connection that lives has the key. */
+	CLAIM_TAKEN,
+	/* The table refused the entry. */
+	CLAIM_FAILED,
+};
+
+/*
+ * Makes an entry for @key unless a living connection has it. A promotion writes to flows before
+ * it deletes from half_open_flows, so that a key is always seen in one of them.
+ */
+NOINLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow)
+{
+	struct flow *other;
+	__u8 proto;
+
+	if (!key || !flow)
+		return CLAIM_FAILED;
+	proto = key->proto;
+	if (bpf_map_update_elem(&half_open_flows, key, flow, BPF_NOEXIST) != 0) {
+		other = bpf_map_lookup_elem(&half_open_flows, key);
+		if (other && !flow_same_rewrite(other, flow) && flow_alive(other, proto, true))
+			return CLAIM_TAKEN;
+		if (bpf_map_update_elem(&half_open_flows, key, flow, BPF_ANY) != 0)
+			return CLAIM_FAILED;
+	}
+	other = bpf_map_lookup_elem(&flows, key);
+	if (!other)
+		return CLAIM_DONE;
+	if (!flow_same_rewrite(other, flow) && flow_alive(other, proto, false)) {
+		bpf_map_delete_elem(&half_open_flows, key);
+		return CLAIM_TAKEN;
+	}
+	bpf_map_delete_elem(&flows, key);
+	return CLAIM_DONE;
+}
+
+/* Writes an entry whose key nobody else can want. Returns false when the table refused it. */
+NOINLINE bool flow_put(const struct flow_key *key, const struct flow *flow)
+{
+	if (!key || !flow)
+		return false;
+	bpf_map_delete_elem(&flows, key);
+	return bpf_map_update_elem(&half_open_flows, key, flow, BPF_ANY) == 0;
+}
+
+INLINE void flow_delete(const struct flow_key *key)
+{
+	bpf_map_delete_elem(&flows, key);
+	bpf_map_delete_elem(&half_open_flows, key);
+}
+
+INLINE void flow_promote_one(const struct flow_key *key)
+{
+	struct flow *flow = bpf_map_lookup_elem(&half_open_flows, key);
+
+	if (!flow)
+		return;
+	if (bpf_map_update_elem(&flows, key, flow, BPF_ANY) == 0)
+		bpf_map_delete_elem(&half_open_flows, key);
+}
+
+/*
+ * A client's packet with the key that stands in the scratch memory just used a half-open entry.
+ * When the backend has answered, the connection's entries move to the table of established flows.
+ */
+GLOBAL int flow_promote(void)
+{
+	struct scratch *scratch = scratch_get();
+	struct flow_key *key, *answer;
+	struct flow *flow, *other;
+
+	if (!scratch)
+		return 0;
+	key = &scratch->packet.key;
+	answer = &scratch->answer[ANSWER_FRONTEND];
+	flow = bpf_map_lookup_elem(&half_open_flows, key);
+	if (!flow)
+		return 0;
+	flow_answer_key(answer, flow, key->proto, flow->flags & FLOW_REDIRECT ? HOOK_INGRESS : HOOK_EGRESS);
+	other = bpf_map_lookup_elem(&half_open_flows, answer);
+	if (!other || !(other->flags & FLOW_SEEN))
+		return 0;
+	flow_promote_one(answer);
+	if (flow->flags & FLOW_STAGED) {
+		/* out C>B, and in B>S. */
+		address_copy(&answer->saddr, &flow->saddr);
+		address_copy(&answer->daddr, &flow->daddr);
+		answer->sport = flow->sport;
+		answer->dport = flow->dport;
+		answer->hook = HOOK_EGRESS;
+		other = bpf_map_lookup_elem(&half_open_flows, answer);
+		if (other) {
+			flow_answer_key(&scratch->answer[ANSWER_SNAT], other, key->proto, HOOK_INGRESS);
+			flow_promote_one(&scratch->answer[ANSWER_SNAT]);
+			flow_promote_one(answer);
+		}
+	}
+	flow_promote_one(key);
+	return 0;
+}

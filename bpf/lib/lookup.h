@@ -1,0 +1,35 @@
+/* From what a client dials to the frontend that answers there. */
+#pragma once
+
+#include "address.h"
+
+/* Are processes on @address those of this node, and do NodePorts answer there? enum node_address_flags. */
+INLINE __u32 node_address_flags(const struct address *address)
+{
+	struct node_address_key key;
+	const struct mark *mark;
+
+	address_copy(&key.address, address);
+	mark = bpf_map_lookup_elem(&node_addresses, &key);
+	return mark ? mark->flags : 0;
+}
+
+/*
+ * @any_address: look for a NodePort whatever the address is (127.0.0.0/8 in the socket hook).
+ * Returns NULL when nothing answers on this address, port and protocol.
+ */
+INLINE const struct frontend *frontend_lookup(const struct address *address, __be16 port, __u8 proto,
+					      bool any_address)
+{
+	struct frontend_key key = {.port = port, .proto = proto};
+	const struct frontend *frontend;
+
+	address_copy(&key.address, address);
+	frontend = bpf_map_lookup_elem(&frontends, &key);
+	if (frontend)
+		return frontend;
+	if (!any_address && !(node_address_flags(address) & NODE_ADDRESS_NODE_PORT))
+		return NULL;
+	address_any(&key.address, address);
+	return bpf_map_lookup_elem(&frontends, &key);
+}

@@ -1,0 +1,179 @@
+/* Makes the entries of a new connection: flow.h draws them. */
+#pragma once
+
+#include "fib.h"
+#include "select.h"
+#include "snat.h"
+#include "source.h"
+
+NOINLINE void flow_init(struct flow *flow, const struct frontend *frontend, const struct backend_slot *slot)
+{
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->last_seen = clock_now();
+	flow->created = flow->last_seen;
+	flow->service_port_id = frontend->service_port_id;
+	flow->backend_id = slot->backend_id;
+	flow->backend_generation = backend_generation(slot->backend_id);
+}
+
+INLINE __u32 flow_refused(int claim)
+{
+	return claim == CLAIM_TAKEN ? REASON_DROP_NO_SNAT_PORT : REASON_DROP_FLOW_TABLE;
+}
+
+/* The rewritten packet of an answer: from the frontend to the client. */
+INLINE void flow_answer_from_frontend(struct flow *flow, const struct packet *packet)
+{
+	address_copy(&flow->saddr, &packet->key.daddr);
+	address_copy(&flow->daddr, &packet->key.saddr);
+	flow->sport = packet->key.dport;
+	flow->dport = packet->key.sport;
+}
+
+/* The key of an answer from the backend to @to. The port is claimed later. */
+INLINE void flow_key_from_backend(struct flow_key *key, const struct packet *packet,
+				  const struct backend_slot *slot, const struct address *to, __u8 hook)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	address_copy(&key->saddr, &slot->address);
+	address_copy(&key->daddr, to);
+	key->sport = slot->port;
+	key->proto = packet->key.proto;
+	key->hook = hook;
+}
+
+/*
+ * The source NAT of a connection that goes through the stack: out C>B => S>B, in B>S => B>C.
+ * scratch->answer[ANSWER_FRONTEND] holds C's port in B's eyes before source NAT.
+ */
+NOINLINE __u32 flow_begin_staged(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
+			       struct scratch *scratch)
+{
+	struct flow_key *key = &scratch->answer[ANSWER_SNAT];
+	struct flow *flow = &scratch->flow;
+	int claim;
+
+	flow_key_from_backend(key, packet, slot, &scratch->masquerade, HOOK_INGRESS);
+	address_copy(&flow->saddr, &slot->address);
+	address_copy(&flow->daddr, &packet->key.saddr);
+	flow->sport = slot->port;
+	flow->dport = scratch->answer[ANSWER_FRONTEND].dport;
+	flow->flags = FLOW_REPLY | FLOW_SNAT | FLOW_STAGED;
+	claim = snat_claim(skb, ANSWER_SNAT, scratch->answer[ANSWER_FRONTEND].dport, true);
+	if (claim != CLAIM_DONE)
+		return flow_refused(claim);
+
+	address_copy(&flow->saddr, &scratch->masquerade);
+	address_copy(&flow->daddr, &slot->address);
+	flow->sport = key->dport;
+	flow->dport = slot->port;
+	flow->flags = FLOW_SNAT;
+	address_copy(&key->saddr, &packet->key.saddr);
+	address_copy(&key->daddr, &slot->address);
+	key->sport = scratch->answer[ANSWER_FRONTEND].dport;
+	key->dport = slot->port;
+	key->hook = HOOK_EGRESS;
+	flow_set_deltas(flow, key);
+	return flow_put(key, flow) ? REASON_NEW_FLOW : REASON_DROP_FLOW_TABLE;
+}
+
+/*
+ * Through the stack: the CNI's rules see client and backend. When another connection of this client
+ * already has the answers of this backend to this port, another port stands in for the client's.
+ */
+NOINLINE __u32 flow_begin_stack(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
+			      bool snat, struct scratch *scratch)
+{
+	struct flow_key *key = &scratch->answer[ANSWER_FRONTEND];
+	struct flow *flow = &scratch->flow;
+	int claim;
+	__u32 reason;
+
+	flow_key_from_backend(key, packet, slot, &packet->key.saddr, HOOK_EGRESS);
+	flow_answer_from_frontend(flow, packet);
+	flow->flags = FLOW_REPLY;
+	claim = snat_claim(skb, ANSWER_FRONTEND, packet->key.sport, false);
+	if (claim != CLAIM_DONE)
+		return flow_refused(claim);
+	if (snat) {
+		reason = flow_begin_staged(skb, packet, slot, scratch);
+		if (reason != REASON_NEW_FLOW) {
+			bpf_map_delete_elem(&half_open_flows, key);
+			return reason;
+		}
+	}
+	address_copy(&flow->saddr, &packet->key.saddr);
+	address_copy(&flow->daddr, &slot->address);
+	flow->sport = key->dport;
+	flow->dport = slot->port;
+	flow->flags = snat ? FLOW_STAGED : 0;
+	return REASON_NEW_FLOW;
+}
+
+/* Out again from the hook: both translations at once, in C>V => S>B and in B>S => V>C. */
+NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
+				 struct scratch *scratch)
+{
+	struct flow_key *key = &scratch->answer[ANSWER_FRONTEND];
+	struct flow *flow = &scratch->flow;
+	int claim;
+
+	flow_key_from_backend(key, packet, slot, &scratch->masquerade, HOOK_INGRESS);
+	flow_answer_from_frontend(flow, packet);
+	flow->flags = FLOW_REPLY | FLOW_SNAT | FLOW_REDIRECT;
+	claim = snat_claim(skb, ANSWER_FRONTEND, packet->key.sport, true);
+	if (claim != CLAIM_DONE)
+		return flow_refused(claim);
+	address_copy(&flow->saddr, &scratch->masquerade);
+	address_copy(&flow->daddr, &slot->address);
+	flow->sport = key->dport;
+	flow->dport = slot->port;
+	flow->flags = FLOW_SNAT | FLOW_REDIRECT;
+	if (scratch->next.resolved) {
+		flow->ifindex = scratch->next.ifindex;
+		flow->nexthop_generation = fib_generation();
+		flow->nexthop_stamp = flow->last_seen;
+		__builtin_memcpy(flow->dmac, scratch->next.dmac, ETH_ALEN);
+		__builtin_memcpy(flow->smac, scratch->next.smac, ETH_ALEN);
+	}
+	return REASON_NEW_FLOW;
+}
+
+/*
+ * Makes the entries that lead the packet's connection from @frontend to the backend of @slot.
+ * @snat: the rules ask for source NAT.
+ * @scratch: on return, scratch->flow is the entry that the packet itself uses.
+ * Returns REASON_NEW_FLOW, or the reason to drop the packet; then nothing is left behind that a
+ * later packet could use.
+ */
+INLINE __u32 flow_begin(struct __sk_buff *skb, const struct packet *packet, const struct frontend *frontend,
+			const struct backend_slot *slot, bool snat, bool pod_device, struct scratch *scratch)
+{
+	struct flow *flow = &scratch->flow;
+	__u32 reason;
+
+	flow_init(flow, frontend, slot);
+	/* A backend that is its own client must not see its own address. */
+	snat = snat || address_equal(&slot->address, &packet->key.saddr);
+	if (snat) {
+		if (!fib_lookup(skb, &packet->key.saddr, &slot->address, &scratch->next))
+			return REASON_DROP_NO_ROUTE;
+		/* Delivered here: nothing leaves, so nothing is masqueraded. */
+		if (scratch->next.local)
+			snat = false;
+		else if (!snat_address(scratch->next.ifindex, packet_is_v4(packet), &scratch->masquerade))
+			return REASON_DROP_NO_SNAT_ADDRESS;
+	}
+	if (snat && !pod_device && !(slot->flags & BACKEND_LOCAL))
+		reason = flow_begin_redirect(skb, packet, slot, scratch);
+	else
+		reason = flow_begin_stack(skb, packet, slot, snat, scratch);
+	if (reason != REASON_NEW_FLOW)
+		return reason;
+	flow->packets = 1;
+	flow->bytes = packet->bytes;
+	flow_set_deltas(flow, &packet->key);
+	if (bpf_map_update_elem(&half_open_flows, &packet->key, flow, BPF_ANY))
+		return REASON_DROP_FLOW_TABLE;
+	return REASON_NEW_FLOW;
+}

@@ -1,0 +1,43 @@
+/*
+ * Memory of one CPU for a packet that no flow has yet. What is done once per connection works on
+ * it: it is too large for the stack, and a function that takes only the packet and numbers is
+ * verified once, not once for every path that leads to it. Programs of one CPU do not interrupt
+ * each other.
+ */
+#pragma once
+
+#include "fib.h"
+
+/* The two entries whose port may be chosen. */
+enum answer {
+	/* The answer to the frontend's translation. */
+	ANSWER_FRONTEND,
+	/* The answer to source NAT in a second place. */
+	ANSWER_SNAT,
+	ANSWER_MAX,
+};
+
+struct scratch {
+	struct packet packet;
+	/* The entry being written; in the end, the one that the packet itself uses. */
+	struct flow flow;
+	/* By enum answer. */
+	struct flow_key answer[ANSWER_MAX];
+	struct fib_result next;
+	/* The source address that source NAT gives. */
+	struct address masquerade;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct scratch);
+	__uint(max_entries, 1);
+} scratches SEC(".maps");
+
+INLINE struct scratch *scratch_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}

@@ -1,0 +1,96 @@
+/* From a frontend to one of its backends: affinity first, else any with the same chance. */
+#pragma once
+
+#include "address.h"
+
+#define NSEC_PER_SEC 1000000000ULL
+
+/* Does a flow to this backend go on? */
+INLINE bool backend_serves(__u32 id, __u32 generation)
+{
+	const struct backend_state *state = bpf_map_lookup_elem(&backend_states, &id);
+
+	return state && state->generation == generation && (state->flags & BACKEND_STATE_SERVING);
+}
+
+INLINE __u32 backend_generation(__u32 id)
+{
+	const struct backend_state *state = bpf_map_lookup_elem(&backend_states, &id);
+
+	return state ? state->generation : 0;
+}
+
+INLINE const struct backend_slot *backend_at(__u32 base, __u32 offset)
+{
+	__u32 index = base + offset;
+
+	return bpf_map_lookup_elem(&backend_slots, &index);
+}
+
+/*
+ * The backend of the client's last new connection, when that is recent enough and the backend is
+ * in the extent in force (R-46, R-48). NULL: choose anew.
+ */
+NOINLINE const struct backend_slot *affinity_backend(const struct affinity_key *key, __u32 base,
+						     __u32 count, __u64 seconds)
+{
+	const struct affinity_member *member;
+	struct affinity_member_key in;
+	struct affinity *affinity;
+	__u64 now;
+
+	affinity = bpf_map_lookup_elem(&affinities, key);
+	if (!affinity)
+		return NULL;
+	now = bpf_ktime_get_ns();
+	if (now - affinity->last_new >= seconds * NSEC_PER_SEC)
+		return NULL;
+	in.base = base;
+	in.backend_id = affinity->backend_id;
+	member = bpf_map_lookup_elem(&affinity_members, &in);
+	if (!member || member->offset >= count)
+		return NULL;
+	if (backend_generation(affinity->backend_id) != affinity->backend_generation)
+		return NULL;
+	affinity->last_new = now;
+	return backend_at(base, member->offset);
+}
+
+NOINLINE void affinity_remember(const struct affinity_key *key, __u32 backend_id)
+{
+	struct affinity affinity = {
+		.last_new = bpf_ktime_get_ns(),
+		.backend_id = backend_id,
+		.backend_generation = backend_generation(backend_id),
+	};
+
+	bpf_map_update_elem(&affinities, key, &affinity, BPF_ANY);
+}
+
+/*
+ * @internal: the client is inside the cluster.
+ * @client: its address before any NAT, the key of affinity (R-51).
+ * Returns NULL when the extent is empty.
+ */
+INLINE const struct backend_slot *backend_select(const struct frontend *frontend, bool internal,
+						 const struct address *client)
+{
+	__u32 base = internal ? frontend->internal_base : frontend->external_base;
+	__u32 count = internal ? frontend->internal_count : frontend->external_count;
+	const struct backend_slot *slot;
+	struct affinity_key key;
+
+	if (!count)
+		return NULL;
+	if (frontend->affinity_seconds) {
+		address_copy(&key.client, client);
+		key.service_port_id = frontend->service_port_id;
+		slot = affinity_backend(&key, base, count, frontend->affinity_seconds);
+		if (slot)
+			return slot;
+	}
+	slot = backend_at(base, ((__u64)bpf_get_prandom_u32() * count) >> 32);
+	if (slot && frontend->affinity_seconds)
+		affinity_remember(&key, slot->backend_id);
+	return slot;
+}

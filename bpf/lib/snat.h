@@ -1,0 +1,101 @@
+/* Ports that make a flow's answers unique, and the source addresses of ours. */
+#pragma once
+
+#include "flow.h"
+
+/* Ports that are tried before a connection is given up. */
+#define SNAT_TRIES 16
+
+/* The address that MASQUERADE would take on the device. Returns false when it has none. */
+INLINE bool snat_address(__u32 ifindex, bool v4, struct address *address)
+{
+	struct device_key key = {.ifindex = ifindex};
+	const struct device *device = bpf_map_lookup_elem(&devices, &key);
+
+	if (!device)
+		return false;
+	address_copy(address, v4 ? &device->masquerade4 : &device->masquerade6);
+	return !address_is_none(address);
+}
+
+/* May source NAT use this port? Host byte order. */
+INLINE bool snat_port_allowed(__u16 port)
+{
+	return port >= 1024 && (port < knobs.node_port_min || port > knobs.node_port_max);
+}
+
+/*
+ * Does a socket of this node use the tuple that the answers would have?
+ * @key: the answer as it comes in: source is the backend, destination the address of ours.
+ */
+NOINLINE bool snat_socket_exists(struct __sk_buff *skb, const struct flow_key *key)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	bool exists = true;
+	__u32 length;
+
+	if (!key)
+		return true;
+	if (address_is_v4(&key->daddr)) {
+		tuple.ipv4.saddr = address_word(&key->saddr, 3);
+		tuple.ipv4.daddr = address_word(&key->daddr, 3);
+		tuple.ipv4.sport = key->sport;
+		tuple.ipv4.dport = key->dport;
+		length = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, &key->saddr, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, &key->daddr, 16);
+		tuple.ipv6.sport = key->sport;
+		tuple.ipv6.dport = key->dport;
+		length = sizeof(tuple.ipv6);
+	}
+	if (key->proto == IPPROTO_TCP) {
+		sk = bpf_skc_lookup_tcp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+		if (!sk)
+			return false;
+		/* A listener does not mind: its connections have tuples of their own. */
+		exists = sk->state != BPF_TCP_LISTEN;
+	} else {
+		sk = bpf_sk_lookup_udp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+		if (!sk)
+			return false;
+	}
+	bpf_sk_release(sk);
+	return exists;
+}
+
+/*
+ * Claims the answer entry scratch->answer[@answer] => scratch->flow, whose destination port may be
+ * chosen freely: @preferred first (network byte order), then ports at random. On return the key's
+ * dport is the port claimed.
+ * @ours: the destination address is one of this node's, so that local sockets matter.
+ * Returns enum claim.
+ */
+GLOBAL int snat_claim(struct __sk_buff *skb, __u32 answer, __u32 preferred, __u32 ours)
+{
+	__u32 range = knobs.snat_port_max - knobs.snat_port_min + 1;
+	struct scratch *scratch = scratch_get();
+	enum claim claim = CLAIM_TAKEN;
+	struct flow_key *key;
+
+	if (!scratch || answer >= ANSWER_MAX)
+		return CLAIM_FAILED;
+	key = &scratch->answer[answer];
+	for (int i = 0; i < SNAT_TRIES; i++) {
+		__u16 port = bpf_ntohs((__be16)preferred);
+
+		if (i > 0)
+			port = knobs.snat_port_min + (((__u64)bpf_get_prandom_u32() * range) >> 32);
+		if ((i > 0 || ours) && !snat_port_allowed(port))
+			continue;
+		key->dport = bpf_htons(port);
+		if (ours && snat_socket_exists(skb, key))
+			continue;
+		flow_set_deltas(&scratch->flow, key);
+		claim = flow_claim(key, &scratch->flow);
+		if (claim != CLAIM_TAKEN)
+			return claim;
+	}
+	return claim;
+}

@@ -1,0 +1,65 @@
+/* Who sent a packet: the rules of traffic policies and of source NAT depend on it (R-35…R-42). */
+#pragma once
+
+#include "lookup.h"
+#include "packet.h"
+
+enum source {
+	/* A pod, as detectLocalMode decides. */
+	SOURCE_POD,
+	/* This node itself: the source is one of its addresses. */
+	SOURCE_HOST,
+	/* Everything else. */
+	SOURCE_OUTSIDE,
+};
+
+/* @pod_device: the packet came in by a pod's device. */
+INLINE enum source source_of(struct __sk_buff *skb, const struct packet *packet, bool pod_device)
+{
+	bool detect = packet_is_v4(packet) ? knobs.detect_pods4 : knobs.detect_pods6;
+	struct device_key device_key = {.ifindex = skb->ifindex};
+	const struct device *device;
+	struct cidr_key key;
+
+	if (node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL)
+		return SOURCE_HOST;
+	if (!detect)
+		return pod_device ? SOURCE_POD : SOURCE_OUTSIDE;
+	key.prefixlen = 128;
+	address_copy(&key.address, &packet->key.saddr);
+	if (bpf_map_lookup_elem(&pod_cidrs, &key))
+		return SOURCE_POD;
+	device = bpf_map_lookup_elem(&devices, &device_key);
+	return device && (device->flags & DEVICE_LOCAL_PODS) ? SOURCE_POD : SOURCE_OUTSIDE;
+}
+
+/* Is the source translated? (R-35, R-37…R-39) */
+INLINE bool source_is_translated(enum source source, __u32 frontend_flags)
+{
+	switch (source) {
+	case SOURCE_POD:
+		return frontend_flags & FRONTEND_SNAT_POD;
+	case SOURCE_HOST:
+		return frontend_flags & FRONTEND_SNAT_HOST;
+	default:
+		return frontend_flags & FRONTEND_SNAT_OUTSIDE;
+	}
+}
+
+/* loadBalancerSourceRanges (R-60…R-64). */
+INLINE bool source_is_allowed(const struct packet *packet, const struct frontend *frontend)
+{
+	struct source_range_key key = {
+		.prefixlen = 32 + 128,
+		.service_port_id = bpf_htonl(frontend->service_port_id),
+	};
+
+	if (!(frontend->flags & FRONTEND_SOURCE_RANGES))
+		return true;
+	address_copy(&key.address, &packet->key.saddr);
+	if (bpf_map_lookup_elem(&source_ranges, &key))
+		return true;
+	/* The address is bound on the node and loops back. */
+	return (frontend->flags & FRONTEND_HOST_ALLOWED) &&
+	       address_equal(&packet->key.saddr, &packet->key.daddr);
+}

@@ -1,0 +1,208 @@
+/*
+ * The socket path: a connection is pointed at its backend before the first packet exists, and costs
+ * nothing afterwards. connect and sendmsg translate; recvmsg and getpeername show the process the
+ * address that it dialled; post_bind keeps NodePorts free; sock_release forgets.
+ */
+#include "lib/common.h"
+#include "lib/sock.h"
+
+INLINE void dialled4(struct sock_address *to, struct bpf_sock_addr *ctx)
+{
+	address_from_v4(&to->address, ctx->user_ip4);
+	to->port = (__be16)ctx->user_port;
+	to->proto = ctx->protocol;
+}
+
+INLINE void dialled6(struct sock_address *to, struct bpf_sock_addr *ctx)
+{
+	address_set_word(&to->address, 0, ctx->user_ip6[0]);
+	address_set_word(&to->address, 1, ctx->user_ip6[1]);
+	address_set_word(&to->address, 2, ctx->user_ip6[2]);
+	address_set_word(&to->address, 3, ctx->user_ip6[3]);
+	to->port = (__be16)ctx->user_port;
+	to->proto = ctx->protocol;
+}
+
+INLINE void redial4(struct bpf_sock_addr *ctx, const struct sock_address *to)
+{
+	ctx->user_ip4 = address_word(&to->address, 3);
+	ctx->user_port = to->port;
+}
+
+INLINE void redial6(struct bpf_sock_addr *ctx, const struct sock_address *to)
+{
+	ctx->user_ip6[0] = address_word(&to->address, 0);
+	ctx->user_ip6[1] = address_word(&to->address, 1);
+	ctx->user_ip6[2] = address_word(&to->address, 2);
+	ctx->user_ip6[3] = address_word(&to->address, 3);
+	ctx->user_port = to->port;
+}
+
+/*
+ * Refuses with ECONNREFUSED (R-34). Kernels without bpf_set_retval would return EPERM: there the
+ * call goes to port 0 of the loopback, which nobody can listen on.
+ */
+INLINE bool refuse(struct sock_address *to)
+{
+	if (knobs.have_set_retval) {
+		bpf_set_retval(-ECONNREFUSED);
+		return true;
+	}
+	if (address_is_v4(&to->address)) {
+		address_from_v4(&to->address, bpf_htonl(0x7f000001));
+	} else {
+		__builtin_memset(&to->address, 0, sizeof(to->address));
+		to->address.b[15] = 1;
+	}
+	to->port = 0;
+	return false;
+}
+
+INLINE int dial4(struct bpf_sock_addr *ctx, bool datagram)
+{
+	struct sock_address to = {};
+	enum sock_verdict verdict;
+
+	dialled4(&to, ctx);
+	verdict = sock_translate(&to, bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx), datagram);
+	if (verdict == SOCK_AS_IT_IS)
+		return SOCK_PROCEED;
+	if (verdict == SOCK_NO_BACKEND && refuse(&to))
+		return SOCK_REFUSE;
+	redial4(ctx, &to);
+	return SOCK_PROCEED;
+}
+
+INLINE int dial6(struct bpf_sock_addr *ctx, bool datagram)
+{
+	struct sock_address to = {};
+	enum sock_verdict verdict;
+
+	dialled6(&to, ctx);
+	verdict = sock_translate(&to, bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx), datagram);
+	if (verdict == SOCK_AS_IT_IS)
+		return SOCK_PROCEED;
+	if (verdict == SOCK_NO_BACKEND && refuse(&to))
+		return SOCK_REFUSE;
+	redial6(ctx, &to);
+	return SOCK_PROCEED;
+}
+
+INLINE int peer4(struct bpf_sock_addr *ctx)
+{
+	struct sock_address peer = {};
+
+	dialled4(&peer, ctx);
+	if (sock_translate_back(&peer, bpf_get_socket_cookie(ctx)))
+		redial4(ctx, &peer);
+	return SOCK_PROCEED;
+}
+
+INLINE int peer6(struct bpf_sock_addr *ctx)
+{
+	struct sock_address peer = {};
+
+	dialled6(&peer, ctx);
+	if (sock_translate_back(&peer, bpf_get_socket_cookie(ctx)))
+		redial6(ctx, &peer);
+	return SOCK_PROCEED;
+}
+
+SEC("cgroup/connect4")
+int connect4(struct bpf_sock_addr *ctx)
+{
+	return dial4(ctx, false);
+}
+
+SEC("cgroup/connect6")
+int connect6(struct bpf_sock_addr *ctx)
+{
+	return dial6(ctx, false);
+}
+
+SEC("cgroup/sendmsg4")
+int sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return dial4(ctx, true);
+}
+
+SEC("cgroup/sendmsg6")
+int sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return dial6(ctx, true);
+}
+
+SEC("cgroup/recvmsg4")
+int recvmsg4(struct bpf_sock_addr *ctx)
+{
+	return peer4(ctx);
+}
+
+SEC("cgroup/recvmsg6")
+int recvmsg6(struct bpf_sock_addr *ctx)
+{
+	return peer6(ctx);
+}
+
+SEC("cgroup/getpeername4")
+int getpeername4(struct bpf_sock_addr *ctx)
+{
+	return peer4(ctx);
+}
+
+SEC("cgroup/getpeername6")
+int getpeername6(struct bpf_sock_addr *ctx)
+{
+	return peer6(ctx);
+}
+
+/* A process of the node asks for a port: is it a NodePort of this protocol? */
+INLINE int bind_checked(struct bpf_sock *ctx, bool v4)
+{
+	struct frontend_key key = {.port = bpf_htons(ctx->src_port), .proto = ctx->protocol};
+
+	if (!knobs.bind_protection || !sock_is_host(bpf_get_netns_cookie(ctx)))
+		return SOCK_PROCEED;
+	if (v4)
+		address_from_v4(&key.address, 0);
+	if (!bpf_map_lookup_elem(&frontends, &key))
+		return SOCK_PROCEED;
+	stats_count(REASON_SOCKET_BIND_REFUSED, 0);
+	if (knobs.have_set_retval)
+		bpf_set_retval(-EADDRINUSE);
+	return SOCK_REFUSE;
+}
+
+SEC("cgroup/post_bind4")
+int post_bind4(struct bpf_sock *ctx)
+{
+	return bind_checked(ctx, true);
+}
+
+SEC("cgroup/post_bind6")
+int post_bind6(struct bpf_sock *ctx)
+{
+	return bind_checked(ctx, false);
+}
+
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock *ctx)
+{
+	struct sock_key key = {.cookie = bpf_get_socket_cookie(ctx), .proto = ctx->protocol};
+
+	key.port = ctx->dst_port;
+	if (!key.port)
+		return SOCK_PROCEED;
+	if (ctx->family == AF_INET) {
+		address_from_v4(&key.address, ctx->dst_ip4);
+	} else {
+		address_set_word(&key.address, 0, ctx->dst_ip6[0]);
+		address_set_word(&key.address, 1, ctx->dst_ip6[1]);
+		address_set_word(&key.address, 2, ctx->dst_ip6[2]);
+		address_set_word(&key.address, 3, ctx->dst_ip6[3]);
+	}
+	bpf_map_delete_elem(&sock_peers, &key);
+	return SOCK_PROCEED;
+}
+
+char LICENSE[] SEC("license") = "GPL";

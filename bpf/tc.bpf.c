@@ -1,0 +1,193 @@
+/*
+ * The packet path in tc: what enters or leaves the node, and what pods send and receive that the
+ * socket hook does not serve. A packet's story: parse; an established flow says the whole rewrite;
+ * else, coming in, a frontend leads to a backend and a flow is made.
+ */
+#include "lib/common.h"
+#include "lib/lookup.h"
+#include "lib/new_flow.h"
+#include "lib/reject.h"
+#include "lib/rewrite.h"
+#include "lib/select.h"
+#include "lib/source.h"
+#include "lib/stats.h"
+
+/* The next program, or the stack, goes on with the packet. */
+#define VERDICT_NEXT TC_ACT_UNSPEC
+
+INLINE int drop(const struct packet *packet, __u32 reason)
+{
+	stats_count(reason, packet->bytes);
+	return TC_ACT_SHOT;
+}
+
+/* Rewrites the packet and sends it on. */
+INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, __u32 reason)
+{
+	bool redirect = flow->flags & FLOW_REDIRECT;
+
+	if (redirect && packet->ttl <= 1)
+		return drop(packet, REASON_DROP_TTL);
+	if (rewrite_packet(skb, packet, flow, redirect))
+		return drop(packet, REASON_DROP_REWRITE);
+	stats_count(reason, packet->bytes);
+	if (!redirect)
+		return VERDICT_NEXT;
+	return fib_send(skb, flow);
+}
+
+/* Leaves the packet in the scratch memory, for what is done once per connection. */
+INLINE bool set_aside(const struct packet *packet)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!scratch)
+		return false;
+	scratch->packet = *packet;
+	return true;
+}
+
+/* An established or half-open flow has the packet. */
+INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, bool half_open)
+{
+	int verdict;
+
+	flow->last_seen = clock_now();
+	flow->packets++;
+	flow->bytes += packet->bytes;
+	if (packet->tcp_flags & (TCP_FIN | TCP_RST))
+		flow->flags |= FLOW_CLOSING;
+	verdict = carry(skb, packet, flow, flow->flags & FLOW_REDIRECT ? REASON_REDIRECTED : REASON_FORWARDED);
+	if (unlikely(half_open)) {
+		flow->flags |= FLOW_SEEN;
+		if (!(flow->flags & FLOW_REPLY) && packet->key.hook == HOOK_INGRESS &&
+		    !(packet->tcp_flags & TCP_SYN) && set_aside(packet))
+			flow_promote();
+	}
+	return verdict;
+}
+
+/*
+ * Does the client begin anew, or has the flow outlived its backend or its time? Then a backend is
+ * chosen again, as conntrack forgets such a connection.
+ */
+INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bool half_open)
+{
+	if (flow->flags & FLOW_REPLY)
+		return false;
+	if (packet->key.proto == IPPROTO_TCP) {
+		if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+			return false;
+		return flow->flags & FLOW_CLOSING || !backend_serves(flow->backend_id, flow->backend_generation) ||
+		       flow_expired(flow, packet->key.proto, half_open);
+	}
+	return !backend_serves(flow->backend_id, flow->backend_generation) ||
+	       flow_expired(flow, packet->key.proto, half_open);
+}
+
+/*
+ * No flow has the packet that stands in the scratch memory: it is for a frontend, or none of our
+ * business.
+ */
+GLOBAL int begin(struct __sk_buff *skb, __u32 pod_device)
+{
+	struct scratch *scratch = scratch_get();
+	const struct frontend *frontend;
+	const struct backend_slot *slot;
+	struct packet *packet;
+	enum source source;
+	bool internal;
+	__u32 reason;
+
+	if (!scratch)
+		return TC_ACT_SHOT;
+	packet = &scratch->packet;
+	frontend = frontend_lookup(&packet->key.daddr, packet->key.dport, packet->key.proto, false);
+	if (likely(!frontend))
+		return VERDICT_NEXT;
+	if (!source_is_allowed(packet, frontend))
+		return drop(packet, REASON_DROP_SOURCE_RANGE);
+	source = source_of(skb, packet, pod_device);
+	internal = source != SOURCE_OUTSIDE;
+	slot = backend_select(frontend, internal, &packet->key.saddr);
+	if (!slot) {
+		if (frontend->flags & (internal ? FRONTEND_INTERNAL_DROP : FRONTEND_EXTERNAL_DROP))
+			return drop(packet, REASON_DROP_NO_LOCAL_BACKEND);
+		stats_count(REASON_REJECT_NO_BACKEND, packet->bytes);
+		return reject_packet(skb);
+	}
+	reason = flow_begin(skb, packet, frontend, slot, source_is_translated(source, frontend->flags), pod_device,
+			    scratch);
+	if (reason != REASON_NEW_FLOW)
+		return drop(packet, reason);
+	return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
+}
+
+INLINE int ingress(struct __sk_buff *skb, bool pod_device)
+{
+	struct packet packet;
+	struct flow *flow;
+	bool half_open;
+
+	if (!packet_parse(skb, &packet, HOOK_INGRESS))
+		return VERDICT_NEXT;
+	flow = flow_find(&packet.key, &half_open);
+	if (flow && likely(!begins_anew(&packet, flow, half_open)))
+		return carry_established(skb, &packet, flow, half_open);
+	if (flow)
+		flow_delete(&packet.key);
+	if (!set_aside(&packet))
+		return drop(&packet, REASON_DROP_IMPOSSIBLE);
+	return begin(skb, pod_device);
+}
+
+INLINE int egress(struct __sk_buff *skb)
+{
+	struct packet packet;
+	struct flow *flow;
+	bool half_open;
+
+	if (skb->tc_index == TC_INDEX_DONE) {
+		skb->tc_index = 0;
+		return VERDICT_NEXT;
+	}
+	if (!packet_parse(skb, &packet, HOOK_EGRESS))
+		return VERDICT_NEXT;
+	flow = flow_find(&packet.key, &half_open);
+	if (!flow)
+		return VERDICT_NEXT;
+	return carry_established(skb, &packet, flow, half_open);
+}
+
+SEC("tc")
+int node_ingress(struct __sk_buff *skb)
+{
+	return ingress(skb, false);
+}
+
+SEC("tc")
+int pod_ingress(struct __sk_buff *skb)
+{
+	return ingress(skb, true);
+}
+
+SEC("tc")
+int node_egress(struct __sk_buff *skb)
+{
+	return egress(skb);
+}
+
+SEC("tc")
+int pod_egress(struct __sk_buff *skb)
+{
+	return egress(skb);
+}
+
+/* Run by the agent to find the kernel's HZ; never attached. */
+SEC("tc")
+int read_jiffies(struct __sk_buff *skb)
+{
+	return clock_now();
+}
+
+char LICENSE[] SEC("license") = "GPL";
