@@ -60,8 +60,8 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
 	verdict = carry(skb, packet, flow, flow->flags & FLOW_REDIRECT ? REASON_REDIRECTED : REASON_FORWARDED);
 	if (unlikely(half_open)) {
 		flow->flags |= FLOW_SEEN;
-		if (!(flow->flags & FLOW_REPLY) && packet->key.hook == HOOK_INGRESS &&
-		    !(packet->tcp_flags & TCP_SYN) && set_aside(packet))
+		if (!(flow->flags & FLOW_REPLY) && packet->key.hook == HOOK_INGRESS && !(packet->tcp_flags & TCP_SYN) &&
+		    set_aside(packet))
 			flow_promote();
 	}
 	return verdict;

@@ -2,7 +2,12 @@
 import type { Enum, Field, Flags, MapDescription, Schema, Struct } from './describe.ts';
 
 const C_TYPES: Record<string, string> = {
-  u8: '__u8', u16: '__u16', u32: '__u32', u64: '__u64', be16: '__be16', be32: '__be32',
+  u8: '__u8',
+  u16: '__u16',
+  u32: '__u32',
+  u64: '__u64',
+  be16: '__be16',
+  be32: '__be32',
   address: 'struct address',
 };
 

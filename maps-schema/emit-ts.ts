@@ -6,8 +6,15 @@ const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_, c: string) => c
 const pascal = (name: string) => camel(name).replace(/^./, (c) => c.toUpperCase());
 
 const TS_TYPES: Record<string, string> = {
-  u8: 'number', u16: 'number', u32: 'number', u64: 'bigint', be16: 'number', be32: 'number',
-  address: 'Address', mac: 'string', text: 'string',
+  u8: 'number',
+  u16: 'number',
+  u32: 'number',
+  u64: 'bigint',
+  be16: 'number',
+  be32: 'number',
+  address: 'Address',
+  mac: 'string',
+  text: 'string',
 };
 
 const WRITE: Record<string, (value: string, at: string, size: number) => string> = {

@@ -38,14 +38,17 @@ export function layout(struct: Struct): PlacedField[] {
   let alignment = 1;
   const placed = struct.fields.map((field) => {
     const { size, align } = sizeOf(field);
-    if (offset % align !== 0) throw new Error(`maps-schema: ${struct.name}.${field.name} needs explicit padding before it`);
+    if (offset % align !== 0)
+      throw new Error(`maps-schema: ${struct.name}.${field.name} needs explicit padding before it`);
     alignment = Math.max(alignment, align);
     const at = { field, offset, size };
     offset += size;
     return at;
   });
   if (offset !== struct.size || offset % alignment !== 0) {
-    throw new Error(`maps-schema: ${struct.name} is ${offset} bytes (alignment ${alignment}), declared as ${struct.size}`);
+    throw new Error(
+      `maps-schema: ${struct.name} is ${offset} bytes (alignment ${alignment}), declared as ${struct.size}`,
+    );
   }
   return placed;
 }

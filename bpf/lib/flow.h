@@ -61,8 +61,7 @@ INLINE void flow_answer_key(struct flow_key *key, const struct flow *flow, __u8 
 
 NOINLINE void flow_set_deltas(struct flow *flow, const struct flow_key *key)
 {
-	flow->address_delta =
-		checksum_address_delta(&key->saddr, &key->daddr, &flow->saddr, &flow->daddr);
+	flow->address_delta = checksum_address_delta(&key->saddr, &key->daddr, &flow->saddr, &flow->daddr);
 	flow->port_delta = checksum_port_delta(key->sport, key->dport, flow->sport, flow->dport);
 	if (key->sport == flow->sport && key->dport == flow->dport)
 		flow->port_delta = 0;

@@ -18,8 +18,7 @@ INLINE __u32 node_address_flags(const struct address *address)
  * @any_address: look for a NodePort whatever the address is (127.0.0.0/8 in the socket hook).
  * Returns NULL when nothing answers on this address, port and protocol.
  */
-INLINE const struct frontend *frontend_lookup(const struct address *address, __be16 port, __u8 proto,
-					      bool any_address)
+INLINE const struct frontend *frontend_lookup(const struct address *address, __be16 port, __u8 proto, bool any_address)
 {
 	struct frontend_key key = {.port = port, .proto = proto};
 	const struct frontend *frontend;

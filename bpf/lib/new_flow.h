@@ -31,8 +31,8 @@ INLINE void flow_answer_from_frontend(struct flow *flow, const struct packet *pa
 }
 
 /* The key of an answer from the backend to @to. The port is claimed later. */
-INLINE void flow_key_from_backend(struct flow_key *key, const struct packet *packet,
-				  const struct backend_slot *slot, const struct address *to, __u8 hook)
+INLINE void flow_key_from_backend(struct flow_key *key, const struct packet *packet, const struct backend_slot *slot,
+				  const struct address *to, __u8 hook)
 {
 	__builtin_memset(key, 0, sizeof(*key));
 	address_copy(&key->saddr, &slot->address);
@@ -47,7 +47,7 @@ INLINE void flow_key_from_backend(struct flow_key *key, const struct packet *pac
  * scratch->answer[ANSWER_FRONTEND] holds C's port in B's eyes before source NAT.
  */
 NOINLINE __u32 flow_begin_staged(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
-			       struct scratch *scratch)
+				 struct scratch *scratch)
 {
 	struct flow_key *key = &scratch->answer[ANSWER_SNAT];
 	struct flow *flow = &scratch->flow;
@@ -82,7 +82,7 @@ NOINLINE __u32 flow_begin_staged(struct __sk_buff *skb, const struct packet *pac
  * already has the answers of this backend to this port, another port stands in for the client's.
  */
 NOINLINE __u32 flow_begin_stack(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
-			      bool snat, struct scratch *scratch)
+				bool snat, struct scratch *scratch)
 {
 	struct flow_key *key = &scratch->answer[ANSWER_FRONTEND];
 	struct flow *flow = &scratch->flow;
@@ -112,7 +112,7 @@ NOINLINE __u32 flow_begin_stack(struct __sk_buff *skb, const struct packet *pack
 
 /* Out again from the hook: both translations at once, in C>V => S>B and in B>S => V>C. */
 NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
-				 struct scratch *scratch)
+				   struct scratch *scratch)
 {
 	struct flow_key *key = &scratch->answer[ANSWER_FRONTEND];
 	struct flow *flow = &scratch->flow;

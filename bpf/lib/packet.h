@@ -145,8 +145,7 @@ INLINE bool packet_parse_v6(struct __sk_buff *skb, struct packet *packet)
 	packet->l4_offset = L3_OFFSET + sizeof(*ip);
 	address_copy(&packet->key.saddr, (struct address *)&ip->saddr);
 	address_copy(&packet->key.daddr, (struct address *)&ip->daddr);
-	if (unlikely(ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP) &&
-	    !packet_skip_extensions(skb, packet))
+	if (unlikely(ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP) && !packet_skip_extensions(skb, packet))
 		return false;
 	return packet_parse_l4(skb, packet);
 }

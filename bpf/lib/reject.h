@@ -89,8 +89,7 @@ INLINE bool reject_checksum_is_partial(struct __sk_buff *skb, __u32 offset)
 {
 	__u16 before = 0, after = 0;
 
-	if (bpf_skb_load_bytes(skb, offset, &before, sizeof(before)) ||
-	    bpf_l4_csum_replace(skb, offset, 0, 1, 0) ||
+	if (bpf_skb_load_bytes(skb, offset, &before, sizeof(before)) || bpf_l4_csum_replace(skb, offset, 0, 1, 0) ||
 	    bpf_skb_load_bytes(skb, offset, &after, sizeof(after)))
 		return false;
 	return before == after;
@@ -174,8 +173,7 @@ NOINLINE int reject_unreachable(struct __sk_buff *skb, struct packet *packet)
 	sum += *(__u32 *)&icmp;
 	icmp.check = ~checksum_fold16(checksum_fold32(sum));
 	if (bpf_skb_adjust_room(skb, added, BPF_ADJ_ROOM_MAC, 0) ||
-	    reject_write_l3(skb, packet, packet_is_v4(packet) ? IPPROTO_ICMP : IPPROTO_ICMPV6,
-			    inner + sizeof(icmp)) ||
+	    reject_write_l3(skb, packet, packet_is_v4(packet) ? IPPROTO_ICMP : IPPROTO_ICMPV6, inner + sizeof(icmp)) ||
 	    bpf_skb_store_bytes(skb, L3_OFFSET + l3, &icmp, sizeof(icmp), 0))
 		return TC_ACT_SHOT;
 	return reject_send(skb);

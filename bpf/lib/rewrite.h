@@ -12,8 +12,8 @@
 /* Returns the offset of the transport checksum in the packet. */
 INLINE __u32 rewrite_checksum_offset(const struct packet *packet)
 {
-	return packet->l4_offset + (packet->key.proto == IPPROTO_TCP ? offsetof(struct tcphdr, check) :
-								       offsetof(struct udphdr, check));
+	return packet->l4_offset +
+	       (packet->key.proto == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check));
 }
 
 INLINE int rewrite_l4_checksum(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
@@ -33,8 +33,7 @@ INLINE int rewrite_l4_checksum(struct __sk_buff *skb, const struct packet *packe
  * @ttl_less: 1 when the packet is forwarded here, past the stack.
  * Returns 0, or a negative error: the packet may be half rewritten then and must be dropped.
  */
-INLINE int rewrite_packet(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow,
-			  __u8 ttl_less)
+INLINE int rewrite_packet(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow, __u8 ttl_less)
 {
 	__be16 ports[2] = {flow->sport, flow->dport};
 	void *end;

@@ -31,8 +31,8 @@ INLINE const struct backend_slot *backend_at(__u32 base, __u32 offset)
  * The backend of the client's last new connection, when that is recent enough and the backend is
  * in the extent in force (R-46, R-48). NULL: choose anew.
  */
-NOINLINE const struct backend_slot *affinity_backend(const struct affinity_key *key, __u32 base,
-						     __u32 count, __u64 seconds)
+NOINLINE const struct backend_slot *affinity_backend(const struct affinity_key *key, __u32 base, __u32 count,
+						     __u64 seconds)
 {
 	const struct affinity_member *member;
 	struct affinity_member_key in;

@@ -60,6 +60,5 @@ INLINE bool source_is_allowed(const struct packet *packet, const struct frontend
 	if (bpf_map_lookup_elem(&source_ranges, &key))
 		return true;
 	/* The address is bound on the node and loops back. */
-	return (frontend->flags & FRONTEND_HOST_ALLOWED) &&
-	       address_equal(&packet->key.saddr, &packet->key.daddr);
+	return (frontend->flags & FRONTEND_HOST_ALLOWED) && address_equal(&packet->key.saddr, &packet->key.daddr);
 }

@@ -1,0 +1,75 @@
+# Sluice: every target works on a fresh machine (Debian 12 or 13, or a current Ubuntu; root; Node 20+).
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+CLANG ?= clang
+CFLAGS_BPF := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter \
+	-I maps-schema/gen -I bpf -I /usr/include/$(shell uname -m)-linux-gnu
+BPF_OBJECTS := $(patsubst bpf/%.bpf.c,dist/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
+TS_SOURCES := $(shell find src maps-schema -name '*.ts' -not -path '*/gen/*')
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.PHONY: setup
+setup: node_modules ## install what building and testing needs (apt packages, npm ci)
+	@tools/setup.sh
+
+node_modules: package-lock.json
+	npm ci --no-audit --no-fund
+	@touch node_modules
+
+.PHONY: generate
+generate: maps-schema/gen/schema.h
+
+maps-schema/gen/schema.h: $(wildcard maps-schema/*.ts) | node_modules
+	node_modules/.bin/tsx maps-schema/generate.ts
+
+dist/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/lib/*.h) maps-schema/gen/schema.h
+	@mkdir -p dist/bpf
+	@command -v $(CLANG) >/dev/null || { echo "clang is missing: run 'make setup', or apt-get install clang" >&2; exit 1; }
+	$(CLANG) $(CFLAGS_BPF) -c $< -o $@
+
+dist/sluice.cjs: $(TS_SOURCES) maps-schema/gen/schema.h tools/bundle.mjs
+	node tools/bundle.mjs
+
+bin/sluice: dist/sluice.cjs $(BPF_OBJECTS) tools/sluice.sh
+	@mkdir -p bin
+	install -m 0755 tools/sluice.sh bin/sluice
+
+.PHONY: build
+build: setup ## compile the programs and the agent: leaves bin/sluice
+	@$(MAKE) --no-print-directory bin/sluice
+
+.PHONY: demo
+demo: build ## lay out a small cluster in namespaces and show Sluice at work (KEEP=1 leaves it up)
+	node_modules/.bin/tsx demo/main.ts
+
+.PHONY: demo-down
+demo-down: node_modules ## remove every trace of a demo that was kept
+	node_modules/.bin/tsx demo/down.ts
+
+.PHONY: test
+test: build lint ## the whole suite (root; under 25 minutes)
+	node_modules/.bin/vitest run
+
+.PHONY: test-unit
+test-unit: generate ## the tests that need no kernel
+	node_modules/.bin/vitest run --project unit
+
+.PHONY: lint
+lint: generate ## types, formatting and import rules
+	node_modules/.bin/tsc --noEmit
+	node_modules/.bin/biome check --error-on-warnings .
+	@command -v clang-format >/dev/null && clang-format --dry-run -Werror bpf/*.c bpf/lib/*.h
+
+.PHONY: format
+format: node_modules ## format TypeScript and C
+	node_modules/.bin/biome check --write .
+	clang-format -i bpf/*.c bpf/lib/*.h
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf dist bin maps-schema/gen coverage

@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests that use the kernel share one machine: one file at a time, each in a process of its own. */
+const serial = { pool: 'forks' as const, fileParallelism: false, testTimeout: 60_000, hookTimeout: 120_000 };
+
+export default defineConfig({
+  test: {
+    reporters: ['default'],
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/golden/**/*.test.ts'], testTimeout: 20_000 } },
+      {
+        test: {
+          name: 'kernel',
+          include: ['test/kernel/**/*.test.ts', 'test/packet/**/*.test.ts', 'test/cluster/**/*.test.ts'],
+          ...serial,
+        },
+      },
+    ],
+  },
+});
