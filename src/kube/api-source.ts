@@ -1,0 +1,116 @@
+/** Services, EndpointSlices and this node's own Node from an API server. */
+import type { KubeConfig } from '@kubernetes/client-node';
+import type { EndpointSlice, KubernetesObject, Node, Service } from '../model/kubernetes.ts';
+import type { ObjectEvent, ObjectSource } from '../model/source.ts';
+import { type ApiClient, createApiClient } from './client.ts';
+import { createKnown } from './known.ts';
+import { createOutage } from './outage.ts';
+import { type Collection, reflect } from './reflector.ts';
+import { DEFAULT_REFLECTOR_OPTIONS, type Log, type ReflectorOptions } from './reflector-options.ts';
+import { serviceSelector, sliceSelector } from './selectors.ts';
+import { nodeContent, stripNode, stripService, stripSlice } from './strip.ts';
+
+export interface ApiSourceOptions {
+  readonly kubeConfig: KubeConfig;
+  readonly nodeName: string;
+  /** Serve the Services labelled with this proxy name instead of those without the label (R-2). */
+  readonly serviceProxyName?: string | undefined;
+  readonly log?: Log | undefined;
+  /** Overrides single times and sizes. */
+  readonly reflector?: Partial<ReflectorOptions>;
+}
+
+export function createApiSource(options: ApiSourceOptions): ObjectSource {
+  const { kubeConfig, nodeName, serviceProxyName } = options;
+  const reflector = { ...DEFAULT_REFLECTOR_OPTIONS, log: options.log, ...options.reflector };
+
+  return {
+    async run(listener, signal) {
+      const client: ApiClient = createApiClient(kubeConfig);
+      const outage = createOutage(client.server, (problem) => listener.problem(problem));
+      const unlisted = new Set(['services', 'endpointslices', 'nodes']);
+      const listed = (name: string) => {
+        if (unlisted.delete(name) && unlisted.size === 0) listener.synced();
+      };
+      const run = <T extends KubernetesObject>(collection: Collection<T>) => reflect(client, collection, outage, reflector, signal);
+      try {
+        await Promise.all([
+          run(
+            many<Service>({
+              name: 'services',
+              path: '/api/v1/services',
+              query: { labelSelector: serviceSelector(serviceProxyName) },
+              strip: stripService,
+              deliver: (events) => listener.services(events),
+              listed,
+            }),
+          ),
+          run(
+            many<EndpointSlice>({
+              name: 'endpointslices',
+              path: '/apis/discovery.k8s.io/v1/endpointslices',
+              query: { labelSelector: sliceSelector() },
+              strip: stripSlice,
+              deliver: (events) => listener.endpointSlices(events),
+              listed,
+            }),
+          ),
+          run(ownNode(nodeName, (node) => listener.node(node), listed)),
+        ]);
+      } finally {
+        client.close();
+      }
+    },
+  };
+}
+
+interface Many<T> extends Pick<Collection<T>, 'name' | 'path' | 'query' | 'strip'> {
+  readonly deliver: (events: ObjectEvent<T>[]) => void;
+  readonly listed: (name: string) => void;
+}
+
+function many<T extends KubernetesObject>(options: Many<T>): Collection<T> {
+  const known = createKnown<T>();
+  const { deliver, listed, ...rest } = options;
+  return {
+    ...rest,
+    replaced(objects) {
+      const events = known.replace(objects);
+      if (events.length > 0) deliver(events);
+      listed(rest.name);
+    },
+    changed(changes) {
+      const events: ObjectEvent<T>[] = [];
+      for (const { type, object } of changes) {
+        const event = type === 'set' ? known.set(object) : known.delete(object);
+        if (event !== undefined) events.push(event);
+      }
+      if (events.length > 0) deliver(events);
+    },
+  };
+}
+
+/** A Node changes all the time (its status tells every image); only changes of what is read are passed on. */
+function ownNode(nodeName: string, deliver: (node: Node | undefined) => void, listed: (name: string) => void): Collection<Node> {
+  let last: string | undefined | null = null;
+  const update = (node: Node | undefined) => {
+    const own = node && stripNode(node);
+    const content = own && nodeContent(own);
+    if (content === last) return;
+    last = content;
+    deliver(own);
+  };
+  return {
+    name: 'nodes',
+    path: '/api/v1/nodes',
+    query: { fieldSelector: `metadata.name=${nodeName}` },
+    strip: (node) => node,
+    replaced(nodes) {
+      update(nodes.find((node) => node.metadata?.name === nodeName));
+      listed('nodes');
+    },
+    changed(changes) {
+      for (const { type, object } of changes) if (object.metadata?.name === nodeName) update(type === 'set' ? object : undefined);
+    },
+  };
+}

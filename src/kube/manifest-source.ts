@@ -1,0 +1,109 @@
+/** Services, EndpointSlices and this node's own Node from a directory of manifests, watched for changes. */
+import { statSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import { SluiceError } from '../model/errors.ts';
+import { type EndpointSlice, type KubernetesObject, type Node, objectKey, type Service } from '../model/kubernetes.ts';
+import type { ObjectEvent, ObjectSource, SourceListener } from '../model/source.ts';
+import { createDirectoryWatch, type DirectoryWatchOptions } from './directory-watch.ts';
+import { createManifestStore, type ManifestStore } from './manifest-store.ts';
+import { selectsService, selectsSlice } from './selectors.ts';
+import { stripNode, stripService, stripSlice } from './strip.ts';
+
+export interface ManifestSourceOptions {
+  /** Every *.yaml, *.yml and *.json below it is read. */
+  readonly directory: string;
+  readonly nodeName: string;
+  /** Serve the Services labelled with this proxy name instead of those without the label (R-2). */
+  readonly serviceProxyName?: string | undefined;
+  /** Overrides single times. */
+  readonly watch?: Partial<DirectoryWatchOptions>;
+}
+
+const DEFAULT_WATCH: DirectoryWatchOptions = { settleMs: 50, maxSettleMs: 1_000, rescanMs: 10_000 };
+
+/** @throws SluiceError SOURCE_INVALID when there is no such directory. */
+export function createManifestSource(options: ManifestSourceOptions): ObjectSource {
+  const { directory } = options;
+  if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new SluiceError('SOURCE_INVALID', `read manifests: ${directory} is no directory: create it or give another --manifests DIR`);
+  }
+  return {
+    async run(listener, signal) {
+      const watch = createDirectoryWatch({ ...DEFAULT_WATCH, ...options.watch });
+      const store = createManifestStore(directory, (problem) => listener.problem(problem));
+      const deliver = createDelivery(options, listener);
+      try {
+        let synced = false;
+        while (!signal.aborted) {
+          const found = await store.rescan();
+          if (signal.aborted) return;
+          if (found !== undefined) {
+            watch.set(found.directories);
+            if (found.changed || !synced) deliver(store);
+            if (!synced) listener.synced();
+            synced = true;
+          }
+          await watch.next(signal);
+        }
+      } finally {
+        watch.close();
+      }
+    },
+  };
+}
+
+/** @returns a function that passes on what differs from its last call. */
+function createDelivery(options: ManifestSourceOptions, listener: SourceListener): (store: ManifestStore) => void {
+  let services = new Map<string, Service>();
+  let slices = new Map<string, EndpointSlice>();
+  let node: Node | undefined | null = null;
+  let duplicates = new Set<string>();
+
+  return (store) => {
+    const nextServices = new Map<string, Service>();
+    const nextSlices = new Map<string, EndpointSlice>();
+    const nextDuplicates = new Set<string>();
+    const origins = new Map<string, string>();
+    let nextNode: Node | undefined;
+
+    for (const [file, object] of store.objects()) {
+      const name = `${object.kind} ${object.kind === 'Node' ? object.metadata?.name : objectKey(object)}`;
+      const origin = origins.get(name);
+      if (origin !== undefined) {
+        const message = `${name} is in ${origin} and again in ${file}; the first is taken`;
+        nextDuplicates.add(message);
+        if (!duplicates.has(message)) listener.problem({ object: name, message });
+        continue;
+      }
+      origins.set(name, file);
+      if (object.kind === 'Node') {
+        if (object.metadata?.name === options.nodeName) nextNode = stripNode(object as Node);
+      } else if (object.kind === 'Service') {
+        if (selectsService(object, options.serviceProxyName)) nextServices.set(objectKey(object), stripService(object as Service));
+      } else if (selectsSlice(object)) {
+        nextSlices.set(objectKey(object), stripSlice(object as EndpointSlice));
+      }
+    }
+
+    const serviceEvents = difference(services, nextServices);
+    const sliceEvents = difference(slices, nextSlices);
+    const nodeChanged = !isDeepStrictEqual(node, nextNode);
+    services = nextServices;
+    slices = nextSlices;
+    node = nextNode;
+    duplicates = nextDuplicates;
+    if (serviceEvents.length > 0) listener.services(serviceEvents);
+    if (sliceEvents.length > 0) listener.endpointSlices(sliceEvents);
+    if (nodeChanged) listener.node(nextNode);
+  };
+}
+
+function difference<T extends KubernetesObject>(before: ReadonlyMap<string, T>, after: ReadonlyMap<string, T>): ObjectEvent<T>[] {
+  const events: ObjectEvent<T>[] = [];
+  for (const key of before.keys()) if (!after.has(key)) events.push({ type: 'delete', key });
+  for (const [key, object] of after) {
+    const old = before.get(key);
+    if (old !== object && !isDeepStrictEqual(old, object)) events.push({ type: 'set', key, object });
+  }
+  return events;
+}

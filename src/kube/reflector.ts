@@ -1,0 +1,104 @@
+/**
+ * Keeps a copy of one collection equal to the API server's: list, watch, and again, for ever. Every
+ * way a request can end leads to one of two next steps, watch on or relist, after a wait that grows
+ * while nothing works.
+ */
+import type { KubernetesObject } from '../model/kubernetes.ts';
+import { createBackoff, sleep } from './backoff.ts';
+import type { ApiClient } from './client.ts';
+import { type RequestFault, toFault } from './fault.ts';
+import { listAll } from './list.ts';
+import type { Outage } from './outage.ts';
+import type { ReflectorOptions } from './reflector-options.ts';
+import { type WatchChange, watchOnce } from './watch.ts';
+
+export interface Collection<T> {
+  /** For messages: the resource's plural. */
+  readonly name: string;
+  readonly path: string;
+  /** labelSelector, fieldSelector */
+  readonly query: Readonly<Record<string, string>>;
+  readonly strip: (object: T) => T;
+  /** The whole collection. */
+  readonly replaced: (objects: T[]) => void;
+  /** Changes of one chunk of the watch, in order. */
+  readonly changed: (changes: WatchChange<T>[]) => void;
+}
+
+/** Runs until the signal aborts. Calls of `collection` are synchronous and ordered. */
+export async function reflect<T extends KubernetesObject>(
+  client: ApiClient,
+  collection: Collection<T>,
+  outage: Outage,
+  options: ReflectorOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { path, query, strip } = collection;
+  const { inactivityMs, maxLineBytes, maxPageBytes, pageSize } = options;
+  const backoff = createBackoff(options.backoff);
+  /** What the watch goes on from; undefined: list first. */
+  let version: string | undefined;
+  /** What the next list may not be older than; undefined: ask for the newest. */
+  let notOlderThan: string | undefined = '0';
+
+  async function wait(fault: RequestFault | undefined): Promise<void> {
+    const ms = backoff.next(fault?.retryAfterMs);
+    options.log?.('reflector waits', { collection: collection.name, ms: Math.round(ms), reason: fault?.message });
+    await sleep(ms, signal);
+  }
+
+  async function list(): Promise<void> {
+    try {
+      const result = await listAll<T>(client, { path, query, pageSize, notOlderThan, inactivityMs, maxPageBytes, strip, signal });
+      if (signal.aborted) return;
+      outage.worked(collection.name);
+      version = result.resourceVersion;
+      collection.replaced(result.items);
+    } catch (error) {
+      if (signal.aborted) return;
+      // A version that the server cannot serve, or a continue token that expired: the newest always exists.
+      notOlderThan = undefined;
+      const fault = toFault(error);
+      outage.failed(collection.name, fault);
+      await wait(fault);
+    }
+  }
+
+  async function watch(from: string): Promise<void> {
+    let openedAt: number | undefined;
+    const [shortest, longest] = options.watchSeconds;
+    const end = await watchOnce<T>(client, {
+      path,
+      query,
+      resourceVersion: from,
+      timeoutSeconds: Math.floor(shortest + Math.random() * (longest - shortest)),
+      inactivityMs,
+      maxLineBytes,
+      opened: () => {
+        openedAt = performance.now();
+        outage.worked(collection.name);
+      },
+      changed: (changes, resourceVersion) => {
+        version = resourceVersion;
+        if (changes.length === 0) return;
+        for (const change of changes) if (change.type === 'set') strip(change.object);
+        collection.changed(changes);
+      },
+      signal,
+    });
+    if (signal.aborted) return;
+    if (openedAt === undefined && end.fault !== undefined && end.next === 'again') outage.failed(collection.name, end.fault);
+    if (end.next === 'relist') {
+      version = undefined;
+      notOlderThan = undefined;
+    }
+    const steady = openedAt !== undefined && performance.now() - openedAt >= options.steadyMs;
+    if (steady) backoff.reset();
+    if (!steady || end.next === 'relist') await wait(end.fault);
+  }
+
+  while (!signal.aborted) {
+    if (version === undefined) await list();
+    else await watch(version);
+  }
+}
