@@ -1,0 +1,113 @@
+/** What the running kernel can do, found out by asking it: version numbers lie on distribution kernels. */
+import { EBADF, EINVAL } from './errno.ts';
+import { raiseMemlock } from './memlock.ts';
+import { netnsCookie } from './netns.ts';
+import { bpf, Command, close, cString, newAttr, putPointer } from './syscall.ts';
+import { haveTcx } from './tcx.ts';
+
+export type FeatureName = 'tcx' | 'set_retval' | 'netns_cookie' | 'getpeername' | 'cgroup_link' | 'map_batch';
+
+export interface Feature {
+  readonly name: FeatureName;
+  readonly present: boolean;
+  /** First kernel that has it. */
+  readonly kernel: string;
+  /** What is different without it. */
+  readonly effect: string;
+}
+
+const PROG_TYPE_CGROUP_SOCK_ADDR = 18;
+const INET4_CONNECT = 10;
+const INET4_GETPEERNAME = 29;
+const HELPER_SET_RETVAL = 187;
+
+/** struct bpf_insn. */
+function instruction(code: number, register: number, immediate: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes[0] = code;
+  bytes[1] = register;
+  bytes.writeInt32LE(immediate, 4);
+  return bytes;
+}
+
+const MOVE = 0xb7;
+const CALL = 0x85;
+const EXIT = 0x95;
+const returnOne = [instruction(MOVE, 0, 1), instruction(EXIT, 0, 0)];
+
+/** Loads a program for a cgroup socket hook and lets it go. @returns whether the kernel took it. */
+function loads(attachType: number, instructions: readonly Buffer[]): boolean {
+  const code = Buffer.concat(instructions);
+  const attr = newAttr();
+  attr.writeUInt32LE(PROG_TYPE_CGROUP_SOCK_ADDR, 0);
+  attr.writeUInt32LE(instructions.length, 4);
+  putPointer(attr, 8, code);
+  putPointer(attr, 16, cString('Dual MIT/GPL'));
+  attr.writeUInt32LE(attachType, 68);
+  const fd = bpf(Command.PROG_LOAD, attr);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
+/** A kernel that knows a command refuses the bad descriptor in it; one that does not, the command. */
+function knows(command: number, fdOffset: number): boolean {
+  const attr = newAttr();
+  attr.writeInt32LE(-1, fdOffset);
+  const result = bpf(command, attr);
+  return result === -EBADF || (result < 0 && result !== -EINVAL);
+}
+
+/** Probes everything; nothing is attached and nothing stays. Needs the privileges of `checkPrivileges`. */
+export function probeFeatures(): Feature[] {
+  raiseMemlock();
+  return [
+    {
+      name: 'tcx',
+      present: haveTcx(),
+      kernel: '6.6',
+      effect: 'devices are attached to by the clsact qdisc instead of links',
+    },
+    {
+      name: 'set_retval',
+      present: loads(INET4_CONNECT, [instruction(MOVE, 1, 0), instruction(CALL, 0, HELPER_SET_RETVAL), ...returnOne]),
+      kernel: '6.1',
+      effect: 'connect() to a Service without endpoints fails with EPERM instead of ECONNREFUSED',
+    },
+    {
+      name: 'netns_cookie',
+      present: netnsCookie() !== 0n,
+      kernel: '5.14',
+      effect: 'the agent must run in the initial network namespace to tell the node from its pods',
+    },
+    {
+      name: 'getpeername',
+      present: loads(INET4_GETPEERNAME, returnOne),
+      kernel: '5.8',
+      effect: 'getpeername() names the backend instead of the Service',
+    },
+    {
+      name: 'cgroup_link',
+      present: knows(Command.LINK_CREATE, 0),
+      kernel: '5.7',
+      effect: 'the socket hook cannot be attached',
+    },
+    {
+      name: 'map_batch',
+      present: knows(Command.MAP_LOOKUP_BATCH, 36),
+      kernel: '5.6',
+      effect: 'maps are read and written row by row: slower',
+    },
+  ];
+}
+
+/** One line for a person, e.g. `tcx: missing, needs kernel 6.6; devices are attached to …`. */
+export function describeFeature(feature: Feature): string {
+  return feature.present
+    ? `${feature.name}: present`
+    : `${feature.name}: missing, needs kernel ${feature.kernel}; ${feature.effect}`;
+}
+
+/** Whether a probed feature is present. */
+export function hasFeature(features: readonly Feature[], name: FeatureName): boolean {
+  return features.some((feature) => feature.name === name && feature.present);
+}
