@@ -34,7 +34,9 @@ export function parseConfiguration(text: string, origin: string): LoadedConfigur
   const yaml = parseDocument(text);
   const [error] = yaml.errors;
   if (error) {
-    throw new SluiceError('CONFIG_INVALID', `read configuration ${origin}: ${error.message.trimEnd()}`, { cause: error });
+    throw new SluiceError('CONFIG_INVALID', `read configuration ${origin}: ${error.message.trimEnd()}`, {
+      cause: error,
+    });
   }
   const document: unknown = yaml.toJS();
   const parsed = kubeProxyConfiguration.safeParse(document);
@@ -58,7 +60,8 @@ type Issue = z.core.$ZodIssue;
 function keyOf(issue: Issue): string {
   const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
   return path.reduce<string>(
-    (text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`),
+    (text, part) =>
+      typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
     '',
   );
 }

@@ -42,7 +42,9 @@ export const FATES: Readonly<Record<string, Fate>> = {
   'iptables.masqueradeAll': honoured('translates the source of all traffic to cluster addresses'),
   'iptables.localhostNodePorts': honoured('127.0.0.0/8 answers NodePorts, in every mode'),
   'iptables.syncPeriod': honoured('a full sync at least so often'),
-  'iptables.minSyncPeriod': honoured('at most one sync in that time; unset means none, for a sync writes only what changed'),
+  'iptables.minSyncPeriod': honoured(
+    'at most one sync in that time; unset means none, for a sync writes only what changed',
+  ),
   'ipvs.syncPeriod': honoured('a full sync at least so often'),
   'ipvs.minSyncPeriod': honoured('at most one sync in that time'),
   'ipvs.scheduler': unneeded('new connections are spread at random, which is the default algorithm for every Service'),
@@ -54,7 +56,9 @@ export const FATES: Readonly<Record<string, Fate>> = {
   'nftables.masqueradeBit': NO_MARKS,
   'nftables.masqueradeAll': honoured('translates the source of all traffic to cluster addresses'),
   'nftables.syncPeriod': honoured('a full sync at least so often'),
-  'nftables.minSyncPeriod': honoured('at most one sync in that time; unset means none, for a sync writes only what changed'),
+  'nftables.minSyncPeriod': honoured(
+    'at most one sync in that time; unset means none, for a sync writes only what changed',
+  ),
   'winkernel.networkName': WINDOWS,
   'winkernel.sourceVip': WINDOWS,
   'winkernel.enableDSR': WINDOWS,

@@ -43,8 +43,18 @@ export function resolve(file: Partial<KubeProxyConfiguration>, fail: Fail): Conf
     clientBurst: file.clientConnection?.burst || 10,
     hostnameOverride: (file.hostnameOverride ?? '').trim().toLowerCase(),
     bindAddress,
-    healthz: listen('healthzBindAddress', file.healthzBindAddress, { address: isIPv6 ? '::' : '0.0.0.0', port: 10256 }, fail),
-    metrics: listen('metricsBindAddress', file.metricsBindAddress, { address: isIPv6 ? '::1' : '127.0.0.1', port: 10249 }, fail),
+    healthz: listen(
+      'healthzBindAddress',
+      file.healthzBindAddress,
+      { address: isIPv6 ? '::' : '0.0.0.0', port: 10256 },
+      fail,
+    ),
+    metrics: listen(
+      'metricsBindAddress',
+      file.metricsBindAddress,
+      { address: isIPv6 ? '::1' : '127.0.0.1', port: 10249 },
+      fail,
+    ),
     bindAddressHardFail: file.bindAddressHardFail ?? false,
     masqueradeAll: (mode === 'nftables' ? file.nftables?.masqueradeAll : file.iptables?.masqueradeAll) ?? false,
     localhostNodePorts: file.iptables?.localhostNodePorts ?? true,
@@ -73,19 +83,24 @@ function oneOf<T extends string>(
   fail: Fail,
 ): T | undefined {
   if (!value) return undefined;
-  if (!choices.includes(value)) fail(key, `"${value}" is unknown; write one of ${choices.join(', ')}, or leave it empty`);
+  if (!choices.includes(value))
+    fail(key, `"${value}" is unknown; write one of ${choices.join(', ')}, or leave it empty`);
   return value as T;
 }
 
 function listen(key: string, text: string | null | undefined, unset: ListenAddress, fail: Fail): ListenAddress {
   if (!text) return unset;
-  return parseListenAddress(text, unset.port) ?? fail(key, `"${text}" is no address; write IP:port, for example 0.0.0.0:${unset.port}`);
+  return (
+    parseListenAddress(text, unset.port) ??
+    fail(key, `"${text}" is no address; write IP:port, for example 0.0.0.0:${unset.port}`)
+  );
 }
 
 type DetectLocal = Pick<Configuration, 'detectLocalMode' | 'bridgeInterface' | 'interfaceNamePrefix' | 'clusterCidrs'>;
 
 function detectLocal(file: Partial<KubeProxyConfiguration>, fail: Fail): DetectLocal {
-  const detectLocalMode = oneOf<DetectLocalMode>('detectLocalMode', file.detectLocalMode, LOCAL_MODES, fail) ?? 'ClusterCIDR';
+  const detectLocalMode =
+    oneOf<DetectLocalMode>('detectLocalMode', file.detectLocalMode, LOCAL_MODES, fail) ?? 'ClusterCIDR';
   const bridgeInterface = file.detectLocal?.bridgeInterface ?? '';
   const interfaceNamePrefix = file.detectLocal?.interfaceNamePrefix ?? '';
   const needs: Partial<Record<DetectLocalMode, [string, string]>> = {
@@ -94,11 +109,13 @@ function detectLocal(file: Partial<KubeProxyConfiguration>, fail: Fail): DetectL
   };
   const [key, name] = needs[detectLocalMode] ?? [];
   if (key !== undefined && !name) fail(key, `is empty; detectLocalMode: ${detectLocalMode} needs it`);
-  if (key !== undefined && name !== undefined && name.length > 15) fail(key, `"${name}" is longer than a device name can be`);
+  if (key !== undefined && name !== undefined && name.length > 15)
+    fail(key, `"${name}" is longer than a device name can be`);
   const parts = (file.clusterCIDR ?? '').split(',').filter((part) => part.trim() !== '');
   const cidrs = parts.map((part) => cidr('clusterCIDR', part.trim(), fail));
   const clusterCidrs = byFamily(cidrs);
-  if (clusterCidrs.IPv4.length > 1 || clusterCidrs.IPv6.length > 1) fail('clusterCIDR', 'holds two networks of one family');
+  if (clusterCidrs.IPv4.length > 1 || clusterCidrs.IPv6.length > 1)
+    fail('clusterCIDR', 'holds two networks of one family');
   return { detectLocalMode, bridgeInterface, interfaceNamePrefix, clusterCidrs };
 }
 
@@ -136,7 +153,8 @@ function timeouts(file: Partial<KubeProxyConfiguration>, mode: ProxyMode | undef
 function portRange(text: string, fail: Fail): string {
   if (text === '') return text;
   const [begin = Number.NaN, end = begin] = text.split(/[-+]/).map(Number);
-  if (!/^\d+([-+]\d+)?$/.test(text) || begin > 65535 || end > 65535) fail('portRange', `"${text}" is no range; write for example 300-2000`);
+  if (!/^\d+([-+]\d+)?$/.test(text) || begin > 65535 || end > 65535)
+    fail('portRange', `"${text}" is no range; write for example 300-2000`);
   return text;
 }
 

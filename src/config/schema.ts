@@ -68,7 +68,12 @@ export const kubeProxyConfiguration = z.strictObject({
     tcpFinTimeout: duration,
     udpTimeout: duration,
   }),
-  nftables: section({ masqueradeBit: int32(0, 31), masqueradeAll: flag, syncPeriod: duration, minSyncPeriod: duration }),
+  nftables: section({
+    masqueradeBit: int32(0, 31),
+    masqueradeAll: flag,
+    syncPeriod: duration,
+    minSyncPeriod: duration,
+  }),
   winkernel: section({
     networkName: text,
     sourceVip: text,

@@ -109,13 +109,12 @@ describe('loadConfiguration', () => {
     expect(leaves(kubeProxyConfiguration).filter((path) => at(path) === undefined)).toEqual([]);
   });
 
-  test.each(leaves(kubeProxyConfiguration).filter((path) => path !== 'apiVersion' && path !== 'kind'))(
-    'R-84: null is the default of %s',
-    (path) => {
-      const document = path.split('.').reduceRight<unknown>((value, key) => ({ [key]: value }), null);
-      expect(load(stringify(document))).toEqual(loadConfiguration(undefined).configuration);
-    },
-  );
+  test.each(
+    leaves(kubeProxyConfiguration).filter((path) => path !== 'apiVersion' && path !== 'kind'),
+  )('R-84: null is the default of %s', (path) => {
+    const document = path.split('.').reduceRight<unknown>((value, key) => ({ [key]: value }), null);
+    expect(load(stringify(document))).toEqual(loadConfiguration(undefined).configuration);
+  });
 
   test.each([
     ['iptables: { syncPriod: 30s }', 'iptables.syncPriod'],
@@ -125,7 +124,10 @@ describe('loadConfiguration', () => {
     ['logging: { vmodule: [{ filePattern: a, verbosity: 1, level: 2 }] }', 'logging.vmodule[0].level'],
   ])('R-84: an unknown key is an error that names it: %s', (text, key) => {
     expect(() => load(text)).toThrow(
-      expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(`config.yaml: ${key} is no key`) }),
+      expect.objectContaining({
+        code: 'CONFIG_INVALID',
+        message: expect.stringContaining(`config.yaml: ${key} is no key`),
+      }),
     );
   });
 
@@ -166,7 +168,11 @@ describe('loadConfiguration', () => {
   });
 
   test.each([
-    ['another kind', 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeletConfiguration', 'kind must be KubeProxyConfiguration'],
+    [
+      'another kind',
+      'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeletConfiguration',
+      'kind must be KubeProxyConfiguration',
+    ],
     ['another version', 'apiVersion: kubeproxy.config.k8s.io/v1\nkind: KubeProxyConfiguration', 'apiVersion must be'],
     ['no document', '', 'it has a wrong value'],
     ['a key written twice', `${HEAD}mode: ipvs\nmode: iptables`, 'unique'],
@@ -196,7 +202,8 @@ describe('loadConfiguration', () => {
   });
 
   test('R-84: masqueradeAll and the periods come from the section of the mode', () => {
-    const sections = 'iptables: { masqueradeAll: true, syncPeriod: 5s }\nipvs: { syncPeriod: 6s }\nnftables: { syncPeriod: 7s }\n';
+    const sections =
+      'iptables: { masqueradeAll: true, syncPeriod: 5s }\nipvs: { syncPeriod: 6s }\nnftables: { syncPeriod: 7s }\n';
     expect(load(sections)).toMatchObject({ masqueradeAll: true, syncPeriod: 5000 });
     expect(load(`${sections}mode: iptables`)).toMatchObject({ masqueradeAll: true, syncPeriod: 5000 });
     expect(load(`${sections}mode: ipvs`)).toMatchObject({ masqueradeAll: true, syncPeriod: 6000 });
@@ -205,7 +212,12 @@ describe('loadConfiguration', () => {
 
   test("R-72: IPVS's own time-outs count in mode ipvs", () => {
     const ipvs = 'ipvs: { tcpTimeout: 15m, tcpFinTimeout: 30s, udpTimeout: 5m }\n';
-    expect(load(`${ipvs}mode: ipvs`).timeouts).toMatchObject({ tcpEstablished: 900, tcpCloseWait: 30, udp: 300, udpStream: 300 });
+    expect(load(`${ipvs}mode: ipvs`).timeouts).toMatchObject({
+      tcpEstablished: 900,
+      tcpCloseWait: 30,
+      udp: 300,
+      udpStream: 300,
+    });
     expect(load(ipvs).timeouts).toMatchObject({ tcpEstablished: 86_400, tcpCloseWait: 3600, udp: 30, udpStream: 120 });
   });
 
@@ -227,7 +239,10 @@ describe('loadConfiguration', () => {
     const of = (key: string) => notes.find((note) => note.key === key);
     expect(notes.map(({ key }) => key).sort()).toEqual(leaves(kubeProxyConfiguration).sort());
     expect(of('nftables.masqueradeAll')).toMatchObject({ disposition: 'honoured', set: true });
-    expect(of('iptables.masqueradeAll')).toMatchObject({ disposition: 'not needed', why: 'not read when mode is nftables' });
+    expect(of('iptables.masqueradeAll')).toMatchObject({
+      disposition: 'not needed',
+      why: 'not read when mode is nftables',
+    });
     expect(of('iptables.localhostNodePorts')).toMatchObject({ disposition: 'honoured', set: true });
     expect(of('enableProfiling')).toMatchObject({ disposition: 'refused', set: true });
     expect(of('winkernel.sourceVip')).toMatchObject({ disposition: 'refused', set: false });
@@ -246,7 +261,10 @@ describe('loadConfiguration', () => {
 });
 
 describe('configz', () => {
-  test.each(['kubeadm.yaml', 'every-key.yaml'])('R-81: shows the configuration in force in the form that is read: %s', (name) => {
+  test.each([
+    'kubeadm.yaml',
+    'every-key.yaml',
+  ])('R-81: shows the configuration in force in the form that is read: %s', (name) => {
     const { configuration } = loadConfiguration(file(name));
     const shown = configz(configuration)['kubeproxy.config.k8s.io'];
     expect(parseConfiguration(JSON.stringify(shown), 'configz').configuration).toEqual(configuration);

@@ -1,0 +1,56 @@
+/** Reads the devices, addresses and default routes of the network namespace of this process. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { SluiceError } from '../model/errors.ts';
+import { parseHost } from './parse.ts';
+import type { HostState } from './state.ts';
+
+const run = promisify(execFile);
+
+/** Bytes of output to accept: a device with details takes about 2 KiB. */
+const MAX_OUTPUT = 256 * 1024 * 1024;
+
+/** @throws SluiceError NODE_INVALID when the program `ip` is missing or fails. */
+export async function readHost(signal?: AbortSignal): Promise<HostState> {
+  const defaults = ['route', 'show', 'table', 'all', 'exact', 'default'];
+  const [devices, IPv4, IPv6] = await Promise.all([
+    ip(['-j', '-d', 'address', 'show'], signal),
+    ip(['-j', '-4', ...defaults], signal),
+    ip(['-j', '-6', ...defaults], signal),
+  ]);
+  try {
+    return parseHost(devices, { IPv4, IPv6 });
+  } catch (cause) {
+    throw new SluiceError(
+      'NODE_INVALID',
+      'read network devices: ip -j printed no JSON; install iproute2 5.0 or later',
+      {
+        cause,
+      },
+    );
+  }
+}
+
+async function ip(args: readonly string[], signal: AbortSignal | undefined): Promise<string> {
+  try {
+    const { stdout } = await run('ip', args, { maxBuffer: MAX_OUTPUT, ...(signal ? { signal } : {}) });
+    return stdout;
+  } catch (cause) {
+    if (signal?.aborted) throw cause;
+    const { code, stderr } = cause as NodeJS.ErrnoException & { stderr?: string };
+    if (code === 'ENOENT') {
+      throw new SluiceError('NODE_INVALID', 'read network devices: the program ip is missing; install iproute2', {
+        cause,
+      });
+    }
+    // A kernel without IPv6 has no such routes.
+    if (args.includes('-6') && /not supported|Address family/i.test(stderr ?? '')) return '';
+    throw new SluiceError(
+      'NODE_INVALID',
+      `read network devices: ip ${args.join(' ')}: ${(stderr || String(cause)).trim()}`,
+      {
+        cause,
+      },
+    );
+  }
+}
