@@ -1,0 +1,121 @@
+/**
+ * The one ordering rule. Whatever is written to the maps of the agent is written by `commit`:
+ *
+ *   1. additions that no packet reads yet: states of new backends, fresh extents, members, ranges, names
+ *   2. frontends: each row swaps from the old extents to the new ones at once
+ *   3. removals of what no frontend names any more; extents and ids then rest before they are reused
+ *
+ * So a packet sees the old set of a Service or the new one, never a mixture.
+ */
+import { frontend as frontendCodec } from '../../maps-schema/gen/codecs.ts';
+import type { CompiledFrontend } from '../model/compiled.ts';
+import type { PortPlan } from './plan.ts';
+import { affinityMemberKeyOf, servicePortKeyOf, writeServicePort } from './rows.ts';
+import { settle } from './settle.ts';
+import { backendIdOf } from './slots.ts';
+import type { OnFailure, PortState, Stores } from './state.ts';
+
+const value = Buffer.alloc(256);
+
+/** Stages what frontends of a plan will need to find. */
+export function stageAdditions(stores: Stores, plan: PortPlan): void {
+  const { port } = plan;
+  if (port.desired === undefined || port.id === 0) return;
+  writeServicePort(value, port.desired);
+  stores.servicePorts.stage(servicePortKeyOf(port.id), value, 0, port);
+  if (plan.ranges.length > 0) {
+    value.fill(0, 0, 4);
+    for (const key of plan.ranges) stores.sourceRanges.stage(key, value, 0, port);
+  }
+  if (port.desired.affinitySeconds > 0) stageMembers(stores, plan);
+}
+
+function stageMembers(stores: Stores, plan: PortPlan): void {
+  const copy = stores.slots.copy;
+  for (const extent of new Set([plan.lists.cluster, plan.lists.local])) {
+    if (extent === undefined || extent.members === 'all') continue;
+    extent.members = 'all';
+    for (let offset = 0; offset < extent.count; offset++) {
+      value.writeUInt32LE(offset, 0);
+      stores.affinityMembers.stage(
+        affinityMemberKeyOf(extent.base, backendIdOf(copy, extent.base + offset)),
+        value,
+        0,
+        plan.port,
+      );
+    }
+  }
+}
+
+function stageFrontends(stores: Stores, plan: PortPlan): void {
+  const { port } = plan;
+  port.frontends.forEach((frontend, i) => {
+    const key = port.keys[i] ?? '';
+    if (stores.claims.winner(key) !== port) return;
+    writeFrontend(plan, frontend);
+    stores.frontends.stage(key, value, 0, port);
+  });
+}
+
+function writeFrontend(plan: PortPlan, frontend: CompiledFrontend): void {
+  const internal = plan.lists[frontend.internal];
+  const external = plan.lists[frontend.external];
+  frontendCodec.write(value, 0, {
+    servicePortId: plan.port.id,
+    flags: frontend.flags,
+    internalBase: internal?.base ?? plan.emptyBase,
+    internalCount: internal?.count ?? 0,
+    externalBase: external?.base ?? plan.emptyBase,
+    externalCount: external?.count ?? 0,
+    affinitySeconds: plan.port.desired?.affinitySeconds ?? 0,
+  });
+}
+
+/** Stages the removal of rows that the port has in the kernel and should not have. */
+function stageFrontendDeletes(stores: Stores, port: PortState): void {
+  for (const key of port.rows) {
+    if (stores.frontends.owner(key) === port && stores.claims.winner(key) !== port) stores.frontends.stageDelete(key);
+  }
+}
+
+/**
+ * Writes what is staged and what the plans ask for, in order.
+ * @param failed ports whose plan failed; ports whose additions fail join them: their frontends stay as they are.
+ * @param stageLeftovers stages removals that belong to no port
+ */
+export function commit(
+  stores: Stores,
+  plans: readonly PortPlan[],
+  failed: { has(port: PortState): boolean },
+  onFailure: OnFailure,
+  stageLeftovers?: () => void,
+): void {
+  const { frontends, affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs, slots, backends } =
+    stores;
+
+  for (const plan of plans) if (!failed.has(plan.port)) stageAdditions(stores, plan);
+  backends.publishAdded();
+  slots.publish();
+  for (const table of [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs])
+    table.flushUpdates(onFailure);
+
+  for (const plan of plans) if (!failed.has(plan.port)) stageFrontends(stores, plan);
+  frontends.flushUpdates(onFailure);
+  for (const plan of plans) stageFrontendDeletes(stores, plan.port);
+  frontends.flushDeletes(onFailure);
+
+  for (const plan of plans) settle(stores, plan, failed.has(plan.port));
+  stageLeftovers?.();
+  backends.publishCleared();
+  for (const table of [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs])
+    table.flushDeletes(onFailure);
+}
+
+/** Gives back what has rested long enough, and removes the names of ids that are free again. */
+export function expire(stores: Stores, onFailure: OnFailure): void {
+  for (let range = stores.resting.take(); range !== undefined; range = stores.resting.take()) {
+    stores.extents.release(range.base, range.length);
+  }
+  for (const id of stores.ids.expire()) stores.servicePorts.stageDelete(servicePortKeyOf(id));
+  stores.servicePorts.flushDeletes(onFailure);
+}

@@ -1,0 +1,44 @@
+/** node_addresses, devices and pod_cidrs: rows that the caller reads from the host. */
+import { type Device, device, mark } from '../../maps-schema/gen/codecs.ts';
+import type { Address } from '../model/address.ts';
+import type { Cidr } from '../model/compiled.ts';
+import type { RowTable } from './row-table.ts';
+import { cidrKeyOf, deviceKeyOf, nodeAddressKeyOf } from './rows.ts';
+import type { Stores } from './state.ts';
+
+export interface NodeTables {
+  /** flags: NODE_ADDRESS_* */
+  readonly nodeAddresses: readonly { readonly address: Address; readonly flags: number }[];
+  readonly devices: readonly { readonly ifindex: number; readonly device: Device }[];
+  readonly podCidrs: readonly Cidr[];
+}
+
+const value = Buffer.alloc(device.size);
+
+/** Stages what leads from the rows in the kernel to these. */
+export function stageNodeTables(stores: Stores, wanted: NodeTables): void {
+  stage(stores.nodeAddresses, wanted.nodeAddresses, ({ address, flags }) => {
+    mark.write(value, 0, { flags });
+    return nodeAddressKeyOf(address);
+  });
+  stage(stores.devices, wanted.devices, (row) => {
+    device.write(value, 0, row.device);
+    return deviceKeyOf(row.ifindex);
+  });
+  stage(stores.podCidrs, wanted.podCidrs, (cidr) => {
+    mark.write(value, 0, { flags: 0 });
+    return cidrKeyOf(cidr);
+  });
+}
+
+/** @param encode writes the value of a row and returns its key */
+function stage<T>(table: RowTable, rows: readonly T[], encode: (row: T) => string): void {
+  const keys = new Set<string>();
+  for (const row of rows) {
+    const key = encode(row);
+    if (keys.has(key)) continue;
+    keys.add(key);
+    table.stage(key, value, 0, undefined);
+  }
+  for (const key of table.keys()) if (!keys.has(key)) table.stageDelete(key);
+}

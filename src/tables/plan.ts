@@ -1,0 +1,236 @@
+/**
+ * What must change for one ServicePort: which backends get ids, which extents can stay as they are,
+ * which are laid out afresh. Nothing here reaches the kernel.
+ */
+import type { Backend, CompiledServicePort, ListName } from '../model/compiled.ts';
+import { SluiceError } from '../model/errors.ts';
+import { sourceRangeKeyOf, writeBackend } from './rows.ts';
+import {
+  BACKEND_KEPT,
+  backendIdOf,
+  createSlotBuffer,
+  endpointKey,
+  SLOT,
+  type SlotBuffer,
+  sameEndpoint,
+  sameSlots,
+  setBackendId,
+} from './slots.ts';
+import type { Extent, PortState, Stores } from './state.ts';
+
+export interface PortPlan {
+  readonly port: PortState;
+  /** Extent of each list that is in use; without one the list is empty. */
+  readonly lists: { cluster?: Extent; local?: Extent };
+  /** Base that frontends name while both lists are empty: the extent that remembers ids; else 0. */
+  emptyBase: number;
+  /** Extents laid out for this plan. */
+  readonly fresh: Extent[];
+  /** Ids of backends that serve on without being selectable. */
+  readonly kept: Set<number>;
+  /** Ids given out for this plan. */
+  readonly newIds: number[];
+  /** Keys of the desired source_ranges. */
+  ranges: readonly string[];
+}
+
+let scratch: SlotBuffer = createSlotBuffer(256);
+
+export function emptyPlan(port: PortState): PortPlan {
+  return { port, lists: {}, emptyBase: 0, fresh: [], kept: new Set(), newIds: [], ranges: [] };
+}
+
+/** Gives back what a plan took and the kernel never saw named. */
+export function abandon(stores: Stores, plan: PortPlan): void {
+  for (const id of plan.newIds) stores.backends.release(id);
+  for (const extent of plan.fresh) {
+    stores.slots.eraseKept(extent);
+    stores.resting.push(extent);
+  }
+  plan.newIds.length = 0;
+  plan.fresh.length = 0;
+}
+
+/**
+ * Plans one ServicePort.
+ * @throws SluiceError MAP_FULL when there is no room for ids or slots, RangeError for a value that fits no field;
+ *   nothing is taken then.
+ */
+export function planPort(stores: Stores, port: PortState): PortPlan {
+  const plan = emptyPlan(port);
+  const desired = port.desired;
+  if (desired === undefined) return plan;
+  try {
+    if (port.id === 0)
+      port.id = stores.ids.acquire(port.name) ?? full(stores.servicePorts.name, stores.servicePorts.maxEntries);
+    plan.ranges = [...new Set(desired.sourceRanges.map((range) => sourceRangeKeyOf(port.id, range)))];
+    const used = usedLists(stores, port);
+    if (used === undefined) return plan;
+    planExtents(stores, plan, desired, used);
+    return plan;
+  } catch (error) {
+    abandon(stores, plan);
+    throw error;
+  }
+}
+
+/** Lists that a frontend of the port leads to; undefined when it has no frontend. */
+function usedLists(stores: Stores, port: PortState): ListName[] | undefined {
+  let cluster = false;
+  let local = false;
+  let any = false;
+  port.frontends.forEach((frontend, i) => {
+    if (stores.claims.winner(port.keys[i] ?? '') !== port) return;
+    any = true;
+    cluster ||= frontend.internal === 'cluster' || frontend.external === 'cluster';
+    local ||= frontend.internal === 'local' || frontend.external === 'local';
+  });
+  if (!any) return undefined;
+  return [...(cluster ? (['cluster'] as const) : []), ...(local ? (['local'] as const) : [])];
+}
+
+function planExtents(stores: Stores, plan: PortPlan, desired: CompiledServicePort, used: readonly ListName[]): void {
+  const filled = used.filter((name) => desired.lists[name].length > 0);
+  let end = 0;
+  const runs = filled.map((name) => {
+    const run = { name, first: end, count: desired.lists[name].length };
+    end += run.count;
+    return run;
+  });
+  reach(end);
+  for (const run of runs) encode(desired.lists[run.name], run.first);
+  const rest = assignIds(stores, plan, end);
+  const kept = keptBackends(stores, plan, desired, rest);
+
+  const [first, second] = runs;
+  if (first === undefined) {
+    plan.emptyBase = kept.length === 0 ? 0 : place(stores, plan, 0, 0, kept).base;
+    return;
+  }
+  const extent = place(stores, plan, first.first, first.count, kept);
+  plan.lists[first.name] = extent;
+  if (second === undefined) return;
+  const same = second.count === first.count && sameSlots(scratch, first.first, scratch, second.first, first.count);
+  plan.lists[second.name] = same ? extent : place(stores, plan, second.first, second.count, []);
+}
+
+/** Encodes a list into scratch, ids still missing. */
+function encode(list: readonly Backend[], first: number): void {
+  for (let i = 0; i < list.length; i++) {
+    const backend = list[i];
+    if (backend !== undefined) writeBackend(scratch, first + i, backend);
+  }
+}
+
+/**
+ * Gives each of the first `end` slots of scratch its id: the one the backend has, else a new one.
+ * @returns the port's other backends that have an id, by endpoint.
+ */
+function assignIds(stores: Stores, plan: PortPlan, end: number): Map<string, number> {
+  const { port } = plan;
+  const only = port.extents.length === 1 ? port.extents[0] : undefined;
+  if (only !== undefined && only.count === end && only.length === end && copyIds(stores, only, end)) return new Map();
+
+  const known = new Map<string, number>();
+  const copy = stores.slots.copy;
+  for (const { base, length } of port.extents) {
+    for (let slot = base; slot < base + length; slot++) {
+      const id = backendIdOf(copy, slot);
+      if (id !== 0) known.set(endpointKey(copy, slot), id);
+    }
+  }
+  const rest = new Map(known);
+  const shared = known.size > 0 || end > (port.desired?.lists.cluster.length ?? 0);
+  for (let slot = 0; slot < end; slot++) {
+    const key = shared ? endpointKey(scratch, slot) : '';
+    let id = shared ? known.get(key) : undefined;
+    if (id === undefined) {
+      id = stores.backends.acquire() ?? full('backend_states', stores.backends.maxEntries);
+      plan.newIds.push(id);
+      if (shared) known.set(key, id);
+    } else {
+      rest.delete(key);
+      if (!stores.backends.isServing(id)) stores.backends.markServing(id);
+    }
+    setBackendId(scratch, slot, id);
+  }
+  return rest;
+}
+
+/** The common case: the same endpoints in the same places. @returns whether it is. */
+function copyIds(stores: Stores, extent: Extent, end: number): boolean {
+  const copy = stores.slots.copy;
+  for (let slot = 0; slot < end; slot++) {
+    if (!sameEndpoint(scratch, slot, copy, extent.base + slot)) return false;
+    const id = backendIdOf(copy, extent.base + slot);
+    if (id === 0 || !stores.backends.isServing(id)) return false;
+    setBackendId(scratch, slot, id);
+  }
+  return true;
+}
+
+/** @returns those of the backends with an id, but in no list, that still serve (R-66). */
+function keptBackends(stores: Stores, plan: PortPlan, desired: CompiledServicePort, rest: Map<string, number>): Kept[] {
+  const kept: Kept[] = [];
+  if (rest.size === 0) return kept;
+  const probe = createSlotBuffer(1);
+  for (const backend of desired.serving) {
+    writeBackend(probe, 0, backend);
+    const id = rest.get(endpointKey(probe, 0));
+    if (id === undefined) continue;
+    kept.push({ backend, id });
+    plan.kept.add(id);
+    if (!stores.backends.isServing(id)) stores.backends.markServing(id);
+  }
+  return kept;
+}
+
+interface Kept {
+  readonly backend: Backend;
+  readonly id: number;
+}
+
+/** Finds the extent that holds these slots already, or lays out a fresh one. */
+function place(stores: Stores, plan: PortPlan, first: number, count: number, kept: readonly Kept[]): Extent {
+  const copy = stores.slots.copy;
+  for (const extent of plan.port.extents) {
+    if (extent.count === count && sameSlots(scratch, first, copy, extent.base, count) && remembers(copy, extent, kept))
+      return extent;
+  }
+  const length = count + kept.length;
+  const base = stores.extents.allocate(length) ?? full('backend_slots', stores.slots.maxEntries);
+  const extent: Extent = { base, count, length, members: 'none' };
+  plan.fresh.push(extent);
+  if (count > 0) stores.slots.stage(base, scratch, first, count);
+  if (kept.length > 0) stores.slots.stage(base + count, encodeKept(kept), 0, kept.length);
+  return extent;
+}
+
+function encodeKept(kept: readonly Kept[]): SlotBuffer {
+  const slots = createSlotBuffer(kept.length);
+  kept.forEach(({ backend, id }, i) => {
+    writeBackend(slots, i, backend, BACKEND_KEPT);
+    setBackendId(slots, i, id);
+  });
+  return slots;
+}
+
+/** Does the extent remember the ids of all of these? */
+function remembers(copy: SlotBuffer, extent: Extent, kept: readonly Kept[]): boolean {
+  if (kept.length === 0) return true;
+  const ids = new Set<number>();
+  for (let slot = extent.base + extent.count; slot < extent.base + extent.length; slot++)
+    ids.add(backendIdOf(copy, slot));
+  return kept.every(({ id }) => ids.has(id));
+}
+
+function reach(slots: number): void {
+  if (slots * SLOT <= scratch.bytes.length) return;
+  const larger = createSlotBuffer(slots * 2);
+  larger.words.set(scratch.words);
+  scratch = larger;
+}
+
+function full(map: string, entries: number): never {
+  throw new SluiceError('MAP_FULL', `write ${map}: all ${entries} entries are in use: raise its maxEntries`);
+}

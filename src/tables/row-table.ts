@@ -1,0 +1,253 @@
+/**
+ * The rows of a hash or trie as they were last written or read: what is in the kernel unless
+ * somebody else changed it. Rows are staged, compared with that, and written in batches.
+ * A key is the latin1 text of its bytes.
+ */
+import type { KernelHash } from '../bpf/kernel-map.ts';
+import type { OnFailure, PortState, Written } from './state.ts';
+
+/** Batch buffers above this many bytes are given back after use. */
+const KEEP_BYTES = 1 << 18;
+
+export interface RowDifference {
+  readonly kind: 'missing' | 'unexpected' | 'different';
+  readonly key: string;
+  readonly expected: Buffer | undefined;
+  readonly actual: Buffer | undefined;
+}
+
+export class RowTable {
+  readonly #map: KernelHash;
+  readonly #written: Written;
+  readonly #keySize: number;
+  readonly #valueSize: number;
+  readonly #index = new Map<string, number>();
+  readonly #freeRows: number[] = [];
+  #values: Buffer = Buffer.alloc(0);
+  #owners: (PortState | undefined)[] = [];
+
+  #updateKeys: string[] = [];
+  #updateOwners: (PortState | undefined)[] = [];
+  #updateValues: Buffer = Buffer.alloc(0);
+  #deleteKeys: string[] = [];
+
+  constructor(map: KernelHash, written: Written) {
+    this.#map = map;
+    this.#written = written;
+    this.#keySize = map.shape.keySize;
+    this.#valueSize = map.shape.valueSize;
+  }
+
+  get name(): string {
+    return this.#map.shape.name;
+  }
+
+  get maxEntries(): number {
+    return this.#map.shape.maxEntries;
+  }
+
+  get size(): number {
+    return this.#index.size;
+  }
+
+  /** Keys of all rows; rows may be staged meanwhile, not flushed. */
+  keys(): IterableIterator<string> {
+    return this.#index.keys();
+  }
+
+  /** @returns the row's value, as long as nothing is flushed; undefined when there is no such row. */
+  value(key: string): Buffer | undefined {
+    const row = this.#index.get(key);
+    return row === undefined ? undefined : this.#values.subarray(row * this.#valueSize, (row + 1) * this.#valueSize);
+  }
+
+  /** @returns a 32-bit little-endian field of the row at a byte offset of its value. */
+  field(key: string, offset: number): number {
+    const row = this.#index.get(key);
+    return row === undefined ? 0 : this.#values.readUInt32LE(row * this.#valueSize + offset);
+  }
+
+  owner(key: string): PortState | undefined {
+    const row = this.#index.get(key);
+    return row === undefined ? undefined : this.#owners[row];
+  }
+
+  setOwner(key: string, owner: PortState): void {
+    const row = this.#index.get(key);
+    if (row !== undefined) this.#owners[row] = owner;
+  }
+
+  /** Reads the kernel's rows; what was known before is forgotten. */
+  adopt(): void {
+    this.#index.clear();
+    this.#freeRows.length = 0;
+    this.#owners = [];
+    for (const { key, value } of this.#map.entries()) this.#remember(key.toString('latin1'), value, 0, undefined);
+  }
+
+  /** Stages a row when it differs from the kernel's. @returns whether it does. */
+  stage(key: string, value: Buffer, offset: number, owner: PortState | undefined): boolean {
+    const row = this.#index.get(key);
+    if (row !== undefined) {
+      const at = row * this.#valueSize;
+      if (this.#values.compare(value, offset, offset + this.#valueSize, at, at + this.#valueSize) === 0) {
+        this.#owners[row] = owner;
+        return false;
+      }
+    }
+    this.#append(key, value, offset, owner);
+    return true;
+  }
+
+  /** Stages a row that the kernel is known to have lost or changed. */
+  restage(key: string): void {
+    const row = this.#index.get(key);
+    if (row !== undefined) this.#append(key, this.#values, row * this.#valueSize, this.#owners[row]);
+  }
+
+  stageDelete(key: string): void {
+    if (this.#index.has(key)) this.#deleteKeys.push(key);
+  }
+
+  /** Stages the removal of a row that only the kernel knows. */
+  stageForeignDelete(key: string): void {
+    this.#deleteKeys.push(key);
+  }
+
+  /** Writes what is staged, but for owners that `skip` names. A row that fails stops no other. */
+  flushUpdates(onFailure: OnFailure, skip?: (owner: PortState | undefined) => boolean): void {
+    const staged = this.#updateKeys;
+    const owners = this.#updateOwners;
+    const values = this.#updateValues;
+    if (staged.length === 0) return;
+    const keys = Buffer.allocUnsafe(staged.length * this.#keySize);
+    let count = 0;
+    for (let i = 0; i < staged.length; i++) {
+      const owner = owners[i];
+      if (skip?.(owner)) continue;
+      if (count < i) {
+        values.copyWithin(count * this.#valueSize, i * this.#valueSize, (i + 1) * this.#valueSize);
+        owners[count] = owner;
+      }
+      const key = staged[i] ?? '';
+      staged[count] = key;
+      keys.write(key, count * this.#keySize, 'latin1');
+      count++;
+    }
+    if (count > 0) this.#writeRows(keys, count, onFailure);
+    this.#updateKeys = [];
+    this.#updateOwners = [];
+    if (values.length > KEEP_BYTES) this.#updateValues = Buffer.alloc(0);
+  }
+
+  flushDeletes(onFailure: OnFailure): void {
+    const staged = this.#deleteKeys;
+    if (staged.length === 0) return;
+    this.#deleteKeys = [];
+    const keys = Buffer.allocUnsafe(staged.length * this.#keySize);
+    staged.forEach((key, i) => {
+      keys.write(key, i * this.#keySize, 'latin1');
+    });
+    try {
+      this.#map.deleteBatch(keys, staged.length);
+      for (const key of staged) this.#forget(key);
+    } catch {
+      staged.forEach((key, i) => {
+        try {
+          this.#map.delete(keys.subarray(i * this.#keySize, (i + 1) * this.#keySize));
+          this.#forget(key);
+        } catch (error) {
+          onFailure(this.owner(key), this.name, error);
+        }
+      });
+    }
+  }
+
+  /** Compares the kernel's rows with those that were written. */
+  compare(): RowDifference[] {
+    const differences: RowDifference[] = [];
+    const seen = new Set<number>();
+    for (const { key: bytes, value } of this.#map.entries()) {
+      const key = bytes.toString('latin1');
+      const row = this.#index.get(key);
+      if (row === undefined) {
+        differences.push({ kind: 'unexpected', key, expected: undefined, actual: value });
+        continue;
+      }
+      seen.add(row);
+      const at = row * this.#valueSize;
+      if (this.#values.compare(value, 0, this.#valueSize, at, at + this.#valueSize) !== 0) {
+        differences.push({ kind: 'different', key, expected: this.value(key), actual: value });
+      }
+    }
+    if (seen.size < this.#index.size) {
+      for (const [key, row] of this.#index) {
+        if (!seen.has(row)) differences.push({ kind: 'missing', key, expected: this.value(key), actual: undefined });
+      }
+    }
+    return differences;
+  }
+
+  #append(key: string, value: Buffer, offset: number, owner: PortState | undefined): void {
+    const at = this.#updateKeys.length * this.#valueSize;
+    if (at + this.#valueSize > this.#updateValues.length)
+      this.#updateValues = grow(this.#updateValues, at + this.#valueSize);
+    value.copy(this.#updateValues, at, offset, offset + this.#valueSize);
+    this.#updateKeys.push(key);
+    this.#updateOwners.push(owner);
+  }
+
+  #writeRows(keys: Buffer, count: number, onFailure: OnFailure): void {
+    try {
+      this.#map.updateBatch(keys, this.#updateValues, count);
+      for (let i = 0; i < count; i++) this.#wrote(i);
+      return;
+    } catch {
+      // One row stopped the batch: find it, and write the others.
+    }
+    for (let i = 0; i < count; i++) {
+      try {
+        this.#map.update(
+          keys.subarray(i * this.#keySize, (i + 1) * this.#keySize),
+          this.#updateValues.subarray(i * this.#valueSize, (i + 1) * this.#valueSize),
+        );
+        this.#wrote(i);
+      } catch (error) {
+        onFailure(this.#updateOwners[i], this.name, error);
+      }
+    }
+  }
+
+  #wrote(i: number): void {
+    this.#remember(this.#updateKeys[i] ?? '', this.#updateValues, i * this.#valueSize, this.#updateOwners[i]);
+    this.#written.rows++;
+    this.#written.bytes += this.#keySize + this.#valueSize;
+  }
+
+  #remember(key: string, value: Buffer, offset: number, owner: PortState | undefined): void {
+    let row = this.#index.get(key);
+    if (row === undefined) {
+      row = this.#freeRows.pop() ?? this.#index.size;
+      this.#index.set(key, row);
+    }
+    const at = row * this.#valueSize;
+    if (at + this.#valueSize > this.#values.length) this.#values = grow(this.#values, at + this.#valueSize);
+    value.copy(this.#values, at, offset, offset + this.#valueSize);
+    this.#owners[row] = owner;
+  }
+
+  #forget(key: string): void {
+    this.#written.deletes++;
+    const row = this.#index.get(key);
+    if (row === undefined) return;
+    this.#index.delete(key);
+    this.#freeRows.push(row);
+    this.#owners[row] = undefined;
+  }
+}
+
+function grow(buffer: Buffer, bytes: number): Buffer {
+  const larger = Buffer.alloc(Math.max(bytes, buffer.length * 2, 4096));
+  buffer.copy(larger);
+  return larger;
+}

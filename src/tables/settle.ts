@@ -1,0 +1,106 @@
+/** After the frontends are written: what no frontend of a ServicePort names any more is let go. */
+import type { PortPlan } from './plan.ts';
+import { affinityMemberKeyOf, FRONTEND_EXTERNAL_BASE, FRONTEND_INTERNAL_BASE } from './rows.ts';
+import { backendIdOf } from './slots.ts';
+import type { Extent, PortState, Stores } from './state.ts';
+
+/**
+ * Brings the port's state in line with the rows that the kernel now has, and stages the removals:
+ * SERVING flags, members, source ranges. Extents and ids rest before they are reused.
+ * @param failed the plan was not (wholly) written: what the old rows name stays.
+ */
+export function settle(stores: Stores, plan: PortPlan, failed: boolean): void {
+  const { port } = plan;
+  port.rows = ownRows(stores, port);
+  const named = namedBases(stores, port);
+  const staying: Extent[] = [];
+  const going: Extent[] = [];
+  for (const extent of port.extents) (named.has(extent.base) ? staying : going).push(extent);
+  for (const extent of plan.fresh) (named.has(extent.base) ? staying : going).push(extent);
+  port.extents = staying;
+
+  releaseBackends(stores, plan, staying, going, failed);
+  for (const extent of going) {
+    if (extent.members !== 'none') stageMemberDeletes(stores, extent);
+    stores.slots.eraseKept(extent);
+    stores.resting.push({ base: extent.base, length: extent.length });
+  }
+  const affinity = (port.desired?.affinitySeconds ?? 0) > 0;
+  for (const extent of staying) {
+    if (extent.members === 'none') continue;
+    if (failed) extent.members = 'some';
+    else if (!affinity) {
+      stageMemberDeletes(stores, extent);
+      extent.members = 'none';
+    }
+  }
+  settleRanges(stores, plan, failed);
+  if (port.desired === undefined && port.rows.length === 0) {
+    if (port.id !== 0) stores.ids.release(port.name, port.id);
+    stores.ports.delete(port.name);
+  }
+}
+
+function ownRows(stores: Stores, port: PortState): string[] {
+  const rows = port.rows.filter((key) => stores.frontends.owner(key) === port);
+  for (const key of port.keys) if (!rows.includes(key) && stores.frontends.owner(key) === port) rows.push(key);
+  return rows;
+}
+
+function namedBases(stores: Stores, port: PortState): Set<number> {
+  const named = new Set<number>();
+  for (const key of port.rows) {
+    named.add(stores.frontends.field(key, FRONTEND_INTERNAL_BASE));
+    named.add(stores.frontends.field(key, FRONTEND_EXTERNAL_BASE));
+  }
+  return named;
+}
+
+/** Backends that are in no extent that stays, nor serve on, lose their flag and their id. */
+function releaseBackends(
+  stores: Stores,
+  plan: PortPlan,
+  staying: readonly Extent[],
+  going: readonly Extent[],
+  failed: boolean,
+): void {
+  const remembering = staying.some(({ count, length }) => length > count);
+  if (going.length === 0 && !remembering) return;
+  const copy = stores.slots.copy;
+  const selectable = new Set<number>();
+  for (const { base, count } of staying)
+    for (let slot = base; slot < base + count; slot++) selectable.add(backendIdOf(copy, slot));
+
+  const alive = new Set(selectable);
+  const gone = new Set<number>();
+  for (const { base, count, length } of staying) {
+    for (let slot = base + count; slot < base + length; slot++) {
+      const id = backendIdOf(copy, slot);
+      if (id === 0) continue;
+      if (failed || (plan.kept.has(id) && !selectable.has(id))) alive.add(id);
+      else {
+        stores.slots.forgetKept(slot);
+        gone.add(id);
+      }
+    }
+  }
+  for (const { base, length } of going)
+    for (let slot = base; slot < base + length; slot++) gone.add(backendIdOf(copy, slot));
+  for (const id of gone) if (id !== 0 && !alive.has(id)) stores.backends.release(id);
+}
+
+function stageMemberDeletes(stores: Stores, { base, count }: Extent): void {
+  const copy = stores.slots.copy;
+  for (let slot = base; slot < base + count; slot++)
+    stores.affinityMembers.stageDelete(affinityMemberKeyOf(base, backendIdOf(copy, slot)));
+}
+
+function settleRanges(stores: Stores, plan: PortPlan, failed: boolean): void {
+  const { port } = plan;
+  if (failed) {
+    port.ranges = [...new Set([...port.ranges, ...plan.ranges])];
+    return;
+  }
+  for (const key of port.ranges) if (!plan.ranges.includes(key)) stores.sourceRanges.stageDelete(key);
+  port.ranges = [...plan.ranges];
+}

@@ -1,0 +1,111 @@
+/** KernelHash and KernelArray in memory, for tests of order and difference. Faithful in what tables/ can see. */
+import type { MapShape } from '../../maps-schema/codec.ts';
+import { maps as shapes } from '../../maps-schema/gen/codecs.ts';
+import type { KernelArray, KernelHash } from '../../src/bpf/kernel-map.ts';
+import { SluiceError } from '../../src/model/errors.ts';
+import type { AgentMaps } from '../../src/tables/state.ts';
+
+export interface MemoryHash extends KernelHash {
+  readonly rows: Map<string, Buffer>;
+  /** Rows that fit; may be lowered to fill the map. */
+  limit: number;
+  /** When it returns true for a key, writing that key fails as a full map does. */
+  refuse: ((key: Buffer) => boolean) | undefined;
+}
+
+export type Operation = 'update' | 'delete';
+/** Told of each row after it is written, one by one also within a batch. */
+export type Observer = (operation: Operation, map: string, key: Buffer) => void;
+
+export function createMemoryHash(shape: MapShape, observe?: Observer): MemoryHash {
+  const rows = new Map<string, Buffer>();
+  const { keySize, valueSize } = shape;
+
+  function checked(buffer: Buffer, size: number): void {
+    if (buffer.length !== size) throw new RangeError(`${shape.name}: ${buffer.length} bytes where ${size} belong`);
+  }
+
+  function write(key: Buffer, value: Buffer): void {
+    const text = key.toString('latin1');
+    if (hash.refuse?.(key) || (!rows.has(text) && rows.size >= hash.limit)) {
+      throw new SluiceError('MAP_FULL', `update ${shape.name}: no room for another row`);
+    }
+    rows.set(text, Buffer.from(value));
+    observe?.('update', shape.name, key);
+  }
+
+  function remove(key: Buffer): boolean {
+    const had = rows.delete(key.toString('latin1'));
+    if (had) observe?.('delete', shape.name, key);
+    return had;
+  }
+
+  const hash: MemoryHash = {
+    shape,
+    rows,
+    limit: shape.maxEntries,
+    refuse: undefined,
+    lookup(key) {
+      checked(key, keySize);
+      const value = rows.get(key.toString('latin1'));
+      return value && Buffer.from(value);
+    },
+    update(key, value) {
+      checked(key, keySize);
+      checked(value, valueSize);
+      write(key, value);
+    },
+    delete(key) {
+      checked(key, keySize);
+      return remove(key);
+    },
+    updateBatch(keys, values, count) {
+      for (let i = 0; i < count; i++) {
+        write(row(keys, i, keySize), row(values, i, valueSize));
+      }
+    },
+    deleteBatch(keys, count) {
+      for (let i = 0; i < count; i++) remove(row(keys, i, keySize));
+    },
+    *entries() {
+      for (const [key, value] of [...rows]) yield { key: Buffer.from(key, 'latin1'), value: Buffer.from(value) };
+    },
+  };
+  return hash;
+}
+
+function row(buffer: Buffer, i: number, size: number): Buffer {
+  if ((i + 1) * size > buffer.length) throw new RangeError(`batch of ${buffer.length} bytes has no row ${i}`);
+  return buffer.subarray(i * size, (i + 1) * size);
+}
+
+export function createMemoryArray(shape: MapShape, maxEntries = shape.maxEntries): KernelArray {
+  const stride = Math.ceil(shape.valueSize / 8) * 8;
+  return { shape: { ...shape, maxEntries }, stride, view: Buffer.alloc(maxEntries * stride) };
+}
+
+export interface MemoryMaps extends AgentMaps {
+  readonly frontends: MemoryHash;
+  readonly affinityMembers: MemoryHash;
+  readonly sourceRanges: MemoryHash;
+  readonly servicePorts: MemoryHash;
+  readonly nodeAddresses: MemoryHash;
+  readonly devices: MemoryHash;
+  readonly podCidrs: MemoryHash;
+}
+
+/** The agent's maps. @param entries slots and backend ids */
+export function createMemoryMaps(options: { observe?: Observer; entries?: number } = {}): MemoryMaps {
+  const { observe, entries = 65536 } = options;
+  return {
+    frontends: createMemoryHash(shapes.frontends, observe),
+    backendSlots: createMemoryArray(shapes.backendSlots, entries),
+    backendStates: createMemoryArray(shapes.backendStates, entries),
+    affinityMembers: createMemoryHash(shapes.affinityMembers, observe),
+    sourceRanges: createMemoryHash(shapes.sourceRanges, observe),
+    servicePorts: createMemoryHash(shapes.servicePorts, observe),
+    nodeAddresses: createMemoryHash(shapes.nodeAddresses, observe),
+    devices: createMemoryHash(shapes.devices, observe),
+    podCidrs: createMemoryHash(shapes.podCidrs, observe),
+  };
+}
