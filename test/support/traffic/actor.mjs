@@ -2,6 +2,7 @@
 // standard output (protocol.ts). Ends when its input ends, so that it never outlives who started it.
 import { createInterface } from 'node:readline';
 import { closeHandle, dialHttp, dialTcp, dialUdp, exchange, open } from './dial.mjs';
+import { resolve, setZone } from './dns.mjs';
 import { startLoad } from './load.mjs';
 import { openConnections, serve, unserve } from './serve.mjs';
 
@@ -18,6 +19,8 @@ const operations = {
   open,
   exchange,
   closeHandle,
+  resolve,
+  setZone: ({ zone }) => setZone(zone),
   load(args) {
     loads.set(nextLoad, startLoad(args));
     return nextLoad++;

@@ -2,7 +2,17 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { DialOptions, HttpOptions, LoadOptions, LoadReport, Probe, ServeOptions, UdpOptions } from './protocol.ts';
+import type {
+  DialOptions,
+  HttpOptions,
+  LoadOptions,
+  LoadReport,
+  Probe,
+  Resolution,
+  ResolveOptions,
+  ServeOptions,
+  UdpOptions,
+} from './protocol.ts';
 
 const script = fileURLToPath(new URL('./actor.mjs', import.meta.url));
 
@@ -83,6 +93,16 @@ export class Actor {
   /** Sends one datagram from a new socket and waits for the answer. */
   udp(address: string, port: number, options: UdpOptions = {}): Promise<Probe> {
     return this.#probe('udp', { address, port, ...options });
+  }
+
+  /** Asks a DNS server with a real resolver (c-ares: a connected UDP socket). */
+  resolve(options: ResolveOptions): Promise<Resolution> {
+    return this.#call('resolve', options) as Promise<Resolution>;
+  }
+
+  /** What its DNS ports answer: name → addresses of either family. */
+  async setZone(zone: Readonly<Record<string, readonly string[]>>): Promise<void> {
+    await this.#call('setZone', { zone });
   }
 
   /** Opens a connection (TCP) or a socket (UDP) that stays. */

@@ -34,6 +34,8 @@ export interface ServeOptions {
   readonly tcp?: readonly number[];
   /** Ports for UDP: a JSON datagram of who, from where, and how many bytes came. */
   readonly udp?: readonly number[];
+  /** Ports for DNS over UDP and TCP, from the table of `setZone`; TXT of `who.answers` is the server's name. */
+  readonly dns?: readonly number[];
   /** Addresses to listen on; default `0.0.0.0` and `::` (apart from each other). */
   readonly addresses?: readonly string[];
   /** Milliseconds before each answer. */
@@ -60,6 +62,23 @@ export interface UdpOptions extends DialOptions {
   readonly connected?: boolean;
   /** Bytes of payload; default 16. */
   readonly bytes?: number;
+}
+
+export interface ResolveOptions {
+  /** Address of the DNS server, without brackets. */
+  readonly server: string;
+  readonly name: string;
+  /** Default `A`. */
+  readonly type?: 'A' | 'AAAA' | 'TXT';
+  readonly timeoutMs?: number;
+}
+
+export interface Resolution {
+  readonly ok: boolean;
+  /** ENOTFOUND, ECONNREFUSED, ETIMEOUT, … */
+  readonly errno?: string;
+  readonly ms: number;
+  readonly records: readonly string[];
 }
 
 export interface LoadOptions {

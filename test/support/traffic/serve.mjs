@@ -5,6 +5,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isIPv6, plain } from './address.mjs';
+import { dnsOverTcp, dnsOverUdp } from './dns.mjs';
 
 /** { port, server, connections } of each listening socket. */
 const listening = [];
@@ -67,8 +68,8 @@ async function listenStream(server, host, port) {
   listening.push({ port, server, connections });
 }
 
-async function listenUdp(who, delayMs, host, port) {
-  const socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', ipv6Only: isIPv6(host) });
+function echoUdp(who, delayMs, type, host, port) {
+  const socket = createSocket(type);
   socket.on('message', async (message, from) => {
     if (delayMs > 0) await delay(delayMs);
     const seen = {
@@ -81,19 +82,36 @@ async function listenUdp(who, delayMs, host, port) {
     };
     socket.send(JSON.stringify(seen), from.port, from.address, () => {});
   });
+  return socket;
+}
+
+async function listenUdp(make, host, port) {
+  const socket = make({ type: isIPv6(host) ? 'udp6' : 'udp4', ipv6Only: isIPv6(host) });
   socket.bind({ address: host, port });
   await once(socket, 'listening');
   listening.push({ port, server: socket, connections: new Set() });
 }
 
-export async function serve({ who, http = [], tcp = [], udp = [], addresses = ['0.0.0.0', '::'], delayMs = 0 }) {
+export async function serve({
+  who,
+  http = [],
+  tcp = [],
+  udp = [],
+  dns = [],
+  addresses = ['0.0.0.0', '::'],
+  delayMs = 0,
+}) {
   for (const host of addresses) {
     for (const port of http) {
       const server = createHttpServer({ keepAliveTimeout: 600_000 }, answerHttp(who, delayMs));
       await listenStream(server, host, port);
     }
     for (const port of tcp) await listenStream(createTcpServer(answerTcp(who, delayMs)), host, port);
-    for (const port of udp) await listenUdp(who, delayMs, host, port);
+    for (const port of udp) await listenUdp((type) => echoUdp(who, delayMs, type, host, port), host, port);
+    for (const port of dns) {
+      await listenUdp((type) => dnsOverUdp(who, type), host, port);
+      await listenStream(dnsOverTcp(who), host, port);
+    }
   }
 }
 
