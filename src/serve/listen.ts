@@ -95,7 +95,7 @@ function bind(handler: RequestListener, host: string, port: number, ipv6Only: bo
   });
 }
 
-/** Closes idle connections at once, busy ones after a grace time. */
+/** Closes idle connections at once (as close() does since Node 19), busy ones after a grace time. */
 export function closeServer(server: Server): Promise<void> {
   return new Promise((done) => {
     const force = setTimeout(() => server.closeAllConnections(), GRACE);
@@ -103,7 +103,6 @@ export function closeServer(server: Server): Promise<void> {
       clearTimeout(force);
       done();
     });
-    server.closeIdleConnections();
   });
 }
 

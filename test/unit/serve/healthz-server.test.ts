@@ -36,6 +36,7 @@ describe('healthzHandler', () => {
     health.queued('IPv4');
     now += 10 * SYNC_PERIOD;
     expect(await codes()).toEqual([200, 200]);
+    expect(health.healthy()).toBe(true);
   });
 
   test('R-79: the body has the status of each family', async () => {
