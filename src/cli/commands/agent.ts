@@ -1,0 +1,134 @@
+/** `sluice agent`: reads the flags; the agent itself is passed in. */
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Argument, Command, Option } from 'commander';
+import {
+  type AgentOptions,
+  canonicalNodeName,
+  LOG_LEVELS,
+  type LogLevel,
+  type SocketLb,
+  type SourceOption,
+} from '../agent-options.ts';
+import { bpfRootOption, type CliContext } from '../context.ts';
+import { usageError } from '../errors.ts';
+import { cleanUp } from './cleanup.ts';
+
+interface Flags {
+  nodeName?: string;
+  kubeconfig?: string;
+  manifests?: string;
+  config?: string;
+  devices?: string;
+  socketLb: SocketLb;
+  podDevices?: string;
+  cgroupRoot?: string;
+  bpfRoot: string;
+  bindProtection: 'on' | 'off';
+  logLevel: LogLevel;
+  cleanup?: true;
+}
+
+const IN_CLUSTER = 'in-cluster';
+
+export function agentCommand(context: CliContext): Command {
+  return new Command('agent')
+    .description('serve the Services of this node')
+    .addArgument(new Argument('[source]', "in-cluster: use the Pod's service account").choices([IN_CLUSTER]))
+    .option('--node-name <name>', "name of this node's Node object (default: the host name)")
+    .option('--kubeconfig <file>', 'how to reach the API server (default: in-cluster)')
+    .option('--manifests <directory>', 'read Services and EndpointSlices from YAML files instead')
+    .option('--config <file>', 'a KubeProxyConfiguration')
+    .option('--devices <names>', "node devices, e.g. eth0,eth1 (default: those with the node's addresses and default routes)")
+    .addOption(
+      new Option('--socket-lb <whom>', 'whom the socket hook serves; host-only: pods are served per packet')
+        .choices(['all', 'host-only'])
+        .default('all'),
+    )
+    .option('--pod-devices <pattern>', "the pods' host-side devices, e.g. 'cali*' (default: found by kind)")
+    .option('--cgroup-root <directory>', 'cgroup v2 subtree to attach the socket hook to')
+    .addOption(bpfRootOption())
+    .addOption(
+      new Option('--bind-protection <on|off>', 'whether processes are kept from binding NodePorts')
+        .choices(['on', 'off'])
+        .default('on'),
+    )
+    .addOption(new Option('--log-level <level>', 'least severe log line').choices(LOG_LEVELS).default('info'))
+    .option('--cleanup', 'remove everything Sluice made, and end')
+    .action(async (word: string | undefined, flags: Flags) => {
+      context.exit(
+        flags.cleanup === true
+          ? await cleanUp(context, flags.bpfRoot)
+          : await context.runAgent(agentOptions(word, flags, context.hostname)),
+      );
+    });
+}
+
+/** @throws SluiceError FLAG_INVALID that names the flag. */
+function agentOptions(word: string | undefined, flags: Flags, hostname: () => string): AgentOptions {
+  return {
+    nodeName: nodeName(flags.nodeName, hostname),
+    nodeNameGiven: flags.nodeName !== undefined,
+    source: sourceOf(word, flags),
+    ...(flags.config !== undefined && { configFile: existing('--config', flags.config, 'file') }),
+    ...(flags.devices !== undefined && { devices: deviceNames(flags.devices) }),
+    socketLb: flags.socketLb,
+    ...(flags.podDevices !== undefined && { podDevices: pattern(flags.podDevices) }),
+    ...(flags.cgroupRoot !== undefined && { cgroupRoot: existing('--cgroup-root', flags.cgroupRoot, 'directory') }),
+    bpfRoot: flags.bpfRoot,
+    bindProtection: flags.bindProtection === 'on',
+    logLevel: flags.logLevel,
+  };
+}
+
+function nodeName(flag: string | undefined, hostname: () => string): string {
+  const name = canonicalNodeName(flag ?? hostname());
+  if (name === '') throw usageError('--node-name: is empty; give the name of the Node object of this node');
+  if (/\s/.test(name)) throw usageError(`--node-name: '${name}' is no name of a Node`);
+  return name;
+}
+
+function sourceOf(word: string | undefined, flags: Flags): SourceOption {
+  const given = [
+    flags.kubeconfig !== undefined && '--kubeconfig',
+    flags.manifests !== undefined && '--manifests',
+    word !== undefined && IN_CLUSTER,
+  ].filter((flag) => flag !== false);
+  if (given.length > 1) throw usageError(`${given.join(' and ')} exclude each other: give one source of Services`);
+  if (flags.manifests !== undefined) {
+    return { kind: 'manifests', directory: existing('--manifests', flags.manifests, 'directory') };
+  }
+  if (flags.kubeconfig !== undefined) {
+    return { kind: 'kubeconfig', file: existing('--kubeconfig', flags.kubeconfig, 'file') };
+  }
+  return { kind: 'in-cluster' };
+}
+
+/** @returns the absolute path of what a flag names. */
+function existing(flag: string, path: string, kind: 'file' | 'directory'): string {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) throw usageError(`${flag}: ${path}: no such ${kind}`);
+  if (stats.isDirectory() !== (kind === 'directory')) throw usageError(`${flag}: ${path} is not a ${kind}`);
+  return resolve(path);
+}
+
+/** IFNAMSIZ leaves 15 characters for a device's name. */
+const DEVICE_NAME = /^[^\s/:,]{1,15}$/;
+
+function deviceNames(list: string): string[] {
+  const names = [...new Set(list.split(',').map((name) => name.trim()))];
+  for (const name of names) {
+    if (!DEVICE_NAME.test(name) || name === '.' || name === '..') {
+      throw usageError(`--devices: '${name}' is no name of a device; give names separated by commas, e.g. eth0,eth1`);
+    }
+  }
+  return names;
+}
+
+function pattern(text: string): string {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.some((name) => !DEVICE_NAME.test(name))) {
+    throw usageError(`--pod-devices: '${text}' matches no device; give names with * and ?, e.g. 'cali*'`);
+  }
+  return names.join(',');
+}

@@ -1,0 +1,122 @@
+/** `sluice status`: what is in force on this node, from the kernel alone. */
+import { Command } from 'commander';
+import { SCHEMA_VERSION } from '../../../maps-schema/gen/codecs.ts';
+import type { Feature } from '../../bpf/features.ts';
+import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
+import { EXIT_OK, usageError } from '../errors.ts';
+import { percent } from '../format.ts';
+import { askHealth, type Health } from '../health.ts';
+import { formatObject, type OutputFormat, outputOption } from '../output.ts';
+import { type Column, renderTable } from '../table.ts';
+import { type AttachmentRow, readAttachments, systemTargets } from '../views/attachments.ts';
+import { type CounterRow, readCounters } from '../views/counters.ts';
+import { type OccupancyRow, readOccupancy } from '../views/occupancy.ts';
+import { orUndefined } from '../optional.ts';
+
+export interface Status {
+  readonly schemaVersion: number;
+  readonly bpfRoot: string;
+  readonly agent: Health;
+  readonly attachments: readonly AttachmentRow[];
+  readonly maps: readonly OccupancyRow[];
+  /** undefined: the map of counters is not pinned. */
+  readonly counters?: readonly CounterRow[];
+  readonly features: readonly Feature[];
+}
+
+const ATTACHMENT_COLUMNS: readonly Column<AttachmentRow>[] = [
+  { header: 'PROGRAM', value: (row) => row.program },
+  { header: 'HOOK', value: (row) => row.hook },
+  { header: 'TARGET', value: (row) => row.target },
+  { header: 'STATE', value: (row) => row.state },
+];
+
+const MAP_COLUMNS: readonly Column<OccupancyRow>[] = [
+  { header: 'MAP', value: (row) => row.map },
+  { header: 'ENTRIES', value: (row) => (row.entries === undefined ? '' : String(row.entries)), right: true },
+  { header: 'MAX', value: (row) => String(row.maxEntries), right: true },
+  { header: 'USED', value: (row) => (row.entries === undefined ? '' : percent(row.entries, row.maxEntries)), right: true },
+  { header: 'NOTE', value: noteOf },
+];
+
+function noteOf(row: OccupancyRow): string {
+  if (row.entries === undefined) return 'not pinned';
+  if (!row.nearlyFull) return '';
+  return row.evicts ? '! nearly full: evicts what was used least recently' : '! nearly full';
+}
+
+const COUNTER_COLUMNS: readonly Column<CounterRow>[] = [
+  { header: 'REASON', value: (row) => row.reason },
+  { header: 'COUNT', value: (row) => String(row.packets), right: true },
+  { header: 'BYTES', value: (row) => String(row.bytes), right: true },
+  { header: 'KIND', value: (row) => (row.drop ? '! drop' : 'served') },
+  { header: 'MEANING', value: (row) => row.meaning },
+];
+
+const FEATURE_COLUMNS: readonly Column<Feature>[] = [
+  { header: 'FEATURE', value: (row) => row.name },
+  { header: 'PRESENT', value: (row) => (row.present ? 'yes' : 'no') },
+  { header: 'NEEDS', value: (row) => `kernel ${row.kernel}` },
+  { header: 'WITHOUT', value: (row) => (row.present ? '' : row.effect) },
+];
+
+interface Flags {
+  bpfRoot: string;
+  output: OutputFormat;
+  health: string;
+}
+
+export function statusCommand(context: CliContext): Command {
+  return new Command('status')
+    .description('show what is attached, how full the maps are, what was counted; agent alive or not')
+    .option('--health <url>', "the agent's health endpoint", 'http://127.0.0.1:10256/healthz')
+    .addOption(bpfRootOption())
+    .addOption(outputOption())
+    .action(async (flags: Flags) => {
+      if (!URL.canParse(flags.health)) throw usageError(`--health: '${flags.health}' is no URL`);
+      const status = await readStatus(context, flags);
+      const { output } = flags;
+      await context.out.write(output === 'json' || output === 'yaml' ? formatObject(status, output) : renderStatus(status, output === 'wide'));
+      context.exit(EXIT_OK);
+    });
+}
+
+async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Promise<Status> {
+  const { kernel } = context;
+  return withMaps(context, bpfRoot, async (maps) => ({
+    schemaVersion: SCHEMA_VERSION,
+    bpfRoot,
+    agent: await askHealth(health),
+    attachments: readAttachments(
+      kernel.listLinks(bpfRoot),
+      kernel.listFilters(bpfRoot),
+      kernel.listPrograms(bpfRoot),
+      systemTargets(),
+    ),
+    maps: readOccupancy(maps),
+    counters: orUndefined(() => readCounters(maps.counters)),
+    features: kernel.probeFeatures(),
+  }));
+}
+
+/** The table; `wide` shows counters that are zero too. */
+export function renderStatus(status: Status, wide = false): string {
+  const { agent } = status;
+  const counted = status.counters?.filter((row) => wide || row.packets > 0);
+  return [
+    [
+      `schema:    v${status.schemaVersion}`,
+      `bpf-root:  ${status.bpfRoot}`,
+      `agent:     ${agent.state}${agent.detail === undefined ? '' : ` (${agent.detail})`}  ${agent.url}`,
+      '',
+    ].join('\n'),
+    status.attachments.length === 0
+      ? '! no program is attached\n'
+      : renderTable(ATTACHMENT_COLUMNS, status.attachments),
+    renderTable(MAP_COLUMNS, status.maps),
+    ...(counted === undefined ? ['! counters are not pinned\n'] : []),
+    ...(counted?.length === 0 ? ['nothing was counted yet\n'] : []),
+    ...(counted !== undefined && counted.length > 0 ? [renderTable(COUNTER_COLUMNS, counted)] : []),
+    ...(status.features.length === 0 ? [] : [renderTable(FEATURE_COLUMNS, status.features)]),
+  ].join('\n');
+}

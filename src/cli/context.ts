@@ -1,0 +1,39 @@
+/** What every command is given. */
+import { Option } from 'commander';
+import { resolve } from 'node:path';
+import type { Maps } from '../bpf/open-maps.ts';
+import type { AgentOptions } from './agent-options.ts';
+import type { Kernel } from './kernel.ts';
+import type { Sink } from './sink.ts';
+
+export interface CliContext {
+  readonly out: Sink;
+  readonly err: Sink;
+  readonly kernel: Kernel;
+  /** Runs the agent until it is told to end. @returns the exit code. */
+  readonly runAgent: (options: AgentOptions) => Promise<number>;
+  /** Name of the machine. */
+  readonly hostname: () => string;
+  readonly version: string;
+  /** Called by the command that ran. */
+  readonly exit: (code: number) => void;
+}
+
+export const DEFAULT_BPF_ROOT = '/sys/fs/bpf/sluice';
+
+/** @returns the option of every command that reads or writes pins. */
+export function bpfRootOption(): Option {
+  return new Option('--bpf-root <directory>', 'where maps, links and programs are pinned')
+    .default(DEFAULT_BPF_ROOT)
+    .argParser((text) => resolve(text));
+}
+
+/** Opens the maps, and closes them whatever happens. */
+export async function withMaps<T>(context: CliContext, root: string, use: (maps: Maps) => Promise<T>): Promise<T> {
+  const maps = context.kernel.openMaps(root);
+  try {
+    return await use(maps);
+  } finally {
+    maps.close();
+  }
+}

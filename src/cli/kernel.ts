@@ -1,0 +1,96 @@
+/** What commands ask of the kernel, in one place, so that tests can answer in its stead. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Feature, probeFeatures } from '../bpf/features.ts';
+import { measureJiffiesPerSecond, openJiffies } from '../bpf/jiffies.ts';
+import { listLinks, type PinnedLink } from '../bpf/links.ts';
+import { openMaps, type Maps } from '../bpf/open-maps.ts';
+import { listPins, pinDirectoryOf } from '../bpf/paths.ts';
+import { listPrograms } from '../bpf/programs.ts';
+import { SluiceError } from '../model/errors.ts';
+import { type Removed, removeEverything } from './remove.ts';
+
+/** The kernel's clock of flows. */
+export interface FlowClock {
+  /** Low 32 bits of the jiffies. */
+  readonly now: number;
+  readonly jiffiesPerSecond: number;
+}
+
+export interface Kernel {
+  /** For reading. @throws SluiceError NOT_RUNNING when nothing is pinned under the root, PERMISSION when it cannot be seen. */
+  openMaps(root: string): Maps;
+  listLinks(root: string): readonly PinnedLink[];
+  listPrograms(root: string): readonly { readonly name: string; readonly id: number }[];
+  /** Devices with a clsact filter of ours, as recorded when it was attached. */
+  listFilters(root: string): readonly ClsactFilter[];
+  probeFeatures(): readonly Feature[];
+  /** Takes about 0.1 s. @returns undefined when the kernel does not let it be read. */
+  readClock(): Promise<FlowClock | undefined>;
+  /** Removes all that Sluice made under a root. */
+  removeEverything(root: string): Removed;
+}
+
+export interface ClsactFilter {
+  readonly ifindex: number;
+  readonly direction: string;
+}
+
+export const kernel: Kernel = {
+  openMaps(root) {
+    checkPinned(root);
+    return openMaps(pinDirectoryOf(root), { readOnly: true });
+  },
+  listLinks: (root) => listLinks(pinDirectoryOf(root)),
+  listPrograms: (root) => listPrograms(pinDirectoryOf(root)),
+  listFilters(root) {
+    const records = join(pinDirectoryOf(root), 'clsact');
+    return listPins(records).flatMap((name) =>
+      listPins(join(records, name)).map((entry) => {
+        const [ifindex, direction = ''] = entry.split('_');
+        return { ifindex: Number(ifindex), direction };
+      }),
+    );
+  },
+  probeFeatures,
+  readClock,
+  removeEverything,
+};
+
+/** @throws SluiceError that says what is wrong, when no maps of this schema are pinned under the root. */
+function checkPinned(root: string): void {
+  const here = namesIn(root);
+  if (namesIn(join(pinDirectoryOf(root), 'maps')).length > 0) return;
+  const others = here.filter((name) => /^v\d+$/.test(name) && namesIn(join(root, name, 'maps')).length > 0);
+  const hint =
+    others.length > 0
+      ? `those of schema ${others.join(', ')} are another version's: use its sluice`
+      : 'start "sluice agent", or choose its --bpf-root';
+  throw new SluiceError('NOT_RUNNING', `sluice has not run here: no maps under ${pinDirectoryOf(root)}; ${hint}`);
+}
+
+/** @returns the names in a directory; none when it is not there. @throws SluiceError PERMISSION. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EPERM') return [];
+    throw new SluiceError('PERMISSION', `read ${directory}: permission denied; run as root`, { cause });
+  }
+}
+
+async function readClock(): Promise<FlowClock | undefined> {
+  try {
+    const jiffiesPerSecond = await measureJiffiesPerSecond();
+    const reader = openJiffies();
+    try {
+      return { now: reader.read(), jiffiesPerSecond };
+    } finally {
+      reader.close();
+    }
+  } catch (error) {
+    if (error instanceof SluiceError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,36 @@
+/** The commands of `sluice`, put together. */
+import { Command, type OutputConfiguration } from 'commander';
+import { agentCommand } from './commands/agent.ts';
+import { backendCommand } from './commands/backend.ts';
+import { cleanupCommand } from './commands/cleanup.ts';
+import { dropsCommand } from './commands/drops.ts';
+import { flowCommand } from './commands/flow.ts';
+import { serviceCommand } from './commands/service.ts';
+import { statusCommand } from './commands/status.ts';
+import type { CliContext } from './context.ts';
+
+/**
+ * Every way out throws or returns: nothing in here ends the process (`runCli` turns the outcome into an exit code).
+ * @param output where commander writes help and what was called wrongly.
+ */
+export function createProgram(context: CliContext, output: OutputConfiguration = {}): Command {
+  const program = new Command('sluice')
+    .description('The service load balancer of a Kubernetes node.')
+    .version(context.version, '-V, --version')
+    .option('--debug', 'show where errors come from')
+    .addCommand(agentCommand(context))
+    .addCommand(statusCommand(context))
+    .addCommand(serviceCommand(context))
+    .addCommand(backendCommand(context))
+    .addCommand(flowCommand(context))
+    .addCommand(dropsCommand(context))
+    .addCommand(cleanupCommand(context));
+  for (const command of withSubcommands(program)) {
+    command.exitOverride().configureOutput(output).showSuggestionAfterError().allowExcessArguments(false);
+  }
+  return program;
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
+}

@@ -1,0 +1,60 @@
+/** Runs one command line. */
+import { hostname } from 'node:os';
+import type { AgentOptions } from './agent-options.ts';
+import { type CliContext } from './context.ts';
+import { describeError, EXIT_OK, exitCodeOf } from './errors.ts';
+import { kernel } from './kernel.ts';
+import { createProgram } from './program.ts';
+import { type Sink, streamSink } from './sink.ts';
+
+export interface CliDependencies {
+  /** Runs the agent until it is told to end. @returns the exit code. */
+  readonly runAgent: (options: AgentOptions) => Promise<number>;
+  readonly version: string;
+  /** What follows stands in for the machine in tests. */
+  readonly out?: Sink;
+  readonly err?: Sink;
+  readonly kernel?: CliContext['kernel'];
+  readonly hostname?: () => string;
+}
+
+/**
+ * @param args without the names of node and script.
+ * @returns the exit code: 0 done, 1 found something wrong or failed, 2 called wrongly. Never throws.
+ */
+export async function runCli(args: readonly string[], dependencies: CliDependencies): Promise<number> {
+  const out = dependencies.out ?? streamSink(process.stdout);
+  const err = dependencies.err ?? streamSink(process.stderr);
+  let code = EXIT_OK;
+  const context: CliContext = {
+    out,
+    err,
+    kernel: dependencies.kernel ?? kernel,
+    runAgent: dependencies.runAgent,
+    hostname: dependencies.hostname ?? hostname,
+    version: dependencies.version,
+    exit: (result) => {
+      code = result;
+    },
+  };
+  const help: string[] = [];
+  const complaints: string[] = [];
+  const program = createProgram(context, {
+    writeOut: (text) => void help.push(text),
+    writeErr: (text) => void complaints.push(text),
+    outputError: (text, write) => write(text.replace(/^error: /, 'sluice: ')),
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    code = exitCodeOf(error);
+    complaints.push(describeError(error, program.opts<{ debug?: true }>().debug === true));
+  }
+  try {
+    await out.write(help.join(''));
+    await err.write(complaints.join(''));
+  } catch {
+    // Nobody reads.
+  }
+  return code;
+}

@@ -1,0 +1,180 @@
+/**
+ * Rows of `sluice flow list`: a flow is its forward entry, which rewrites what the client sends,
+ * joined with the entries of the answers (bpf/lib/flow.h draws them).
+ */
+import {
+  BACKEND_STATE_SERVING,
+  backendState,
+  FLOW_CLOSING,
+  FLOW_REDIRECT,
+  FLOW_REPLY,
+  FLOW_STAGED,
+  type Flow,
+  type FlowKey,
+  flow as flowCodec,
+  flowKey,
+  HOOK_EGRESS,
+  HOOK_INGRESS,
+} from '../../../maps-schema/gen/codecs.ts';
+import { encode } from '../../../maps-schema/codec.ts';
+import type { KernelArray, KernelHash } from '../../bpf/kernel-map.ts';
+import { compareBy, endpoint, protocolName } from '../format.ts';
+import type { FlowClock } from '../kernel.ts';
+import { type Names, nameOf, type ServicePortName } from './names.ts';
+import { elementOf } from './rows.ts';
+
+export interface FlowMaps {
+  readonly flows: Pick<KernelHash, 'entries' | 'lookup'>;
+  readonly halfOpenFlows: Pick<KernelHash, 'entries' | 'lookup'>;
+  readonly backendStates: Pick<KernelArray, 'view' | 'stride'>;
+}
+
+export interface Traffic {
+  readonly packets: number;
+  /** From the network header on. */
+  readonly bytes: number;
+}
+
+export interface FlowRow extends ServicePortName {
+  readonly protocol: string;
+  /** address:port, as are the next three. */
+  readonly client: string;
+  readonly frontend: string;
+  readonly backend: string;
+  /** What the backend sees as its client, where that is not the client. */
+  readonly sourceNat?: string;
+  readonly state: 'half-open' | 'established' | 'closing';
+  /** False: the backend is gone, or the flow was made for another one with its id. */
+  readonly backendServes: boolean;
+  /** Sent out again from the hook; else through the stack. */
+  readonly redirected: boolean;
+  /** undefined: the kernel's clock could not be read. */
+  readonly ageSeconds?: number;
+  /** Since the last packet either way. */
+  readonly idleSeconds?: number;
+  readonly fromClient: Traffic;
+  readonly fromBackend: Traffic;
+  readonly servicePortId: number;
+  readonly backendId: number;
+}
+
+export interface FlowFilter {
+  /** undefined: every ServicePort. */
+  readonly servicePortIds?: ReadonlySet<number>;
+  /** A canonical address, or with its port as `endpoint` writes it. */
+  readonly backend?: string;
+}
+
+export interface FlowContext {
+  readonly names: Names;
+  readonly clock: FlowClock | undefined;
+}
+
+/** Reads flows one by one; nothing is held. A flow that moves between the tables meanwhile may be missed. */
+export function* readFlows(maps: FlowMaps, filter: FlowFilter, context: FlowContext): Generator<FlowRow> {
+  for (const halfOpen of [false, true]) {
+    for (const row of (halfOpen ? maps.halfOpenFlows : maps.flows).entries()) {
+      const key = flowKey.read(row.key, 0);
+      if (key.hook !== HOOK_INGRESS) continue;
+      const flow = flowCodec.read(row.value, 0);
+      if ((flow.flags & FLOW_REPLY) !== 0 || !matches(flow, filter)) continue;
+      // A promotion writes to flows before it deletes from half_open_flows.
+      if (halfOpen && maps.flows.lookup(row.key) !== undefined) continue;
+      yield rowOf(maps, key, flow, halfOpen, context);
+    }
+  }
+}
+
+function matches(flow: Flow, filter: FlowFilter): boolean {
+  if (filter.servicePortIds !== undefined && !filter.servicePortIds.has(flow.servicePortId)) return false;
+  return (
+    filter.backend === undefined ||
+    filter.backend === flow.daddr ||
+    filter.backend === endpoint(flow.daddr, flow.dport)
+  );
+}
+
+function rowOf(maps: FlowMaps, key: FlowKey, flow: Flow, halfOpen: boolean, context: FlowContext): FlowRow {
+  const staged = (flow.flags & FLOW_STAGED) !== 0 ? find(maps, stagedKey(key, flow)) : undefined;
+  const answer = find(maps, answerKey(key, flow));
+  const closing = ((flow.flags | (answer?.flags ?? 0)) & FLOW_CLOSING) !== 0;
+  const source = staged ?? flow;
+  const translated = source.saddr !== key.saddr || source.sport !== key.sport;
+  const state = elementOf(maps.backendStates, backendState, flow.backendId);
+  return {
+    ...nameOf(context.names, flow.servicePortId),
+    protocol: protocolName(key.proto),
+    client: endpoint(key.saddr, key.sport),
+    frontend: endpoint(key.daddr, key.dport),
+    backend: endpoint(flow.daddr, flow.dport),
+    ...(translated && { sourceNat: endpoint(source.saddr, source.sport) }),
+    state: closing ? 'closing' : halfOpen ? 'half-open' : 'established',
+    backendServes:
+      state !== undefined &&
+      (state.flags & BACKEND_STATE_SERVING) !== 0 &&
+      state.generation === flow.backendGeneration,
+    redirected: (flow.flags & FLOW_REDIRECT) !== 0,
+    ...times(flow, answer, context.clock),
+    fromClient: traffic(flow),
+    fromBackend: answer === undefined ? { packets: 0, bytes: 0 } : traffic(answer),
+    servicePortId: flow.servicePortId,
+    backendId: flow.backendId,
+  };
+}
+
+function find(maps: FlowMaps, key: FlowKey): Flow | undefined {
+  const bytes = encode(flowKey, key);
+  const value = maps.flows.lookup(bytes) ?? maps.halfOpenFlows.lookup(bytes);
+  return value === undefined ? undefined : flowCodec.read(value, 0);
+}
+
+/** Where the rewritten packet leaves and its source is translated. */
+function stagedKey(key: FlowKey, flow: Flow): FlowKey {
+  const { saddr, daddr, sport, dport } = flow;
+  return { saddr, daddr, sport, dport, proto: key.proto, hook: HOOK_EGRESS };
+}
+
+/** Where the answer gets the frontend's address back: at the hook that sends on, or where it leaves. */
+function answerKey(key: FlowKey, flow: Flow): FlowKey {
+  return {
+    saddr: flow.daddr,
+    daddr: flow.saddr,
+    sport: flow.dport,
+    dport: flow.sport,
+    proto: key.proto,
+    hook: (flow.flags & FLOW_REDIRECT) !== 0 ? HOOK_INGRESS : HOOK_EGRESS,
+  };
+}
+
+function traffic(flow: Flow): Traffic {
+  return { packets: Number(flow.packets), bytes: Number(flow.bytes) };
+}
+
+function times(
+  flow: Flow,
+  answer: Flow | undefined,
+  clock: FlowClock | undefined,
+): Pick<FlowRow, 'ageSeconds' | 'idleSeconds'> {
+  if (clock === undefined) return {};
+  const seconds = (then: number) => secondsSince(then, clock);
+  const idle = Math.min(seconds(flow.lastSeen), answer === undefined ? Infinity : seconds(answer.lastSeen));
+  return { ageSeconds: seconds(flow.created), idleSeconds: idle };
+}
+
+/** Whole seconds between a stamp and the clock; 0 for a stamp made after the clock was read. */
+export function secondsSince(then: number, clock: FlowClock): number {
+  const ticks = (clock.now - then) | 0;
+  // Half the range back in time reads as negative, as a later stamp does: only the last minute is the future.
+  const past = ticks < 0 && ticks > -60 * clock.jiffiesPerSecond ? 0 : ticks >>> 0;
+  return Math.floor(past / clock.jiffiesPerSecond);
+}
+
+/** By Service, client and frontend. */
+export const compareFlows = compareBy<FlowRow>(
+  (row) => row.namespace,
+  (row) => row.name,
+  (row) => row.port,
+  (row) => row.protocol,
+  (row) => row.client,
+  (row) => row.frontend,
+);
