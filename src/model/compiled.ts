@@ -53,7 +53,7 @@ export interface CompiledServicePort {
   readonly serving: readonly Backend[];
   /** ClientIP affinity in seconds; 0: none. */
   readonly affinitySeconds: number;
-  /** Empty: open. */
+  /** Empty: open, unless frontends carry FRONTEND_SOURCE_RANGES: then closed, every range was malformed. */
   readonly sourceRanges: readonly Cidr[];
 }
 
@@ -67,15 +67,27 @@ export interface Problem {
   readonly message: string;
 }
 
+/** What the health check server of a Service answers. */
+export interface ServiceHealth {
+  readonly port: number;
+  /** Distinct addresses of ready endpoints on this node; of a dual-stack Service the greater of the two families. */
+  readonly localEndpoints: number;
+  /** The same for each family: kube-proxy answers on IPv4 addresses for IPv4 alone, on IPv6 for IPv6. */
+  readonly localEndpointsByFamily?: Readonly<Partial<Record<Family, number>>>;
+}
+
 export interface CompiledService {
   readonly namespace: string;
   readonly name: string;
-  /** metadata.creationTimestamp in milliseconds since the epoch: the older Service keeps a contested address (R-95). */
+  /**
+   * metadata.creationTimestamp in milliseconds since the epoch: the older Service keeps a contested
+   * address (R-95). The greatest Date, 8.64e15, when it is missing or unreadable.
+   */
   readonly created: number;
   readonly ports: readonly CompiledServicePort[];
   readonly problems: readonly Problem[];
   /** Set for externalTrafficPolicy: Local load balancers with spec.healthCheckNodePort (R-75, R-77). */
-  readonly health: { readonly port: number; readonly localEndpoints: number } | undefined;
+  readonly health: ServiceHealth | undefined;
   /** Ports without local endpoints whose policy wants some (R-31). */
   readonly noLocalEndpoints: { readonly internal: number; readonly external: number };
   /** Latest `endpoints.kubernetes.io/last-change-trigger-time` of its slices, ms since the epoch (R-83). */
@@ -83,6 +95,8 @@ export interface CompiledService {
 }
 
 /** `namespace/service:port/PROTOCOL/family`: names a ServicePort in one family. */
-export function servicePortName(port: Pick<CompiledServicePort, 'namespace' | 'service' | 'portName' | 'protocol' | 'family'>): string {
+export function servicePortName(
+  port: Pick<CompiledServicePort, 'namespace' | 'service' | 'portName' | 'protocol' | 'family'>,
+): string {
   return `${port.namespace}/${port.service}:${port.portName}/${port.protocol}/${port.family}`;
 }

@@ -1,0 +1,109 @@
+/** One Service and its slices in, its rows out. */
+import {
+  FRONTEND_EXTERNAL_DROP,
+  FRONTEND_EXTERNAL_LOCAL,
+  FRONTEND_INTERNAL_DROP,
+} from '../../maps-schema/gen/codecs.ts';
+import type { CompiledService, CompiledServicePort, Problem } from '../model/compiled.ts';
+import { type NodeContext, zoneOf } from './context.ts';
+import { gatherEndpoints } from './endpoints.ts';
+import { finishFrontend, type Plan, planFrontend } from './frontends.ts';
+import { createLocalCount, type LocalCount } from './health.ts';
+import { buildLists } from './lists.ts';
+import { createProblems, type ProblemSink } from './problems.ts';
+import type { ParsedService } from './service.ts';
+import type { ServicePort } from './service-ports.ts';
+import type { ParsedSlice } from './slice.ts';
+
+export interface ServiceInput {
+  readonly service: ParsedService;
+  /** Its slices, in the order of their keys. */
+  readonly slices: readonly ParsedSlice[];
+  readonly context: NodeContext;
+  /** Which Service holds a frontend (R-95). */
+  readonly holder: (claim: string) => string | undefined;
+}
+
+function planFrontends(input: ServiceInput, port: ServicePort, problems: ProblemSink): Plan[] {
+  const plans: Plan[] = [];
+  for (const candidate of port.candidates) {
+    const holder = input.holder(candidate.claim);
+    if (holder === input.service.key) plans.push(planFrontend(input.service, port, candidate, input.context));
+    else problems.add(candidate.field, `${candidate.claim} stays with Service ${holder}, which has it first`);
+  }
+  return plans;
+}
+
+function compilePort(
+  input: ServiceInput,
+  port: ServicePort,
+  plans: readonly Plan[],
+  local: LocalCount | undefined,
+  problems: ProblemSink,
+): CompiledServicePort {
+  const { service, slices, context } = input;
+  const { endpoints, cut } = gatherEndpoints(slices, port, context.nodeName);
+  if (cut > 0) problems.add(`port ${port.portName || port.protocol}`, `has too many endpoints: ${cut} are ignored`);
+  local?.add(port.family, endpoints);
+  const uses = (list: 'cluster' | 'local') => plans.some((plan) => plan.internal === list || plan.external === list);
+  const built = buildLists(
+    endpoints,
+    { cluster: uses('cluster'), local: uses('local') },
+    context.nodeName,
+    zoneOf(context),
+  );
+  return {
+    namespace: service.namespace,
+    service: service.name,
+    portName: port.portName,
+    protocol: port.protocol,
+    family: port.family,
+    frontends: plans.map((plan) => finishFrontend(plan, built)),
+    lists: built.lists,
+    serving: built.serving,
+    affinitySeconds: service.affinitySeconds,
+    sourceRanges: service.sourceRanges[port.family] ?? [],
+  };
+}
+
+/** Ports of which some frontend drops for want of an endpoint here (R-31). */
+function countDropping(ports: readonly CompiledServicePort[]): CompiledService['noLocalEndpoints'] {
+  const having = (mask: number) =>
+    ports.filter((port) => port.frontends.some((frontend) => (frontend.flags & mask) === mask)).length;
+  return {
+    internal: having(FRONTEND_INTERNAL_DROP),
+    external: having(FRONTEND_EXTERNAL_LOCAL | FRONTEND_EXTERNAL_DROP),
+  };
+}
+
+function latestTrigger(slices: readonly ParsedSlice[]): number | undefined {
+  return slices.reduce<number | undefined>(
+    (latest, { trigger }) => (trigger !== undefined && (latest === undefined || trigger > latest) ? trigger : latest),
+    undefined,
+  );
+}
+
+/** @returns the rows of a Service; without ports when it has none that are usable and its own. */
+export function compileService(input: ServiceInput): CompiledService {
+  const { service, slices, context } = input;
+  const problems = createProblems('Service', service.namespace, service.name);
+  const local = service.healthPort === undefined ? undefined : createLocalCount(service.healthPort);
+  const ports: CompiledServicePort[] = [];
+  for (const port of service.ports) {
+    if (!context.families.includes(port.family)) continue;
+    const plans = planFrontends(input, port, problems);
+    if (plans.length > 0) ports.push(compilePort(input, port, plans, local, problems));
+  }
+  const all: Problem[] = [...service.problems, ...problems.list()];
+  for (const slice of slices) all.push(...slice.problems);
+  return {
+    namespace: service.namespace,
+    name: service.name,
+    created: service.created,
+    ports,
+    problems: all,
+    health: local?.result(),
+    noLocalEndpoints: countDropping(ports),
+    lastChangeTrigger: latestTrigger(slices),
+  };
+}

@@ -1,0 +1,69 @@
+/** From the slices of a Service to the endpoints of one of its ports in one family. */
+import type { Backend } from '../model/compiled.ts';
+import type { ServicePort } from './service-ports.ts';
+import type { Endpoint, ParsedSlice } from './slice.ts';
+
+/** More than these are cut: no real Service has them, and the maps are shared by all. */
+export const MAX_ENDPOINTS_PER_PORT = 65_536;
+
+/** An endpoint as a backend of one port. */
+export interface PortEndpoint {
+  readonly endpoint: Endpoint;
+  /** With the number that the endpoint's own slice gives the port. */
+  readonly backend: Backend;
+}
+
+/** Lower is preferred when two slices speak of the same address and port. */
+function rank({ endpoint, backend }: PortEndpoint): number {
+  const { terminating, ready, serving } = endpoint;
+  return (terminating ? 8 : 0) + (ready ? 0 : 4) + (serving ? 0 : 2) + (backend.local ? 0 : 1);
+}
+
+function byAddressThenRank(a: PortEndpoint, b: PortEndpoint): number {
+  if (a.backend.address !== b.backend.address) return a.backend.address < b.backend.address ? -1 : 1;
+  return a.backend.port - b.backend.port || rank(a) - rank(b);
+}
+
+/** @param sorted by address and port, the preferred one of equals first */
+function withoutDuplicates(sorted: PortEndpoint[]): PortEndpoint[] {
+  const repeats = (item: PortEndpoint, i: number) => {
+    const before = sorted[i - 1]?.backend;
+    return before?.address === item.backend.address && before.port === item.backend.port;
+  };
+  return sorted.some(repeats) ? sorted.filter((item, i) => !repeats(item, i)) : sorted;
+}
+
+export interface GatheredEndpoints {
+  /** Sorted by address and port, no two the same. */
+  readonly endpoints: readonly PortEndpoint[];
+  /** How many were left out because there are too many. */
+  readonly cut: number;
+}
+
+/**
+ * @param slices in an order that does not depend on the order of events: of two equal entries the first stays
+ */
+export function gatherEndpoints(
+  slices: readonly ParsedSlice[],
+  wanted: ServicePort,
+  nodeName: string,
+): GatheredEndpoints {
+  const found: PortEndpoint[] = [];
+  let cut = 0;
+  for (const slice of slices) {
+    if (slice.family !== wanted.family) continue;
+    for (const { name, protocol, port } of slice.ports) {
+      if (name !== wanted.portName || protocol !== wanted.protocol) continue;
+      for (const endpoint of slice.endpoints) {
+        if (found.length >= MAX_ENDPOINTS_PER_PORT) {
+          cut++;
+          continue;
+        }
+        const { address, terminating } = endpoint;
+        const local = nodeName !== '' && endpoint.nodeName === nodeName;
+        found.push({ endpoint, backend: { address, port, local, terminating } });
+      }
+    }
+  }
+  return { endpoints: withoutDuplicates(found.sort(byAddressThenRank)), cut };
+}

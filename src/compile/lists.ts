@@ -1,0 +1,52 @@
+/** The two lists of a port, decided independently of each other (R-18…R-21). */
+import type { Backend, ListName } from '../model/compiled.ts';
+import type { PortEndpoint } from './endpoints.ts';
+import { filterByTopology } from './topology.ts';
+
+const EMPTY: readonly Backend[] = [];
+
+export interface EndpointLists {
+  readonly lists: Readonly<Record<ListName, readonly Backend[]>>;
+  /** Endpoints whose flows go on: superset of both lists. */
+  readonly serving: readonly Backend[];
+  /** Some endpoint somewhere could take a flow, whatever policy and topology say. */
+  readonly usable: boolean;
+}
+
+/** what can be used at all, ready first; nothing else ever is. */
+function readyElseTerminating(endpoints: readonly PortEndpoint[]): readonly PortEndpoint[] {
+  const ready = endpoints.filter((item) => item.endpoint.ready);
+  if (ready.length > 0) return ready;
+  return endpoints.filter((item) => item.endpoint.serving && item.endpoint.terminating);
+}
+
+/**
+ * @param endpoints of one port and family, sorted
+ * @param used which lists some frontend leads to; the other stays empty
+ */
+export function buildLists(
+  endpoints: readonly PortEndpoint[],
+  used: Readonly<Record<ListName, boolean>>,
+  nodeName: string,
+  zone: string | undefined,
+): EndpointLists {
+  const serving: Backend[] = [];
+  for (const { endpoint, backend } of endpoints) if (endpoint.serving || endpoint.ready) serving.push(backend);
+  const rows = (chosen: readonly PortEndpoint[]): readonly Backend[] => {
+    if (chosen.length === 0) return EMPTY;
+    // Both are sorted and the one holds the other: equally long ones are equal.
+    return chosen.length === serving.length ? serving : chosen.map((item) => item.backend);
+  };
+  const everywhere = readyElseTerminating(endpoints);
+  // with ready endpoints the hints may narrow the list; terminating ones are taken from anywhere.
+  const ready = everywhere[0]?.endpoint.ready === true;
+  const cluster = used.cluster && ready ? filterByTopology(everywhere, nodeName, zone) : everywhere;
+  return {
+    lists: {
+      cluster: used.cluster ? rows(cluster) : EMPTY,
+      local: used.local ? rows(readyElseTerminating(endpoints.filter((item) => item.backend.local))) : EMPTY,
+    },
+    serving: serving.length === 0 ? EMPTY : serving,
+    usable: everywhere.length > 0,
+  };
+}
