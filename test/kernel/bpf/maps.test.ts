@@ -40,6 +40,8 @@ SEC("tc") int match_range(struct __sk_buff *skb)
 }
 `;
 const FRAME = Buffer.alloc(64);
+/** More than one batch reads at once. */
+const FRONTENDS = 16384;
 
 let bpffs: ReturnType<typeof mountBpffs>;
 let objects: ReturnType<typeof compileObjects>;
@@ -55,7 +57,7 @@ beforeAll(async () => {
     objectDirectory: objects.directory,
     pinDirectory: pins,
     knobs: zeroKnobs,
-    mapSizes: SMALL_MAPS,
+    mapSizes: { ...SMALL_MAPS, frontends: FRONTENDS },
     objects: ['probe.bpf.o'],
   });
   maps = openMaps(pins);
@@ -68,13 +70,20 @@ afterAll(() => {
   bpffs?.remove();
 });
 
-const key = (i: number) => encode(schema.frontendKey, { address: `10.0.${i >> 8}.${i & 255}`, port: 80, proto: 6 });
+const key = (i: number) =>
+  encode(schema.frontendKey, { address: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, port: 80, proto: 6 });
 const value = (i: number) => {
   const empty = { flags: 0, internalBase: 0, internalCount: 0, externalBase: 0, externalCount: 0, affinitySeconds: 0 };
   return encode(schema.frontend, { ...empty, servicePortId: i });
 };
-const ids = (map: Pick<KernelHash, 'entries'>) =>
-  [...map.entries()].map((row) => schema.frontend.read(row.value, 0).servicePortId).sort((a, b) => a - b);
+const ids = (map: Pick<KernelHash, 'entries'>) => {
+  const found: number[] = [];
+  for (const row of map.entries()) {
+    found.push(schema.frontend.read(row.value, 0).servicePortId);
+    if (found.length > FRONTENDS) throw new Error('entries() repeats itself');
+  }
+  return found.sort((a, b) => a - b);
+};
 const clear = (map: KernelHash) => {
   for (const row of [...map.entries()]) map.delete(row.key);
 };
@@ -99,11 +108,11 @@ describe('a hash', () => {
   });
 
   it('writes and deletes in batches, absent keys included', () => {
-    const n = 1000;
+    const n = 10_000;
     const keys = Buffer.concat(Array.from({ length: n }, (_, i) => key(i)));
     maps.frontends.updateBatch(keys, Buffer.concat(Array.from({ length: n }, (_, i) => value(i))), n);
     expect(ids(maps.frontends)).toEqual(Array.from({ length: n }, (_, i) => i));
-    for (const absent of [0, 1, 500, 999]) maps.frontends.delete(key(absent));
+    for (const absent of [0, 1, 5000, 9999]) maps.frontends.delete(key(absent));
     maps.frontends.deleteBatch(keys, n);
     expect(ids(maps.frontends)).toEqual([]);
   });
@@ -117,18 +126,18 @@ describe('a hash', () => {
   });
 
   it('says that it is full, in a batch and alone', () => {
-    const n = SMALL_MAPS.frontends + 100;
+    const n = FRONTENDS + 100;
     const keys = Buffer.concat(Array.from({ length: n }, (_, i) => key(i)));
     const values = Buffer.concat(Array.from({ length: n }, (_, i) => value(i)));
     expect(() => maps.frontends.updateBatch(keys, values, n)).toThrow(expect.objectContaining({ code: 'MAP_FULL' }));
     expect(() => {
       for (let i = 0; i < n; i++) maps.frontends.update(key(i), value(i));
-    }).toThrow(/update map frontends: all 1024 rows are taken/);
+    }).toThrow(/update map frontends: all 16384 rows are taken/);
     clear(maps.frontends);
   });
 
   it('takes its size from the kernel and refuses buffers of another size', () => {
-    expect(maps.frontends.shape.maxEntries).toBe(1024);
+    expect(maps.frontends.shape.maxEntries).toBe(FRONTENDS);
     expect(() => maps.frontends.lookup(Buffer.alloc(19))).toThrow(RangeError);
     expect(() => maps.frontends.updateBatch(key(1), value(1), 2)).toThrow(RangeError);
   });
