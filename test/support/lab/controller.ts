@@ -5,7 +5,7 @@
 import type { EndpointSlice, Service } from '../../../src/model/kubernetes.ts';
 import { objectKey } from '../../../src/model/kubernetes.ts';
 import type { IpFamily } from './addressing.ts';
-import type { KubeClient } from './kube-client.ts';
+import { type KubeClient, KubeError } from './kube-client.ts';
 import { buildSlices, type PodView, type SelectingService } from './slices.ts';
 
 /** Hands out load-balancer addresses: 203.0.113.10 and fd13::10 first. An address is never given twice. */
@@ -35,16 +35,25 @@ export class ServiceController {
     try {
       await this.#client.watch<SelectingService>(
         'Service',
-        ({ type, object }) => {
-          if (type === 'set') this.#services.set(objectKey(object), object);
-          else this.#services.delete(objectKey(object));
-          this.poke();
-        },
+        ({ type, object }) => (type === 'set' ? this.observe(object) : this.#forget(object)),
         signal,
       );
     } catch (error) {
       if (!signal.aborted) throw error;
     }
+  }
+
+  /** Takes a Service that somebody has just written; the watch would bring it a moment later. */
+  observe(service: SelectingService): void {
+    const known = this.#services.get(objectKey(service));
+    if (known !== undefined && versionOf(known) >= versionOf(service)) return;
+    this.#services.set(objectKey(service), service);
+    this.poke();
+  }
+
+  #forget(service: SelectingService): void {
+    this.#services.delete(objectKey(service));
+    this.poke();
   }
 
   /** Says that pods have changed. */
@@ -108,10 +117,23 @@ export class ServiceController {
         ipMode: 'VIP',
       }));
       if (JSON.stringify(service.status?.loadBalancer?.ingress) === JSON.stringify(ingress)) continue;
-      const next: Service = { ...service, status: { ...service.status, loadBalancer: { ingress } } };
-      this.#services.set(key, await this.#client.putStatus(next));
+      const next: SelectingService = { ...service, status: { ...service.status, loadBalancer: { ingress } } };
+      await this.#writeStatus(next);
     }
   }
+
+  async #writeStatus(service: SelectingService): Promise<void> {
+    try {
+      this.observe(await this.#client.putStatus(service));
+    } catch (error) {
+      // Somebody else has written or deleted it: the watch brings that, and with it another attempt.
+      if (!(error instanceof KubeError) || ![404, 409].includes(error.status)) throw error;
+    }
+  }
+}
+
+function versionOf(service: Service): number {
+  return Number(service.metadata?.resourceVersion ?? 0);
 }
 
 function stamped(slice: EndpointSlice, trigger: string): EndpointSlice {

@@ -64,6 +64,15 @@ export function defaultRouteLines(device: string, gateways: Addresses): string[]
   return eachFamily(gateways).map(([family, gateway]) => `route replace ${any[family]} via ${gateway} dev ${device}`);
 }
 
+/** No rules of a host firewall on its switches; with several next hops each connection takes one. */
+const ROUTER_SYSCTLS = {
+  ...FORWARDING,
+  'net/bridge/bridge-nf-call-iptables': 0,
+  'net/bridge/bridge-nf-call-ip6tables': 0,
+  'net/ipv4/fib_multipath_hash_policy': 1,
+  'net/ipv6/fib_multipath_hash_policy': 1,
+};
+
 function nodeSysctls(rpFilter: number): Record<string, number> {
   return {
     ...FORWARDING,
@@ -121,11 +130,7 @@ export async function makeUnderlay(spec: UnderlaySpec): Promise<void> {
   const clients = Array.from({ length: spec.clients }, (_, i) => i + 1);
   await makeNamespaces([name('net'), ...nodes.map((n) => name(`node${n}`)), ...clients.map((n) => name(`client${n}`))]);
   await Promise.all([
-    setSysctls(name('net'), {
-      ...FORWARDING,
-      'net/bridge/bridge-nf-call-iptables': 0,
-      'net/bridge/bridge-nf-call-ip6tables': 0,
-    }),
+    setSysctls(name('net'), ROUTER_SYSCTLS),
     ...nodes.map((n) => setSysctls(name(`node${n}`), nodeSysctls(spec.rpFilter))),
   ]);
   await ipBatch(name('net'), routerLines(spec));

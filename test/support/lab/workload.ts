@@ -3,7 +3,7 @@ import type { ObjectMeta } from '../../../src/model/kubernetes.ts';
 import type { ContainerPort } from './slices.ts';
 
 export interface WorkloadManifest {
-  readonly kind?: string;
+  readonly kind: 'Deployment' | 'StatefulSet' | 'DaemonSet';
   readonly metadata?: ObjectMeta;
   readonly spec?: {
     readonly replicas?: number;

@@ -15,7 +15,7 @@ function manifests(): { kind?: string }[] {
 }
 
 const deployment = {
-  kind: 'Deployment',
+  kind: 'Deployment' as const,
   metadata: { namespace: 'shop', name: 'web' },
   spec: {
     template: {
