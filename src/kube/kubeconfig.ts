@@ -16,7 +16,7 @@ export interface LoadKubeConfigOptions {
  * @throws SluiceError SOURCE_INVALID that says which part is missing
  */
 export async function loadKubeConfig(options: LoadKubeConfigOptions = {}): Promise<KubeConfig> {
-  const { KubeConfig } = await import('@kubernetes/client-node');
+  const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
   const kubeConfig = new KubeConfig();
   const file = options.kubeconfigFile;
   if (file === undefined) {

@@ -1,7 +1,7 @@
 /** One manifest file to its objects: YAML (several documents) or JSON, Lists opened. */
 import { parseAllDocuments } from 'yaml';
 import type { KubernetesObject } from '../model/kubernetes.ts';
-import { hasName } from './strip.ts';
+import { hasName, stripNode, stripService, stripSlice } from './strip.ts';
 
 /** A file that cannot be read as manifests. `line` counts from 1. */
 export class ManifestError extends Error {
@@ -14,10 +14,10 @@ export class ManifestError extends Error {
   }
 }
 
-const SERVED: Readonly<Record<string, string>> = {
-  Service: 'v1',
-  EndpointSlice: 'discovery.k8s.io/v1',
-  Node: 'v1',
+const SERVED: Readonly<Record<string, { apiVersion: string; strip: (object: KubernetesObject) => KubernetesObject }>> = {
+  Service: { apiVersion: 'v1', strip: stripService },
+  EndpointSlice: { apiVersion: 'discovery.k8s.io/v1', strip: stripSlice },
+  Node: { apiVersion: 'v1', strip: stripNode },
 };
 
 /**
@@ -67,10 +67,9 @@ function collect(value: unknown, defaultKind: string | undefined, into: Kubernet
     for (const item of object.items) collect(item, kind.slice(0, -4) || undefined, into, depth + 1);
     return;
   }
-  const version = SERVED[kind];
-  if (version === undefined || (object.apiVersion ?? version) !== version || !hasName(object)) return;
-  object.kind = kind;
-  object.apiVersion = version;
-  if (kind !== 'Node' && object.metadata && !object.metadata.namespace) object.metadata.namespace = 'default';
-  into.push(object);
+  const served = Object.hasOwn(SERVED, kind) ? SERVED[kind] : undefined;
+  if (served === undefined || (object.apiVersion ?? served.apiVersion) !== served.apiVersion || !hasName(object)) return;
+  const stripped = served.strip({ ...object, kind, apiVersion: served.apiVersion });
+  if (kind !== 'Node' && stripped.metadata && !stripped.metadata.namespace) stripped.metadata.namespace = 'default';
+  into.push(stripped);
 }

@@ -7,7 +7,6 @@ import type { ObjectEvent, ObjectSource, SourceListener } from '../model/source.
 import { createDirectoryWatch, type DirectoryWatchOptions } from './directory-watch.ts';
 import { createManifestStore, type ManifestStore } from './manifest-store.ts';
 import { selectsService, selectsSlice } from './selectors.ts';
-import { stripNode, stripService, stripSlice } from './strip.ts';
 
 export interface ManifestSourceOptions {
   /** Every *.yaml, *.yml and *.json below it is read. */
@@ -77,11 +76,11 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
       }
       origins.set(name, file);
       if (object.kind === 'Node') {
-        if (object.metadata?.name === options.nodeName) nextNode = stripNode(object as Node);
+        if (object.metadata?.name === options.nodeName) nextNode = object as Node;
       } else if (object.kind === 'Service') {
-        if (selectsService(object, options.serviceProxyName)) nextServices.set(objectKey(object), stripService(object as Service));
+        if (selectsService(object, options.serviceProxyName)) nextServices.set(objectKey(object), object as Service);
       } else if (selectsSlice(object)) {
-        nextSlices.set(objectKey(object), stripSlice(object as EndpointSlice));
+        nextSlices.set(objectKey(object), object as EndpointSlice);
       }
     }
 
