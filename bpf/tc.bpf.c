@@ -89,15 +89,15 @@ INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bo
  * No flow has the packet that stands in the scratch memory: it is for a frontend, or none of our
  * business.
  */
-GLOBAL int begin(struct __sk_buff *skb, __u32 pod_device)
+GLOBAL int begin(struct __sk_buff *skb)
 {
 	struct scratch *scratch = scratch_get();
 	const struct frontend *frontend;
 	const struct backend_slot *slot;
 	struct packet *packet;
 	enum source source;
+	__u32 device, reason;
 	bool internal;
-	__u32 reason;
 
 	if (!scratch)
 		return TC_ACT_SHOT;
@@ -107,7 +107,8 @@ GLOBAL int begin(struct __sk_buff *skb, __u32 pod_device)
 		return VERDICT_NEXT;
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
-	source = source_of(skb, packet, pod_device);
+	device = device_flags(skb->ifindex);
+	source = source_of(packet, device);
 	internal = source != SOURCE_OUTSIDE;
 	slot = backend_select(frontend, internal, &packet->key.saddr);
 	if (!slot) {
@@ -116,14 +117,15 @@ GLOBAL int begin(struct __sk_buff *skb, __u32 pod_device)
 		stats_count(REASON_REJECT_NO_BACKEND, packet->bytes);
 		return reject_packet(skb);
 	}
-	reason = flow_begin(skb, packet, frontend, slot, source_is_translated(source, frontend->flags), pod_device,
-			    scratch);
+	reason = flow_begin(skb, packet, frontend, slot, source_is_translated(source, frontend->flags),
+			    device & DEVICE_POD, scratch);
 	if (reason != REASON_NEW_FLOW)
 		return drop(packet, reason);
 	return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
 }
 
-INLINE int ingress(struct __sk_buff *skb, bool pod_device)
+SEC("tc")
+int ingress(struct __sk_buff *skb)
 {
 	struct packet packet;
 	struct flow *flow;
@@ -138,10 +140,11 @@ INLINE int ingress(struct __sk_buff *skb, bool pod_device)
 		flow_delete(&packet.key);
 	if (!set_aside(&packet))
 		return drop(&packet, REASON_DROP_IMPOSSIBLE);
-	return begin(skb, pod_device);
+	return begin(skb);
 }
 
-INLINE int egress(struct __sk_buff *skb)
+SEC("tc")
+int egress(struct __sk_buff *skb)
 {
 	struct packet packet;
 	struct flow *flow;
@@ -157,37 +160,6 @@ INLINE int egress(struct __sk_buff *skb)
 	if (!flow)
 		return VERDICT_NEXT;
 	return carry_established(skb, &packet, flow, half_open);
-}
-
-SEC("tc")
-int node_ingress(struct __sk_buff *skb)
-{
-	return ingress(skb, false);
-}
-
-SEC("tc")
-int pod_ingress(struct __sk_buff *skb)
-{
-	return ingress(skb, true);
-}
-
-SEC("tc")
-int node_egress(struct __sk_buff *skb)
-{
-	return egress(skb);
-}
-
-SEC("tc")
-int pod_egress(struct __sk_buff *skb)
-{
-	return egress(skb);
-}
-
-/* Run by the agent to find the kernel's HZ; never attached. */
-SEC("tc")
-int read_jiffies(struct __sk_buff *skb)
-{
-	return clock_now();
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -18,7 +18,7 @@ const TS_TYPES: Record<string, string> = {
 };
 
 const WRITE: Record<string, (value: string, at: string, size: number) => string> = {
-  u8: (v, at) => `buffer[${at}] = ${v};`,
+  u8: (v, at) => `buffer.writeUInt8(${v}, ${at});`,
   u16: (v, at) => `buffer.writeUInt16LE(${v}, ${at});`,
   u32: (v, at) => `buffer.writeUInt32LE(${v}, ${at});`,
   u64: (v, at) => `buffer.writeBigUInt64LE(${v}, ${at});`,

@@ -2,6 +2,18 @@
 // module and stays outside.
 import { build } from 'esbuild';
 
+/** The Kubernetes client does not say that its 15 MB of models have no side effects: only its KubeConfig is used. */
+const shakeClient = {
+  name: 'shake-client',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /./ }, async ({ path, pluginData, ...context }) => {
+      if (pluginData === 'resolved' || !/client-node/.test(path + context.importer)) return undefined;
+      const found = await resolve(path, { ...context, pluginData: 'resolved' });
+      return /node_modules\/@kubernetes\/client-node\//.test(found.path) ? { ...found, sideEffects: false } : found;
+    });
+  },
+};
+
 await build({
   entryPoints: ['src/main.ts'],
   outfile: 'dist/sluice.cjs',
@@ -11,5 +23,6 @@ await build({
   format: 'cjs',
   sourcemap: true,
   external: ['koffi'],
+  plugins: [shakeClient],
   logLevel: 'warning',
 });

@@ -153,8 +153,12 @@ INLINE __u32 flow_begin(struct __sk_buff *skb, const struct packet *packet, cons
 	__u32 reason;
 
 	flow_init(flow, frontend, slot);
-	/* A backend that is its own client must not see its own address. */
-	snat = snat || address_equal(&slot->address, &packet->key.saddr);
+	/*
+	 * A backend that is its own client must not see its own address (R-40). And from outside to
+	 * a backend elsewhere the answer would not come by here, whatever the rules say.
+	 */
+	snat = snat || address_equal(&slot->address, &packet->key.saddr) ||
+	       (!pod_device && !(slot->flags & BACKEND_LOCAL));
 	if (snat) {
 		if (!fib_lookup(skb, &packet->key.saddr, &slot->address, &scratch->next))
 			return REASON_DROP_NO_ROUTE;

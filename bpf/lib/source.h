@@ -13,24 +13,30 @@ enum source {
 	SOURCE_OUTSIDE,
 };
 
-/* @pod_device: the packet came in by a pod's device. */
-INLINE enum source source_of(struct __sk_buff *skb, const struct packet *packet, bool pod_device)
+/* enum device_flags of a device; 0 for one that the agent has not described. */
+INLINE __u32 device_flags(__u32 ifindex)
+{
+	struct device_key key = {.ifindex = ifindex};
+	const struct device *device = bpf_map_lookup_elem(&devices, &key);
+
+	return device ? device->flags : 0;
+}
+
+/* @device: flags of the device that the packet came in by. */
+INLINE enum source source_of(const struct packet *packet, __u32 device)
 {
 	bool detect = packet_is_v4(packet) ? knobs.detect_pods4 : knobs.detect_pods6;
-	struct device_key device_key = {.ifindex = skb->ifindex};
-	const struct device *device;
 	struct cidr_key key;
 
 	if (node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL)
 		return SOURCE_HOST;
 	if (!detect)
-		return pod_device ? SOURCE_POD : SOURCE_OUTSIDE;
+		return device & DEVICE_POD ? SOURCE_POD : SOURCE_OUTSIDE;
+	if (device & DEVICE_LOCAL_PODS)
+		return SOURCE_POD;
 	key.prefixlen = 128;
 	address_copy(&key.address, &packet->key.saddr);
-	if (bpf_map_lookup_elem(&pod_cidrs, &key))
-		return SOURCE_POD;
-	device = bpf_map_lookup_elem(&devices, &device_key);
-	return device && (device->flags & DEVICE_LOCAL_PODS) ? SOURCE_POD : SOURCE_OUTSIDE;
+	return bpf_map_lookup_elem(&pod_cidrs, &key) ? SOURCE_POD : SOURCE_OUTSIDE;
 }
 
 /* Is the source translated? (R-35, R-37…R-39) */

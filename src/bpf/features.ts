@@ -1,8 +1,9 @@
 /** What the running kernel can do, found out by asking it: version numbers lie on distribution kernels. */
 import { EBADF, EINVAL } from './errno.ts';
+import { callHelper, exit, loadInstructions, setRegister } from './instructions.ts';
 import { raiseMemlock } from './memlock.ts';
 import { netnsCookie } from './netns.ts';
-import { bpf, Command, close, cString, newAttr, putPointer } from './syscall.ts';
+import { bpf, Command, close, newAttr } from './syscall.ts';
 import { haveTcx } from './tcx.ts';
 
 export type FeatureName = 'tcx' | 'set_retval' | 'netns_cookie' | 'getpeername' | 'cgroup_link' | 'map_batch';
@@ -21,30 +22,11 @@ const INET4_CONNECT = 10;
 const INET4_GETPEERNAME = 29;
 const HELPER_SET_RETVAL = 187;
 
-/** struct bpf_insn. */
-function instruction(code: number, register: number, immediate: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes[0] = code;
-  bytes[1] = register;
-  bytes.writeInt32LE(immediate, 4);
-  return bytes;
-}
-
-const MOVE = 0xb7;
-const CALL = 0x85;
-const EXIT = 0x95;
-const returnOne = [instruction(MOVE, 0, 1), instruction(EXIT, 0, 0)];
+const returnOne = [setRegister(0, 1), exit()];
 
 /** Loads a program for a cgroup socket hook and lets it go. @returns whether the kernel took it. */
 function loads(attachType: number, instructions: readonly Buffer[]): boolean {
-  const code = Buffer.concat(instructions);
-  const attr = newAttr();
-  attr.writeUInt32LE(PROG_TYPE_CGROUP_SOCK_ADDR, 0);
-  attr.writeUInt32LE(instructions.length, 4);
-  putPointer(attr, 8, code);
-  putPointer(attr, 16, cString('Dual MIT/GPL'));
-  attr.writeUInt32LE(attachType, 68);
-  const fd = bpf(Command.PROG_LOAD, attr);
+  const fd = loadInstructions(PROG_TYPE_CGROUP_SOCK_ADDR, instructions, attachType);
   if (fd >= 0) close(fd);
   return fd >= 0;
 }
@@ -69,7 +51,7 @@ export function probeFeatures(): Feature[] {
     },
     {
       name: 'set_retval',
-      present: loads(INET4_CONNECT, [instruction(MOVE, 1, 0), instruction(CALL, 0, HELPER_SET_RETVAL), ...returnOne]),
+      present: loads(INET4_CONNECT, [setRegister(1, 0), callHelper(HELPER_SET_RETVAL), ...returnOne]),
       kernel: '6.1',
       effect: 'connect() to a Service without endpoints fails with EPERM instead of ECONNREFUSED',
     },

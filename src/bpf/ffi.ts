@@ -29,6 +29,14 @@ export function openLibrary(name: string, installCommand: string): Library {
   }
 }
 
+/** Calls a C function on a thread of its own: the event loop goes on meanwhile. errno is not kept. */
+export function inBackground(call: CFunction, ...args: unknown[]): Promise<number> {
+  const { async: start } = call as unknown as { async: (...args: unknown[]) => void };
+  return new Promise((resolve, reject) => {
+    start(...args, (error: Error | null, result: number) => (error ? reject(error) : resolve(result)));
+  });
+}
+
 /** errno of the last C call. Read it at once: anything in between may change it. */
 export function errno(): number {
   return koffi.errno();
@@ -50,8 +58,8 @@ export function readCString(address: bigint | null): string {
 }
 
 /**
- * A C function that calls back into JavaScript, on the same thread and only while a C call of ours
- * runs.
+ * A C function that calls back into JavaScript, only while a C call of ours runs; from another
+ * thread it waits for the event loop.
  * @returns its address and how to give it up.
  */
 export function registerCallback(

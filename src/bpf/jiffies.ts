@@ -1,7 +1,13 @@
-/** HZ of the running kernel, which no file tells: measured with the program `read_jiffies`. */
+/** The kernel's jiffies, and HZ, which no file tells. */
 import { setTimeout } from 'node:timers/promises';
 import { SluiceError } from '../model/errors.ts';
+import { kernelError } from './errno.ts';
+import { callHelper, exit, loadInstructions } from './instructions.ts';
+import { close } from './syscall.ts';
 import { testRun } from './test-run.ts';
+
+const PROG_TYPE_SCHED_CLS = 3;
+const HELPER_JIFFIES64 = 118;
 
 /** What kernels are built with. */
 const RATES = [100, 250, 300, 1000] as const;
@@ -16,20 +22,37 @@ export function nearestRate(ticks: number, seconds: number): number | undefined 
   return Math.abs(nearest - measured) <= nearest * MAX_ERROR + 1 / seconds ? nearest : undefined;
 }
 
+export interface JiffiesReader {
+  /** Low 32 bits of the kernel's jiffies, as flows are stamped with them. */
+  read(): number;
+  close(): void;
+}
+
+/** @throws SluiceError PERMISSION or LOAD_FAILED. */
+export function openJiffies(): JiffiesReader {
+  const fd = loadInstructions(PROG_TYPE_SCHED_CLS, [callHelper(HELPER_JIFFIES64), exit()]);
+  if (fd < 0) throw kernelError('LOAD_FAILED', 'load a program that reads jiffies', 'BPF_PROG_LOAD', -fd);
+  const frame = Buffer.alloc(64);
+  return { read: () => testRun(fd, { data: frame }).retval, close: () => close(fd) };
+}
+
 /**
  * Counts jiffies over 0.1 s, longer when the result is near none of the known rates.
- * @param programFd descriptor of `read_jiffies`.
- * @throws SluiceError LOAD_FAILED when the program cannot run or the rate stays unclear; AbortError.
+ * @throws SluiceError LOAD_FAILED when no program can run or the rate stays unclear; AbortError.
  */
-export async function measureJiffiesPerSecond(programFd: number, signal?: AbortSignal): Promise<number> {
-  const frame = Buffer.alloc(64);
-  const read = () => ({ jiffies: testRun(programFd, { data: frame }).retval, at: process.hrtime.bigint() });
-  const start = read();
-  for (let attempt = 1; attempt <= 5; attempt++) {
-    await setTimeout(WAIT_MS * attempt, undefined, { signal });
-    const end = read();
-    const rate = nearestRate((end.jiffies - start.jiffies) >>> 0, Number(end.at - start.at) / 1e9);
-    if (rate !== undefined) return rate;
+export async function measureJiffiesPerSecond(signal?: AbortSignal): Promise<number> {
+  const reader = openJiffies();
+  const read = () => ({ jiffies: reader.read(), at: process.hrtime.bigint() });
+  try {
+    const start = read();
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await setTimeout(WAIT_MS * attempt, undefined, { signal });
+      const end = read();
+      const rate = nearestRate((end.jiffies - start.jiffies) >>> 0, Number(end.at - start.at) / 1e9);
+      if (rate !== undefined) return rate;
+    }
+  } finally {
+    reader.close();
   }
   throw new SluiceError('LOAD_FAILED', 'measure the jiffies per second: the count fits no known rate; try again');
 }

@@ -11,7 +11,7 @@ const SHOWN_LINES = 12;
  * Runs a function and collects libbpf's warnings meanwhile, a line each. Otherwise libbpf is silent.
  * The va_list that it passes is a pointer on the architectures of the kernel's BPF JITs.
  */
-export function withWarnings<T>(run: (warnings: string[]) => T): T {
+export async function withWarnings<T>(run: (warnings: string[]) => T | Promise<T>): Promise<T> {
   const warnings: string[] = [];
   const text = Buffer.alloc(LINE_BYTES);
   const callback = registerCallback(
@@ -31,7 +31,7 @@ export function withWarnings<T>(run: (warnings: string[]) => T): T {
   );
   libbpf().libbpf_set_print(callback.address);
   try {
-    return run(warnings);
+    return await run(warnings);
   } finally {
     libbpf().libbpf_set_print(null);
     callback.release();

@@ -1,11 +1,10 @@
 /** Loads the compiled objects: knobs set, maps shared, programs verified. Nothing is attached here. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import type { Knobs, MapName } from '../../maps-schema/gen/codecs.ts';
 import { SluiceError } from '../model/errors.ts';
 import { EPERM, KernelError, kernelError } from './errno.ts';
-import { errno } from './ffi.ts';
+import { errno, inBackground } from './ffi.ts';
 import { each, type Handle, libbpf } from './libbpf.ts';
 import { failedPrograms, lastLines, newLogBuffer, withWarnings } from './libbpf-log.ts';
 import { raiseMemlock } from './memlock.ts';
@@ -46,7 +45,7 @@ interface OpenObject {
   readonly programs: Map<string, Handle>;
 }
 
-function openObject(directory: string, file: string): OpenObject {
+function openObject(directory: string, file: string): Promise<OpenObject> {
   const path = join(directory, file);
   if (!existsSync(path)) throw new SluiceError('OBJECT_MISSING', `load ${path}: no such file; run "make build"`);
   const { bpf_object__open_file, bpf_object__next_program, bpf_program__name } = libbpf();
@@ -66,12 +65,12 @@ function openObject(directory: string, file: string): OpenObject {
 }
 
 /** @returns undefined, or why the kernel refused and which program. */
-function tryLoad(object: OpenObject, file: string): { error: SluiceError; programs: string[] } | undefined {
+function tryLoad(object: OpenObject, file: string): Promise<{ error: SluiceError; programs: string[] } | undefined> {
   const { bpf_object__load, bpf_program__set_log_buf } = libbpf();
   const logs = new Map([...object.programs.keys()].map((name) => [name, newLogBuffer()]));
   for (const [name, log] of logs) bpf_program__set_log_buf(object.programs.get(name), log, log.length);
-  return withWarnings((warnings) => {
-    const result: number = bpf_object__load(object.handle);
+  return withWarnings(async (warnings) => {
+    const result = await inBackground(bpf_object__load, object.handle);
     if (result === 0) return undefined;
     const textOf = (log: Buffer) => log.toString('utf8', 0, log.indexOf(0));
     const complaints = [...logs].filter(([, log]) => log[0] !== 0);
@@ -90,10 +89,15 @@ function tryLoad(object: OpenObject, file: string): { error: SluiceError; progra
 }
 
 /** Opens and loads one object; again without the optional programs that the kernel refused. */
-function loadObject(options: LoadOptions, file: string, shared: SharedMaps, skipped: string[]): OpenObject {
+async function loadObject(
+  options: LoadOptions,
+  file: string,
+  shared: SharedMaps,
+  skipped: string[],
+): Promise<OpenObject> {
   const optional = new Set(options.optional);
   for (;;) {
-    const object = openObject(options.objectDirectory, file);
+    const object = await openObject(options.objectDirectory, file);
     let keep = false;
     try {
       for (const name of skipped) {
@@ -102,7 +106,7 @@ function loadObject(options: LoadOptions, file: string, shared: SharedMaps, skip
       }
       setKnobs(object.handle, file, options.knobs);
       shared.prepare(object.handle, file);
-      const failure = tryLoad(object, file);
+      const failure = await tryLoad(object, file);
       if (failure === undefined) {
         for (const name of skipped) object.programs.delete(name);
         shared.loaded(object.handle);
@@ -136,8 +140,7 @@ export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms
   try {
     for (const file of options.objects ?? ['sock.bpf.o', 'tc.bpf.o']) {
       options.signal?.throwIfAborted();
-      objects.push(loadObject(options, file, shared, skipped));
-      await setImmediate();
+      objects.push(await loadObject(options, file, shared, skipped));
     }
     options.signal?.throwIfAborted();
     shared.pin();

@@ -1,4 +1,5 @@
 /** The maps of the agent: desired and actual, and the least writes that lead from one to the other. */
+import type { MapName } from '../../maps-schema/gen/codecs.ts';
 import type { Problem } from '../model/compiled.ts';
 import { SluiceError } from '../model/errors.ts';
 import { adopt, type Leftovers, stageLeftovers } from './adopt.ts';
@@ -48,6 +49,8 @@ export interface Tables {
   expire(): void;
   /** Clock value at which `expire` has something to remove; undefined when it has not. */
   nextExpiry(): number | undefined;
+  /** Rows in use of each map that the agent writes, as it knows them. */
+  occupancy(): Readonly<Partial<Record<MapName, number>>>;
   /** Compares the kernel's maps with what was written. */
   compare(): Drift[];
   /** Compares and puts right, in the order of apply.ts. @returns what was found. @throws SluiceError; the other rows are written. */
@@ -123,6 +126,17 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     applyNodeTables,
     expire: () => expire(stores, ignore),
     nextExpiry: () => stores.ids.nextDue,
+    occupancy: () => ({
+      frontends: stores.frontends.size,
+      backendSlots: stores.slots.maxEntries - 1 - stores.extents.free,
+      backendStates: stores.backends.live,
+      servicePorts: stores.servicePorts.size,
+      affinityMembers: stores.affinityMembers.size,
+      sourceRanges: stores.sourceRanges.size,
+      nodeAddresses: stores.nodeAddresses.size,
+      devices: stores.devices.size,
+      podCidrs: stores.podCidrs.size,
+    }),
     compare: () => (ready ? compareTables(stores) : []),
     repair,
   };

@@ -12,10 +12,11 @@ import { testRun } from '../../../src/bpf/test-run.ts';
 import { zeroKnobs } from './knobs.ts';
 import { compileObjects, mountBpffs, SCHEMA, SMALL_MAPS } from './rig.ts';
 
-const FIRST = `${SCHEMA}
-const volatile __u32 after = 77;
+const FIRST = `const volatile __u64 before = 70;
+${SCHEMA}
+const volatile __u32 after = 7;
 SEC("tc") int read_knob(struct __sk_buff *skb) { return knobs.node_port_max; }
-SEC("tc") int read_other(struct __sk_buff *skb) { return after; }
+SEC("tc") int read_other(struct __sk_buff *skb) { return before + after; }
 SEC("tc") int read_jiffies(struct __sk_buff *skb) { return (__u32)bpf_jiffies64(); }
 SEC("tc") int put(struct __sk_buff *skb)
 {
@@ -159,7 +160,7 @@ describe('loading', () => {
 
   it('measures the jiffies per second', async () => {
     const loaded = await load(['first']);
-    expect([100, 250, 300, 1000]).toContain(await measureJiffiesPerSecond(loaded.program('read_jiffies')));
+    expect([100, 250, 300, 1000]).toContain(await measureJiffiesPerSecond());
   });
 
   it('leaves out optional programs that the kernel refuses', async () => {

@@ -1,0 +1,205 @@
+/** Wires the agent: sources → compiler → tables → kernel, with the servers beside them. */
+import { release } from 'node:os';
+import { type Logger, pino } from 'pino';
+import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
+import { version as VERSION } from '../package.json';
+import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
+import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
+import { netnsCookie } from './bpf/netns.ts';
+import { type AgentOptions, nodeNameOf } from './cli/agent-options.ts';
+import { createCompiler } from './compile/compiler.ts';
+import { loadConfiguration } from './config/load.ts';
+import { cgroup2Mount } from './host/cgroup.ts';
+import { detectLocalImplemented } from './host/node.ts';
+import { setOomScoreAdj } from './host/oom.ts';
+import { readHost } from './host/read.ts';
+import { watchHost } from './host/watch.ts';
+import { createApiSource } from './kube/api-source.ts';
+import { loadKubeConfig } from './kube/kubeconfig.ts';
+import { createManifestSource } from './kube/manifest-source.ts';
+import type { Configuration } from './model/configuration.ts';
+import { SluiceError } from './model/errors.ts';
+import type { Node } from './model/kubernetes.ts';
+import type { ObjectSource } from './model/source.ts';
+import { createDataPath } from './reconcile/datapath.ts';
+import { knobsOf } from './reconcile/knobs.ts';
+import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
+import { createReporter, problemText } from './reconcile/report.ts';
+import { createSchedule } from './reconcile/schedule.ts';
+import { runServers } from './reconcile/servers.ts';
+import { createTelemetry, exportKernel } from './reconcile/telemetry.ts';
+import { createHealth } from './serve/health.ts';
+import { createHealthCheckServers } from './serve/health-check-servers.ts';
+import { createMetrics } from './serve/metrics.ts';
+import { createTables } from './tables/tables.ts';
+
+async function createSource(
+  options: AgentOptions,
+  nodeName: string,
+  configuration: Configuration,
+  log: Logger,
+): Promise<ObjectSource> {
+  const { source } = options;
+  if (source.kind === 'manifests') return createManifestSource({ directory: source.directory, nodeName });
+  const kubeconfigFile = source.kind === 'kubeconfig' ? source.file : configuration.clientKubeconfig || undefined;
+  return createApiSource({
+    kubeConfig: await loadKubeConfig({ kubeconfigFile }),
+    nodeName,
+    log: (message, fields) => log.debug(fields ?? {}, message),
+  });
+}
+
+/**
+ * Runs until the signal aborts; the data path stays in force then.
+ * @param objectDirectory where `make build` left the compiled programs.
+ * @throws SluiceError for what makes a start impossible; later faults are logged and retried.
+ */
+export async function runAgent(options: AgentOptions, objectDirectory: string, signal: AbortSignal): Promise<void> {
+  const log = pino({ level: options.logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime });
+  const warn = (message: string, fields: Record<string, unknown> = {}) => log.warn(fields, message);
+  const { configuration, notes } = loadConfiguration(options.configFile);
+  for (const { key, disposition, why, set } of notes) if (set) log.info({ key, disposition }, `configuration: ${why}`);
+  const nodeName = nodeNameOf(options, configuration.hostnameOverride);
+  if (configuration.oomScoreAdj !== undefined) setOomScoreAdj(configuration.oomScoreAdj);
+
+  const dataPath = createDataPath({
+    bpfRoot: options.bpfRoot,
+    cgroupRoot: options.cgroupRoot ?? findCgroupRoot(),
+    objectDirectory,
+    log: (message, fields) => log.info(fields, message),
+  });
+  const features = probeFeatures();
+  for (const feature of features)
+    if (!feature.present) log.info({ feature: feature.name }, `kernel: ${describeFeature(feature)}`);
+
+  const metrics = createMetrics();
+  metrics.buildInfo({ version: VERSION, schema: String(SCHEMA_VERSION), kernel: release() });
+  const health = createHealth({ clock: Date.now, syncPeriod: configuration.syncPeriod });
+  const healthChecks = createHealthCheckServers({
+    healthy: () => health.healthy(),
+    onFailed: ({ namespace, name }, message) =>
+      warn(message, { namespace, name, event: 'FailedToStartServiceHealthcheck' }),
+  });
+  const telemetry = createTelemetry({ configuration, metrics, health, healthChecks, clock: Date.now });
+  const schedule = createSchedule({ minInterval: configuration.minSyncPeriod, maxInterval: configuration.syncPeriod });
+  const compiler = createCompiler({ nodeName, detectLocal: { IPv4: false, IPv6: false }, families: ['IPv4', 'IPv6'] });
+  const report = createReporter((problem) =>
+    warn(problemText(problem), { namespace: problem.namespace, name: problem.name, field: problem.field }),
+  );
+
+  const stop = new AbortController();
+  signal.addEventListener('abort', () => stop.abort(), { once: true });
+  let failure: unknown;
+  const fail = (error: unknown) => {
+    failure ??= error;
+    stop.abort();
+  };
+  let listed: number | undefined;
+  let node: Node | undefined;
+  let reconciler: Reconciler | undefined;
+  let host = await readHost(signal);
+
+  const source = await createSource(options, nodeName, configuration, log);
+  const running = [
+    source.run(
+      {
+        services(events) {
+          for (const { key, object } of events) compiler.setService(key, object);
+          telemetry.queued({ services: events.length, slices: 0 });
+          schedule.wake();
+        },
+        endpointSlices(events) {
+          for (const { key, object } of events) compiler.setSlice(key, object);
+          telemetry.queued({ services: 0, slices: events.length });
+          schedule.wake();
+        },
+        node(next) {
+          node = next;
+          telemetry.setNode(next);
+          reconciler?.setNode(next);
+          schedule.wake();
+        },
+        synced() {
+          listed = performance.now();
+          schedule.wake();
+        },
+        problem: ({ object, message }) => warn(message, { object }),
+      },
+      stop.signal,
+    ),
+    watchHost(
+      (next) => {
+        host = next;
+        reconciler?.setHost(next);
+        schedule.wake();
+      },
+      stop.signal,
+      { onProblem: warn },
+    ),
+    runServers({ configuration, health, metrics, warn }, stop.signal),
+  ];
+  for (const part of running) part.catch(fail);
+
+  const jiffiesPerSecond = await measureJiffiesPerSecond(stop.signal);
+  /** NodeCIDR mode learns from the Node object whether it can tell pods: the knobs may change. */
+  const load = () =>
+    dataPath.load(
+      knobsOf({
+        configuration,
+        socketLbPods: options.socketLb === 'all',
+        bindProtection: options.bindProtection,
+        netnsCookie: netnsCookie(),
+        jiffiesPerSecond,
+        haveSetRetval: hasFeature(features, 'set_retval'),
+        detectLocal: detectLocalImplemented(configuration, node),
+      }),
+      stop.signal,
+    );
+
+  const start = (): Reconciler => {
+    const tables = createTables(dataPath.maps);
+    exportKernel(metrics, dataPath.maps, () => tables.occupancy());
+    const view = { nodeName, configuration, devices: options.devices, podDevices: options.podDevices };
+    return createReconciler({ dataPath, tables, compiler, report, view, warn }, { host, node });
+  };
+
+  async function sync(periodic: boolean): Promise<boolean> {
+    // The lists have not all arrived: nothing is written yet (R-4).
+    if (listed === undefined) return true;
+    await load();
+    const first = reconciler === undefined;
+    reconciler ??= start();
+    const began = performance.now();
+    const result = reconciler.sync(periodic && !first);
+    const { services, frontends, backends, written } = result.applied;
+    telemetry.synced(result, (performance.now() - began) / 1000, first || periodic);
+    if (first)
+      log.info(
+        { services, frontends, backends, written, durationMs: Math.round(performance.now() - listed) },
+        'synced',
+      );
+    else log.debug({ changed: result.changed.length, removed: result.removed.length, written }, 'applied');
+    if (result.drift > 0) warn('the kernel did not hold what it should: put right', { rows: result.drift });
+    telemetry.syncHealthChecks(host, node).catch((error: Error) => warn(error.message));
+    return result.ok;
+  }
+
+  try {
+    await load();
+    await schedule.run(sync, stop.signal);
+  } catch (error) {
+    if (!stop.signal.aborted) fail(error);
+  }
+  await Promise.allSettled([...running, healthChecks.close()]);
+  dataPath.close();
+  if (failure !== undefined) throw failure;
+}
+
+function findCgroupRoot(): string {
+  const mount = cgroup2Mount();
+  if (mount !== undefined) return mount;
+  throw new SluiceError(
+    'CGROUP_MISSING',
+    'find cgroup v2: it is not mounted; run "mount -t cgroup2 none /sys/fs/cgroup", or choose --cgroup-root',
+  );
+}

@@ -1,0 +1,119 @@
+/** The data path as the agent holds it: programs loaded, maps open, links attached. */
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Knobs } from '../../maps-schema/gen/codecs.ts';
+import { type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
+import { acquireLock, type Lock } from '../bpf/lock.ts';
+import { type Maps, openMaps } from '../bpf/open-maps.ts';
+import { ensurePinDirectory } from '../bpf/paths.ts';
+import { checkPrivileges } from '../bpf/preconditions.ts';
+import type { HostDevice } from '../host/state.ts';
+import { type Attachments, createAttachments } from './attachments.ts';
+
+export interface DataPathOptions {
+  readonly bpfRoot: string;
+  readonly cgroupRoot: string;
+  /** Where `make build` left the objects. */
+  readonly objectDirectory: string;
+  readonly log: (message: string, fields: Record<string, unknown>) => void;
+}
+
+export interface DataPath {
+  readonly pinDirectory: string;
+  /** Loads the programs, again when the knobs differ from those in force. Links follow at the next `attach`. */
+  load(knobs: Knobs, signal: AbortSignal): Promise<void>;
+  /** @throws until `load` has succeeded once. */
+  readonly maps: Maps;
+  /** Puts links in place. @returns what failed, by device; a socket hook that fails throws. */
+  attach(devices: readonly HostDevice[]): readonly { device: string; error: unknown }[];
+  /** The next `attach` puts every link in place again, whoever took it away (R-91). */
+  forget(): void;
+  /** Routes, neighbours or devices changed: flows look up their next hop again. */
+  raiseNexthopGeneration(): void;
+  close(): void;
+}
+
+/** Older kernels lack these hooks; what that means is told by `sluice status`. */
+const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release'];
+
+/** Lock files: bpffs holds no plain files. */
+const RUN_DIRECTORY = '/run/sluice';
+
+function lockFor(bpfRoot: string): Lock {
+  mkdirSync(RUN_DIRECTORY, { recursive: true });
+  return acquireLock(join(RUN_DIRECTORY, `${encodeURIComponent(bpfRoot)}.lock`));
+}
+
+/** @throws SluiceError PERMISSION, BPFFS_MISSING or STATE_LOCKED. */
+export function createDataPath(options: DataPathOptions): DataPath {
+  checkPrivileges();
+  const pinDirectory = ensurePinDirectory(options.bpfRoot);
+  const lock = lockFor(options.bpfRoot);
+  let knobsInForce = '';
+  let loaded: LoadedPrograms | undefined;
+  let attachments: Attachments | undefined;
+  let maps: Maps | undefined;
+  let socketsAttached = false;
+
+  return {
+    pinDirectory,
+
+    async load(knobs, signal) {
+      const wanted = JSON.stringify(knobs, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+      if (wanted === knobsInForce) return;
+      const next = await loadPrograms({
+        objectDirectory: options.objectDirectory,
+        pinDirectory,
+        knobs,
+        optional: OPTIONAL_PROGRAMS,
+        signal,
+      });
+      options.log('loaded programs', {
+        created: next.created,
+        reused: next.reused.map(({ name }) => name),
+        skipped: next.skipped,
+      });
+      loaded?.close();
+      loaded = next;
+      knobsInForce = wanted;
+      attachments = createAttachments(next, pinDirectory);
+      socketsAttached = false;
+      maps ??= openMaps(pinDirectory);
+    },
+
+    get maps() {
+      if (maps === undefined) throw new Error('the programs are not loaded');
+      return maps;
+    },
+
+    attach(devices) {
+      if (attachments === undefined) throw new Error('the programs are not loaded');
+      if (!socketsAttached) attachments.attachSockets(options.cgroupRoot);
+      socketsAttached = true;
+      return attachments.attachDevices(devices);
+    },
+
+    forget() {
+      if (loaded === undefined) return;
+      attachments = createAttachments(loaded, pinDirectory);
+      socketsAttached = false;
+    },
+
+    raiseNexthopGeneration() {
+      const view = maps?.control.view;
+      view?.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0);
+    },
+
+    close() {
+      loaded?.close();
+      maps?.close();
+      lock.release();
+    },
+  };
+}
+
+/** @returns the directory of the compiled objects beside the bundle, or in the source tree. */
+export function findObjectDirectory(base: string): string {
+  const beside = join(base, 'bpf');
+  return existsSync(join(beside, 'tc.bpf.o')) ? beside : join(base, '..', 'dist', 'bpf');
+}

@@ -1,0 +1,50 @@
+/** Settings of the data path, fixed when its programs are loaded. */
+import type { Knobs } from '../../maps-schema/gen/codecs.ts';
+import type { Family } from '../model/address.ts';
+import type { Configuration } from '../model/configuration.ts';
+
+/** Ports that source NAT chooses from when the client's own is taken; host byte order. */
+const SNAT_PORTS = { min: 32768, max: 65535 } as const;
+/** The API server's default --service-node-port-range. */
+const NODE_PORTS = { min: 30000, max: 32767 } as const;
+/** Seconds that a closed TCP connection's addresses stay reserved, as TIME_WAIT in nf_conntrack. */
+const TCP_CLOSING_SECONDS = 120;
+
+export interface KnobInputs {
+  readonly configuration: Configuration;
+  /** `--socket-lb all` */
+  readonly socketLbPods: boolean;
+  readonly bindProtection: boolean;
+  /** Cookie of the node's network namespace; 0n: the initial one. */
+  readonly netnsCookie: bigint;
+  /** HZ of the running kernel. */
+  readonly jiffiesPerSecond: number;
+  readonly haveSetRetval: boolean;
+  /** Whether detectLocalMode can tell pods, by family (R-36). */
+  readonly detectLocal: Readonly<Record<Family, boolean>>;
+}
+
+/** With masqueradeAll pods are served per packet: a socket has no source address to translate. */
+export function knobsOf(inputs: KnobInputs): Knobs {
+  const { configuration } = inputs;
+  const { timeouts } = configuration;
+  return {
+    hostNetnsCookie: inputs.netnsCookie,
+    jiffiesPerSecond: inputs.jiffiesPerSecond,
+    tcpEstablishedSeconds: timeouts.tcpEstablished,
+    tcpClosingSeconds: TCP_CLOSING_SECONDS,
+    tcpHalfOpenSeconds: timeouts.tcpHalfOpen,
+    udpSeconds: timeouts.udp,
+    udpStreamSeconds: timeouts.udpStream,
+    snatPortMin: SNAT_PORTS.min,
+    snatPortMax: SNAT_PORTS.max,
+    nodePortMin: NODE_PORTS.min,
+    nodePortMax: NODE_PORTS.max,
+    socketLbPods: inputs.socketLbPods && !configuration.masqueradeAll ? 1 : 0,
+    localhostNodePorts: configuration.localhostNodePorts ? 1 : 0,
+    bindProtection: inputs.bindProtection ? 1 : 0,
+    haveSetRetval: inputs.haveSetRetval ? 1 : 0,
+    detectPods4: inputs.detectLocal.IPv4 ? 1 : 0,
+    detectPods6: inputs.detectLocal.IPv6 ? 1 : 0,
+  };
+}

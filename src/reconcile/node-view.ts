@@ -1,0 +1,56 @@
+/** What the node is at the moment: the Node object and the host's devices, as rows and as context. */
+
+import { NODE_ADDRESS_LOCAL } from '../../maps-schema/gen/codecs.ts';
+import type { NodeContext } from '../compile/context.ts';
+import { type NodeAddress, nodeAddresses } from '../host/addresses.ts';
+import { type DeviceRow, deviceRows } from '../host/device-rows.ts';
+import { detectLocalImplemented, podCidrs } from '../host/node.ts';
+import { missingDevices, selectNodeDevices, selectPodDevices } from '../host/select-devices.ts';
+import type { HostDevice, HostState } from '../host/state.ts';
+import type { Cidr } from '../model/compiled.ts';
+import type { Configuration } from '../model/configuration.ts';
+import type { Node } from '../model/kubernetes.ts';
+
+export interface NodeViewOptions {
+  readonly nodeName: string;
+  readonly configuration: Configuration;
+  /** `--devices` */
+  readonly devices?: readonly string[] | undefined;
+  /** `--pod-devices` */
+  readonly podDevices?: string | undefined;
+}
+
+export interface NodeView {
+  readonly nodeDevices: readonly HostDevice[];
+  readonly podDevices: readonly HostDevice[];
+  /** Names given by `--devices` that are not there. */
+  readonly missing: readonly string[];
+  readonly addresses: readonly NodeAddress[];
+  readonly deviceRows: readonly DeviceRow[];
+  readonly podCidrs: readonly Cidr[];
+  readonly context: NodeContext;
+}
+
+/** Pure: the same inputs give the same view. Devices without Ethernet frames cannot be attached to. */
+export function viewNode(host: HostState, node: Node | undefined, options: NodeViewOptions): NodeView {
+  const { configuration } = options;
+  const nodeDevices = selectNodeDevices(host, node, options.devices).filter(({ hasEthernet }) => hasEthernet);
+  const podDevices = selectPodDevices(host, nodeDevices, options.podDevices).filter(({ hasEthernet }) => hasEthernet);
+  const addresses = nodeAddresses(host, node, configuration);
+  return {
+    nodeDevices,
+    podDevices,
+    missing: missingDevices(host, options.devices ?? []),
+    addresses,
+    deviceRows: deviceRows(host, nodeDevices, podDevices, node, configuration),
+    podCidrs: podCidrs(configuration, node),
+    context: {
+      nodeName: options.nodeName,
+      nodeLabels: node?.metadata?.labels ?? {},
+      nodeAddresses: addresses.filter(({ flags }) => flags & NODE_ADDRESS_LOCAL).map(({ address }) => address),
+      masqueradeAll: configuration.masqueradeAll,
+      detectLocal: detectLocalImplemented(configuration, node),
+      families: ['IPv4', 'IPv6'],
+    },
+  };
+}

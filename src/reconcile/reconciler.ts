@@ -1,0 +1,146 @@
+/** One sync: whatever changed since the last one goes from the objects and the host into the kernel. */
+import type { Compiler } from '../compile/compiler.ts';
+import type { HostState } from '../host/state.ts';
+import type { CompiledService, Problem } from '../model/compiled.ts';
+import type { Node } from '../model/kubernetes.ts';
+import type { ApplyResult, Tables } from '../tables/tables.ts';
+import type { DataPath } from './datapath.ts';
+import { type NodeView, type NodeViewOptions, viewNode } from './node-view.ts';
+import type { Reporter } from './report.ts';
+
+export interface SyncResult {
+  readonly applied: ApplyResult;
+  readonly changed: readonly CompiledService[];
+  readonly removed: readonly string[];
+  readonly view: NodeView;
+  /** Rows that were not what they should have been; only looked for when asked. */
+  readonly drift: number;
+  /** False: something failed and is to be tried again. */
+  readonly ok: boolean;
+}
+
+export interface ReconcilerOptions {
+  readonly dataPath: DataPath;
+  readonly tables: Tables;
+  readonly compiler: Compiler;
+  readonly view: NodeViewOptions;
+  readonly report: Reporter;
+  readonly warn: (message: string, fields?: Record<string, unknown>) => void;
+}
+
+export interface Reconciler {
+  /** The host or the Node object changed; seen by the next sync. */
+  setHost(host: HostState): void;
+  setNode(node: Node | undefined): void;
+  /**
+   * Call it only when every list has arrived (R-4).
+   * @param check also compares the kernel with what it should hold, and puts links and rows right (R-91).
+   */
+  sync(check: boolean): SyncResult;
+}
+
+export function createReconciler(
+  options: ReconcilerOptions,
+  initial: { host: HostState; node: Node | undefined },
+): Reconciler {
+  const { dataPath, tables, compiler, report, warn } = options;
+  let { host, node } = initial;
+  let view: NodeView | undefined;
+  let complete = false;
+  let attached = false;
+
+  function look(): NodeView {
+    if (view !== undefined) return view;
+    view = viewNode(host, node, options.view);
+    report.set('Node', nodeProblems(view, options.view.nodeName));
+    compiler.setContext(view.context);
+    attached = false;
+    return view;
+  }
+
+  function applyNode(current: NodeView): boolean {
+    try {
+      tables.applyNodeTables({
+        nodeAddresses: current.addresses,
+        devices: current.deviceRows.map(({ ifindex, ...device }) => ({ ifindex, device })),
+        podCidrs: current.podCidrs,
+      });
+      return true;
+    } catch (error) {
+      warn(`write the node's tables: ${(error as Error).message}`);
+      return false;
+    }
+  }
+
+  function attach(current: NodeView): boolean {
+    try {
+      const failed = dataPath.attach([...current.nodeDevices, ...current.podDevices]);
+      for (const { device, error } of failed) warn((error as Error).message, { device });
+      attached = failed.length === 0;
+    } catch (error) {
+      // At the start this ends the agent; later on what is attached goes on, and this is tried again.
+      if (!complete) throw error;
+      warn((error as Error).message);
+      attached = false;
+    }
+    return attached;
+  }
+
+  return {
+    setHost(next) {
+      host = next;
+      view = undefined;
+      dataPath.raiseNexthopGeneration();
+    },
+
+    setNode(next) {
+      node = next;
+      view = undefined;
+    },
+
+    sync(check) {
+      const current = look();
+      let ok = attached || applyNode(current);
+      const taken = compiler.take();
+      const applied = tables.apply(taken, { complete: !complete });
+      for (const service of taken.changed) report.set(`${service.namespace}/${service.name}`, service.problems);
+      for (const key of taken.removed) report.set(key, []);
+      if (taken.problems.length > 0) report.set('names', taken.problems);
+      report.set('tables', [...applied.failed, ...applied.problems]);
+      let drift = 0;
+      if (check) {
+        drift = tables.repair().length;
+        dataPath.forget();
+        attached = false;
+      }
+      // Last, so that no packet meets a program before its maps are filled.
+      if (!attached) ok = attach(current) && ok;
+      complete = true;
+      return {
+        applied,
+        changed: taken.changed,
+        removed: taken.removed,
+        view: current,
+        drift,
+        ok: ok && applied.failed.length === 0,
+      };
+    },
+  };
+}
+
+function nodeProblems(view: NodeView, name: string): Problem[] {
+  const problem = (field: string, message: string): Problem => ({ kind: 'Node', namespace: '', name, field, message });
+  return [
+    ...view.missing.map((device) =>
+      problem('--devices', `there is no device ${device}: nothing is attached to it until there is`),
+    ),
+    ...(view.nodeDevices.length === 0
+      ? [
+          problem(
+            'devices',
+            "no device carries the node's addresses or a default route: traffic from outside is not served; name one with --devices",
+          ),
+        ]
+      : []),
+  ];
+}

@@ -1,0 +1,139 @@
+/** What each sync tells metrics, health and the health check node ports. */
+
+import { counter, type MapName, reasons, maps as shapes } from '../../maps-schema/gen/codecs.ts';
+import type { Maps } from '../bpf/open-maps.ts';
+import { healthCheckAddresses } from '../host/addresses.ts';
+import { nodeNotEligible } from '../host/node.ts';
+import type { HostState } from '../host/state.ts';
+import type { Family } from '../model/address.ts';
+import type { CompiledService } from '../model/compiled.ts';
+import type { Configuration } from '../model/configuration.ts';
+import type { Node } from '../model/kubernetes.ts';
+import type { Health } from '../serve/health.ts';
+import type { HealthCheckServers, ServiceHealthCheck } from '../serve/health-check-servers.ts';
+import type { Metrics } from '../serve/metrics.ts';
+import type { SyncResult } from './reconciler.ts';
+
+const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
+
+export interface Telemetry {
+  /** Events arrived that the next sync puts in force. */
+  queued(changes: { readonly services: number; readonly slices: number }): void;
+  /** @param seconds duration @param full the sync looked at everything */
+  synced(result: SyncResult, seconds: number, full: boolean): void;
+  setNode(node: Node | undefined): void;
+  /** Opens and closes health check node ports; call after `synced`, and when the host changed. */
+  syncHealthChecks(host: HostState, node: Node | undefined): Promise<void>;
+}
+
+export interface TelemetryOptions {
+  readonly configuration: Configuration;
+  readonly metrics: Metrics;
+  readonly health: Health;
+  readonly healthChecks: HealthCheckServers;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+}
+
+export function createTelemetry({ configuration, metrics, health, healthChecks, clock }: TelemetryOptions): Telemetry {
+  const pending = { services: 0, slices: 0 };
+  const checks = new Map<string, ServiceHealthCheck>();
+  const noLocal = new Map<string, CompiledService['noLocalEndpoints']>();
+
+  function tellPending(): void {
+    for (const family of FAMILIES) {
+      metrics.serviceChangesPending(family, pending.services);
+      metrics.endpointChangesPending(family, pending.slices);
+    }
+  }
+
+  function remember(service: CompiledService): void {
+    const key = `${service.namespace}/${service.name}`;
+    if (service.health === undefined) checks.delete(key);
+    else checks.set(key, { namespace: service.namespace, name: service.name, ...service.health });
+    if (service.noLocalEndpoints.internal + service.noLocalEndpoints.external === 0) noLocal.delete(key);
+    else noLocal.set(key, service.noLocalEndpoints);
+  }
+
+  return {
+    queued({ services, slices }) {
+      pending.services += services;
+      pending.slices += slices;
+      for (const family of FAMILIES) {
+        health.queued(family);
+        metrics.queuedTimestamp(family, clock() / 1000);
+        metrics.serviceChanges(family, services);
+        metrics.endpointChanges(family, slices);
+      }
+      tellPending();
+    },
+
+    synced(result, seconds, full) {
+      for (const service of result.changed) remember(service);
+      for (const key of result.removed) {
+        checks.delete(key);
+        noLocal.delete(key);
+      }
+      metrics.driftRows(result.drift);
+      const totals = [...noLocal.values()];
+      for (const family of FAMILIES) {
+        metrics.syncDuration(family, seconds, full);
+        metrics.noLocalEndpoints(
+          family,
+          'internal',
+          totals.reduce((sum, { internal }) => sum + internal, 0),
+        );
+        metrics.noLocalEndpoints(
+          family,
+          'external',
+          totals.reduce((sum, { external }) => sum + external, 0),
+        );
+        for (const { lastChangeTrigger } of result.changed) {
+          if (lastChangeTrigger !== undefined && !full)
+            metrics.networkProgramming(family, Math.max(0, clock() - lastChangeTrigger) / 1000);
+        }
+        if (!result.ok) continue;
+        health.updated(family);
+        metrics.lastTimestamp(family, clock() / 1000);
+      }
+      if (!result.ok) return;
+      pending.services = 0;
+      pending.slices = 0;
+      tellPending();
+    },
+
+    setNode(node) {
+      health.setNodeNotEligible(nodeNotEligible(node));
+    },
+
+    syncHealthChecks(host, node) {
+      return healthChecks.sync(
+        [...checks.values()],
+        checks.size === 0 ? [] : healthCheckAddresses(host, node, configuration),
+      );
+    },
+  };
+}
+
+/** Reads the data path's counters and the fill of the maps at each scrape. */
+export function exportKernel(
+  metrics: Metrics,
+  maps: Maps,
+  occupancy: () => Readonly<Partial<Record<MapName, number>>>,
+): void {
+  metrics.onScrape(() => {
+    for (const [index, { name }] of reasons.entries()) {
+      const total = { packets: 0n, bytes: 0n };
+      for (const value of maps.counters.lookup(index)) {
+        const { packets, bytes } = counter.read(value, 0);
+        total.packets += packets;
+        total.bytes += bytes;
+      }
+      metrics.datapath(name.toLowerCase(), Number(total.packets), Number(total.bytes));
+    }
+    for (const [name, entries] of Object.entries(occupancy())) {
+      const { name: map } = shapes[name as MapName];
+      metrics.mapEntries(map, entries, maps[name as MapName].shape.maxEntries);
+    }
+  });
+}
