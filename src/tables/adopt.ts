@@ -95,7 +95,9 @@ function stageForeignMembers(stores: Stores): void {
   const members = stores.affinityMembers;
   if (members.size === 0) return;
   const counts = new Map<number, number>();
-  for (const { extents } of stores.ports.values()) for (const { base, count } of extents) counts.set(base, count);
+  for (const { extents } of stores.ports.values()) {
+    for (const { base, count, members: written } of extents) if (written !== 'none') counts.set(base, count);
+  }
   const copy = stores.slots.copy;
   for (const key of members.keys()) {
     const bytes = Buffer.from(key, 'latin1');

@@ -15,10 +15,15 @@ import { settle } from './settle.ts';
 import { backendIdOf } from './slots.ts';
 import type { OnFailure, PortState, Stores } from './state.ts';
 
+/** Ports that could not be written so far: onFailure adds to it. */
+interface Failed {
+  has(port: PortState): boolean;
+}
+
 const value = Buffer.alloc(256);
 
 /** Stages what frontends of a plan will need to find. */
-export function stageAdditions(stores: Stores, plan: PortPlan): void {
+function stageAdditions(stores: Stores, plan: PortPlan): void {
   const { port } = plan;
   if (port.desired === undefined || port.id === 0) return;
   writeServicePort(value, port.desired);
@@ -32,7 +37,7 @@ export function stageAdditions(stores: Stores, plan: PortPlan): void {
 
 function stageMembers(stores: Stores, plan: PortPlan): void {
   const copy = stores.slots.copy;
-  for (const extent of new Set([plan.lists.cluster, plan.lists.local])) {
+  for (const extent of new Set([plan.cluster, plan.local])) {
     if (extent === undefined || extent.members === 'all') continue;
     extent.members = 'all';
     for (let offset = 0; offset < extent.count; offset++) {
@@ -58,8 +63,8 @@ function stageFrontends(stores: Stores, plan: PortPlan): void {
 }
 
 function writeFrontend(plan: PortPlan, frontend: CompiledFrontend): void {
-  const internal = plan.lists[frontend.internal];
-  const external = plan.lists[frontend.external];
+  const internal = plan[frontend.internal];
+  const external = plan[frontend.external];
   frontendCodec.write(value, 0, {
     servicePortId: plan.port.id,
     flags: frontend.flags,
@@ -69,6 +74,24 @@ function writeFrontend(plan: PortPlan, frontend: CompiledFrontend): void {
     externalCount: external?.count ?? 0,
     affinitySeconds: plan.port.desired?.affinitySeconds ?? 0,
   });
+}
+
+/** Stages for every plan that has not failed. A value that fits no field stops its ServicePort alone. */
+function stageEach(
+  stores: Stores,
+  plans: readonly PortPlan[],
+  failed: Failed,
+  onFailure: OnFailure,
+  stage: (stores: Stores, plan: PortPlan) => void,
+): void {
+  for (const plan of plans) {
+    if (failed.has(plan.port)) continue;
+    try {
+      stage(stores, plan);
+    } catch (error) {
+      onFailure(plan.port, '', error);
+    }
+  }
 }
 
 /** Stages the removal of rows that the port has in the kernel and should not have. */
@@ -86,20 +109,20 @@ function stageFrontendDeletes(stores: Stores, port: PortState): void {
 export function commit(
   stores: Stores,
   plans: readonly PortPlan[],
-  failed: { has(port: PortState): boolean },
+  failed: Failed,
   onFailure: OnFailure,
   stageLeftovers?: () => void,
 ): void {
   const { frontends, affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs, slots, backends } =
     stores;
 
-  for (const plan of plans) if (!failed.has(plan.port)) stageAdditions(stores, plan);
+  stageEach(stores, plans, failed, onFailure, stageAdditions);
   backends.publishAdded();
   slots.publish();
   for (const table of [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs])
     table.flushUpdates(onFailure);
 
-  for (const plan of plans) if (!failed.has(plan.port)) stageFrontends(stores, plan);
+  stageEach(stores, plans, failed, onFailure, stageFrontends);
   frontends.flushUpdates(onFailure);
   for (const plan of plans) stageFrontendDeletes(stores, plan.port);
   frontends.flushDeletes(onFailure);

@@ -19,6 +19,8 @@ export class BackendStore {
   /** Generation and flags by id: what was written. */
   #copy = new Uint32Array(2048);
   #next = 1;
+  /** Ids that were taken and never used. */
+  readonly #spare: number[] = [];
   #added: number[] = [];
   #cleared: number[] = [];
   #live = 0;
@@ -51,13 +53,21 @@ export class BackendStore {
 
   /** Gives an id to a backend that serves. @returns undefined when all ids are in use or resting. */
   acquire(): number | undefined {
-    const id = this.#resting.take() ?? (this.#next < this.maxEntries ? this.#next++ : undefined);
+    const id = this.#spare.pop() ?? this.#resting.take() ?? (this.#next < this.maxEntries ? this.#next++ : undefined);
     if (id === undefined) return undefined;
     this.#reach(id + 1);
     this.#copy[2 * id] = (this.generation(id) + 1) >>> 0;
     this.#live++;
     this.markServing(id);
     return id;
+  }
+
+  /** Gives back an id whose state was never published. */
+  unacquire(id: number): void {
+    this.#live--;
+    this.#copy[2 * id] = (this.generation(id) - 1) >>> 0;
+    this.#copy[2 * id + 1] = 0;
+    this.#spare.push(id);
   }
 
   /** Stages the SERVING flag of an id in use. */
@@ -76,7 +86,7 @@ export class BackendStore {
 
   /** Writes new backends. The generation goes first: until the flag follows, no flow is taken for valid. */
   publishAdded(): void {
-    for (const id of this.#added) this.#write(id);
+    for (const id of this.#added) if (this.isServing(id)) this.#write(id);
     this.#added = [];
   }
 

@@ -21,33 +21,38 @@ import type { Extent, PortState, Stores } from './state.ts';
 export interface PortPlan {
   readonly port: PortState;
   /** Extent of each list that is in use; without one the list is empty. */
-  readonly lists: { cluster?: Extent; local?: Extent };
+  cluster: Extent | undefined;
+  local: Extent | undefined;
   /** Base that frontends name while both lists are empty: the extent that remembers ids; else 0. */
   emptyBase: number;
   /** Extents laid out for this plan. */
   readonly fresh: Extent[];
   /** Ids of backends that serve on without being selectable. */
-  readonly kept: Set<number>;
-  /** Ids given out for this plan. */
-  readonly newIds: number[];
+  kept: ReadonlySet<number>;
   /** Keys of the desired source_ranges. */
   ranges: readonly string[];
 }
 
+const NONE: ReadonlyMap<string, number> = new Map();
+const NO_RANGES: readonly string[] = [];
+const NO_IDS: ReadonlySet<number> = new Set();
+
+/** Ids given out for the plan being made. */
+const newIds: number[] = [];
+
 let scratch: SlotBuffer = createSlotBuffer(256);
 
 export function emptyPlan(port: PortState): PortPlan {
-  return { port, lists: {}, emptyBase: 0, fresh: [], kept: new Set(), newIds: [], ranges: [] };
+  return { port, cluster: undefined, local: undefined, emptyBase: 0, fresh: [], kept: NO_IDS, ranges: NO_RANGES };
 }
 
-/** Gives back what a plan took and the kernel never saw named. */
-export function abandon(stores: Stores, plan: PortPlan): void {
-  for (const id of plan.newIds) stores.backends.release(id);
+/** Gives back what a plan took: none of it is published yet. */
+function abandon(stores: Stores, plan: PortPlan): void {
+  for (const id of newIds) stores.backends.unacquire(id);
   for (const extent of plan.fresh) {
-    stores.slots.eraseKept(extent);
-    stores.resting.push(extent);
+    stores.slots.unstage(extent);
+    stores.extents.release(extent.base, extent.length);
   }
-  plan.newIds.length = 0;
   plan.fresh.length = 0;
 }
 
@@ -60,10 +65,13 @@ export function planPort(stores: Stores, port: PortState): PortPlan {
   const plan = emptyPlan(port);
   const desired = port.desired;
   if (desired === undefined) return plan;
+  newIds.length = 0;
   try {
     if (port.id === 0)
       port.id = stores.ids.acquire(port.name) ?? full(stores.servicePorts.name, stores.servicePorts.maxEntries);
-    plan.ranges = [...new Set(desired.sourceRanges.map((range) => sourceRangeKeyOf(port.id, range)))];
+    if (desired.sourceRanges.length > 0) {
+      plan.ranges = [...new Set(desired.sourceRanges.map((range) => sourceRangeKeyOf(port.id, range)))];
+    }
     const used = usedLists(stores, port);
     if (used === undefined) return plan;
     planExtents(stores, plan, desired, used);
@@ -99,7 +107,7 @@ function planExtents(stores: Stores, plan: PortPlan, desired: CompiledServicePor
   });
   reach(end);
   for (const run of runs) encode(desired.lists[run.name], run.first);
-  const rest = assignIds(stores, plan, end);
+  const rest = assignIds(stores, plan, end, runs.length);
   const kept = keptBackends(stores, plan, desired, rest);
 
   const [first, second] = runs;
@@ -108,10 +116,10 @@ function planExtents(stores: Stores, plan: PortPlan, desired: CompiledServicePor
     return;
   }
   const extent = place(stores, plan, first.first, first.count, kept);
-  plan.lists[first.name] = extent;
+  plan[first.name] = extent;
   if (second === undefined) return;
   const same = second.count === first.count && sameSlots(scratch, first.first, scratch, second.first, first.count);
-  plan.lists[second.name] = same ? extent : place(stores, plan, second.first, second.count, []);
+  plan[second.name] = same ? extent : place(stores, plan, second.first, second.count, []);
 }
 
 /** Encodes a list into scratch, ids still missing. */
@@ -126,28 +134,23 @@ function encode(list: readonly Backend[], first: number): void {
  * Gives each of the first `end` slots of scratch its id: the one the backend has, else a new one.
  * @returns the port's other backends that have an id, by endpoint.
  */
-function assignIds(stores: Stores, plan: PortPlan, end: number): Map<string, number> {
+function assignIds(stores: Stores, plan: PortPlan, end: number, lists: number): ReadonlyMap<string, number> {
   const { port } = plan;
-  const only = port.extents.length === 1 ? port.extents[0] : undefined;
-  if (only !== undefined && only.count === end && only.length === end && copyIds(stores, only, end)) return new Map();
-
-  const known = new Map<string, number>();
-  const copy = stores.slots.copy;
-  for (const { base, length } of port.extents) {
-    for (let slot = base; slot < base + length; slot++) {
-      const id = backendIdOf(copy, slot);
-      if (id !== 0) known.set(endpointKey(copy, slot), id);
-    }
+  if (port.extents.length === 0 && lists === 1) {
+    for (let slot = 0; slot < end; slot++) setBackendId(scratch, slot, newId(stores));
+    return NONE;
   }
+  const only = port.extents.length === 1 ? port.extents[0] : undefined;
+  if (only !== undefined && only.count === end && only.length === end && copyIds(stores, only, end)) return NONE;
+
+  const known = knownIds(stores, port);
   const rest = new Map(known);
-  const shared = known.size > 0 || end > (port.desired?.lists.cluster.length ?? 0);
   for (let slot = 0; slot < end; slot++) {
-    const key = shared ? endpointKey(scratch, slot) : '';
-    let id = shared ? known.get(key) : undefined;
+    const key = endpointKey(scratch, slot);
+    let id = known.get(key);
     if (id === undefined) {
-      id = stores.backends.acquire() ?? full('backend_states', stores.backends.maxEntries);
-      plan.newIds.push(id);
-      if (shared) known.set(key, id);
+      id = newId(stores);
+      known.set(key, id);
     } else {
       rest.delete(key);
       if (!stores.backends.isServing(id)) stores.backends.markServing(id);
@@ -155,6 +158,25 @@ function assignIds(stores: Stores, plan: PortPlan, end: number): Map<string, num
     setBackendId(scratch, slot, id);
   }
   return rest;
+}
+
+function newId(stores: Stores): number {
+  const id = stores.backends.acquire() ?? full('backend_states', stores.backends.maxEntries);
+  newIds.push(id);
+  return id;
+}
+
+/** Ids of the backends in the port's extents, by endpoint. */
+function knownIds(stores: Stores, { extents }: PortState): Map<string, number> {
+  const known = new Map<string, number>();
+  const copy = stores.slots.copy;
+  for (const { base, length } of extents) {
+    for (let slot = base; slot < base + length; slot++) {
+      const id = backendIdOf(copy, slot);
+      if (id !== 0) known.set(endpointKey(copy, slot), id);
+    }
+  }
+  return known;
 }
 
 /** The common case: the same endpoints in the same places. @returns whether it is. */
@@ -170,7 +192,12 @@ function copyIds(stores: Stores, extent: Extent, end: number): boolean {
 }
 
 /** @returns those of the backends with an id, but in no list, that still serve (R-66). */
-function keptBackends(stores: Stores, plan: PortPlan, desired: CompiledServicePort, rest: Map<string, number>): Kept[] {
+function keptBackends(
+  stores: Stores,
+  plan: PortPlan,
+  desired: CompiledServicePort,
+  rest: ReadonlyMap<string, number>,
+): Kept[] {
   const kept: Kept[] = [];
   if (rest.size === 0) return kept;
   const probe = createSlotBuffer(1);
@@ -179,9 +206,9 @@ function keptBackends(stores: Stores, plan: PortPlan, desired: CompiledServicePo
     const id = rest.get(endpointKey(probe, 0));
     if (id === undefined) continue;
     kept.push({ backend, id });
-    plan.kept.add(id);
     if (!stores.backends.isServing(id)) stores.backends.markServing(id);
   }
+  plan.kept = new Set(kept.map(({ id }) => id));
   return kept;
 }
 
@@ -232,5 +259,8 @@ function reach(slots: number): void {
 }
 
 function full(map: string, entries: number): never {
-  throw new SluiceError('MAP_FULL', `write ${map}: all ${entries} entries are in use: raise its maxEntries`);
+  throw new SluiceError(
+    'MAP_FULL',
+    `update map ${map}: all ${entries} entries are in use; raise its size in the configuration`,
+  );
 }

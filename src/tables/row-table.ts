@@ -29,7 +29,7 @@ export class RowTable {
   #updateKeys: string[] = [];
   #updateOwners: (PortState | undefined)[] = [];
   #updateValues: Buffer = Buffer.alloc(0);
-  #deleteKeys: string[] = [];
+  #deleteKeys = new Set<string>();
 
   constructor(map: KernelHash, written: Written) {
     this.#map = map;
@@ -106,12 +106,12 @@ export class RowTable {
   }
 
   stageDelete(key: string): void {
-    if (this.#index.has(key)) this.#deleteKeys.push(key);
+    if (this.#index.has(key)) this.#deleteKeys.add(key);
   }
 
   /** Stages the removal of a row that only the kernel knows. */
   stageForeignDelete(key: string): void {
-    this.#deleteKeys.push(key);
+    this.#deleteKeys.add(key);
   }
 
   /** Writes what is staged, but for owners that `skip` names. A row that fails stops no other. */
@@ -141,9 +141,9 @@ export class RowTable {
   }
 
   flushDeletes(onFailure: OnFailure): void {
-    const staged = this.#deleteKeys;
-    if (staged.length === 0) return;
-    this.#deleteKeys = [];
+    if (this.#deleteKeys.size === 0) return;
+    const staged = [...this.#deleteKeys];
+    this.#deleteKeys.clear();
     const keys = Buffer.allocUnsafe(staged.length * this.#keySize);
     staged.forEach((key, i) => {
       keys.write(key, i * this.#keySize, 'latin1');

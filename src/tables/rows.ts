@@ -8,7 +8,6 @@ import {
   backendSlot,
   cidrKey,
   deviceKey,
-  type Frontend,
   frontendKey,
   nodeAddressKey,
   servicePort,
@@ -90,5 +89,3 @@ export function writeServicePort(buffer: Buffer, port: CompiledServicePort): voi
 /** Byte offsets of the fields of a frontend's value that name extents. */
 export const FRONTEND_INTERNAL_BASE = 8;
 export const FRONTEND_EXTERNAL_BASE = 16;
-
-export type FrontendValue = Frontend;

@@ -12,11 +12,10 @@ import type { Extent, PortState, Stores } from './state.ts';
 export function settle(stores: Stores, plan: PortPlan, failed: boolean): void {
   const { port } = plan;
   port.rows = ownRows(stores, port);
-  const named = namedBases(stores, port);
   const staying: Extent[] = [];
   const going: Extent[] = [];
-  for (const extent of port.extents) (named.has(extent.base) ? staying : going).push(extent);
-  for (const extent of plan.fresh) (named.has(extent.base) ? staying : going).push(extent);
+  for (const extent of port.extents) (isNamed(stores, port, extent.base) ? staying : going).push(extent);
+  for (const extent of plan.fresh) (isNamed(stores, port, extent.base) ? staying : going).push(extent);
   port.extents = staying;
 
   releaseBackends(stores, plan, staying, going, failed);
@@ -34,7 +33,7 @@ export function settle(stores: Stores, plan: PortPlan, failed: boolean): void {
       extent.members = 'none';
     }
   }
-  settleRanges(stores, plan, failed);
+  if (port.ranges.length > 0 || plan.ranges.length > 0) settleRanges(stores, plan, failed);
   if (port.desired === undefined && port.rows.length === 0) {
     if (port.id !== 0) stores.ids.release(port.name, port.id);
     stores.ports.delete(port.name);
@@ -47,13 +46,12 @@ function ownRows(stores: Stores, port: PortState): string[] {
   return rows;
 }
 
-function namedBases(stores: Stores, port: PortState): Set<number> {
-  const named = new Set<number>();
-  for (const key of port.rows) {
-    named.add(stores.frontends.field(key, FRONTEND_INTERNAL_BASE));
-    named.add(stores.frontends.field(key, FRONTEND_EXTERNAL_BASE));
+function isNamed({ frontends }: Stores, { rows }: PortState, base: number): boolean {
+  for (const key of rows) {
+    if (frontends.field(key, FRONTEND_INTERNAL_BASE) === base) return true;
+    if (frontends.field(key, FRONTEND_EXTERNAL_BASE) === base) return true;
   }
-  return named;
+  return false;
 }
 
 /** Backends that are in no extent that stays, nor serve on, lose their flag and their id. */

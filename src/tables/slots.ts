@@ -2,7 +2,7 @@
 import { backendSlot } from '../../maps-schema/gen/codecs.ts';
 import type { KernelArray } from '../bpf/kernel-map.ts';
 import { SluiceError } from '../model/errors.ts';
-import type { Extent, Range, Written } from './state.ts';
+import type { Extent, Written } from './state.ts';
 
 /** Bytes of a slot. */
 export const SLOT = backendSlot.size;
@@ -65,7 +65,8 @@ export class SlotStore {
   readonly #view: Buffer;
   readonly #written: Written;
   #copy = createSlotBuffer(1024);
-  #staged: Range[] = [];
+  /** Base and length of runs. */
+  #staged = new Map<number, number>();
   readonly maxEntries: number;
 
   constructor(array: KernelArray, written: Written) {
@@ -104,21 +105,28 @@ export class SlotStore {
   stage(base: number, from: SlotBuffer, first: number, length: number): void {
     this.reach(base + length);
     from.bytes.copy(this.#copy.bytes, base * SLOT, first * SLOT, (first + length) * SLOT);
-    this.#staged.push({ base, length });
+    this.#staged.set(base, length);
   }
 
   /** Writes a run of the copy again. */
   restage(base: number, length: number): void {
-    this.#staged.push({ base, length });
+    this.#staged.set(base, length);
   }
 
+  /** The extent will not be used after all. */
+  unstage({ base, count }: Extent): void {
+    this.#staged.delete(base);
+    this.#staged.delete(base + count);
+  }
+
+  /** Writes what is staged: no packet reads these slots before a frontend names them. */
   publish(): void {
-    for (const { base, length } of this.#staged) {
+    for (const [base, length] of this.#staged) {
       this.#copy.bytes.copy(this.#view, base * SLOT, base * SLOT, (base + length) * SLOT);
       this.#written.rows += length;
       this.#written.bytes += length * SLOT;
     }
-    this.#staged = [];
+    this.#staged.clear();
   }
 
   /** Empties a remembering slot: packets never read those, so at once. */

@@ -1,7 +1,6 @@
 /** The maps of the agent: desired and actual, and the least writes that lead from one to the other. */
 import type { MapName } from '../../maps-schema/gen/codecs.ts';
 import type { Problem } from '../model/compiled.ts';
-import { SluiceError } from '../model/errors.ts';
 import { adopt, type Leftovers, stageLeftovers } from './adopt.ts';
 import { commit, expire } from './apply.ts';
 import { BackendStore } from './backends.ts';
@@ -78,8 +77,8 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     if (!ready) return result([], problems);
 
     const failed: Failures = new Map();
-    const onFailure = (owner: PortState | undefined, table: string, error: unknown) => {
-      if (owner !== undefined && !failed.has(owner)) failed.set(owner, { table, error });
+    const onFailure = (owner: PortState | undefined, _table: string, error: unknown) => {
+      if (owner !== undefined && !failed.has(owner)) failed.set(owner, error);
     };
     expire(stores, onFailure);
     for (const port of retry) touched.add(port);
@@ -184,18 +183,16 @@ function tryPlan(
   }
 }
 
-/** Why a port could not be written, and to which map. */
-type Failures = Map<PortState, { readonly table: string; readonly error: unknown }>;
+/** Why a port could not be written. */
+type Failures = Map<PortState, unknown>;
 
-/** One problem a Service, with what to do. */
+/** One problem a Service; the errors say what to do. */
 function describeFailures(failed: Failures): Problem[] {
   const byService = new Map<string, Problem>();
-  for (const [port, { table, error }] of failed) {
+  for (const [port, error] of failed) {
     if (byService.has(port.service)) continue;
     const [namespace = '', name = ''] = port.service.split('/');
-    const cause = error instanceof Error ? error.message : String(error);
-    const full = error instanceof SluiceError && error.code === 'MAP_FULL' && table !== '';
-    const message = full ? `write ${table}: the map is full: raise its maxEntries (${cause})` : cause;
+    const message = error instanceof Error ? error.message : String(error);
     byService.set(port.service, { kind: 'Service', namespace, name, field: 'spec', message });
   }
   return [...byService.values()];

@@ -48,7 +48,7 @@ function findDrift(
       onRow(table, difference);
       const { kind, key, expected, actual } = difference;
       const text = describeRow(stores, table.name, key, expected, actual);
-      drift.push({ map: table.name, kind, ...text });
+      drift.push({ map: table.name, kind, ...text, servicePort: table.owner(key)?.name ?? text.servicePort });
     }
   }
   for (const { name, extents } of stores.ports.values()) {

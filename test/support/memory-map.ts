@@ -28,7 +28,10 @@ export function createMemoryHash(shape: MapShape, observe?: Observer): MemoryHas
   function write(key: Buffer, value: Buffer): void {
     const text = key.toString('latin1');
     if (hash.refuse?.(key) || (!rows.has(text) && rows.size >= hash.limit)) {
-      throw new SluiceError('MAP_FULL', `update ${shape.name}: no room for another row`);
+      throw new SluiceError(
+        'MAP_FULL',
+        `update map ${shape.name}: no room for another row; raise its size in the configuration`,
+      );
     }
     rows.set(text, Buffer.from(value));
     observe?.('update', shape.name, key);

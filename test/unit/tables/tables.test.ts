@@ -13,7 +13,10 @@ function setUp() {
   const maps = createMemoryMaps({ entries: 256 });
   const tables = createTables(maps, { now: () => now });
   const apply = (...changed: ReturnType<typeof service>[]) => tables.apply({ changed, removed: [] });
-  return { maps, tables, apply, wait: (ms: number) => (now += ms) };
+  const wait = (ms: number): void => {
+    now += ms;
+  };
+  return { maps, tables, apply, wait };
 }
 
 const web = (cluster = [A, B], more = {}) =>
