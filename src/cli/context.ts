@@ -1,6 +1,6 @@
 /** What every command is given. */
-import { Option } from 'commander';
 import { resolve } from 'node:path';
+import { InvalidArgumentError, Option } from 'commander';
 import type { Maps } from '../bpf/open-maps.ts';
 import type { AgentOptions } from './agent-options.ts';
 import type { Kernel } from './kernel.ts';
@@ -25,7 +25,10 @@ export const DEFAULT_BPF_ROOT = '/sys/fs/bpf/sluice';
 export function bpfRootOption(): Option {
   return new Option('--bpf-root <directory>', 'where maps, links and programs are pinned')
     .default(DEFAULT_BPF_ROOT)
-    .argParser((text) => resolve(text));
+    .argParser((text) => {
+      if (text === '') throw new InvalidArgumentError('It must name a directory.');
+      return resolve(text);
+    });
 }
 
 /** Opens the maps, and closes them whatever happens. */

@@ -1,7 +1,7 @@
 /** What a command throws when it was called wrongly, and how errors become lines and exit codes. */
 import { CommanderError } from 'commander';
-import { ReaderGone } from './sink.ts';
 import { SluiceError } from '../model/errors.ts';
+import { ReaderGone } from './sink.ts';
 
 /** 0: done. 1: found something wrong, or failed. 2: called wrongly. */
 export const EXIT_OK = 0;

@@ -27,13 +27,13 @@ export function duration(seconds: number): string {
   return pair(86_400, 'd', 3600, 'h');
 }
 
-/** @returns e.g. `0.4%`, `12%`; "" for a part of nothing. */
+/** @returns e.g. `<0.1%`, `0.4%`, `12%`; "" for a part of nothing. */
 export function percent(part: number, whole: number): string {
   if (whole === 0) return '';
   const value = (100 * part) / whole;
+  if (value > 0 && value < 0.1) return '<0.1%';
   return `${value > 0 && value < 9.95 ? value.toFixed(1) : Math.round(value)}%`;
 }
-
 
 /** The first comparison that tells two rows apart. */
 export function compareBy<T>(...values: readonly ((row: T) => string | number)[]): (a: T, b: T) => number {

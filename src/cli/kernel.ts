@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Feature, probeFeatures } from '../bpf/features.ts';
 import { measureJiffiesPerSecond, openJiffies } from '../bpf/jiffies.ts';
 import { listLinks, type PinnedLink } from '../bpf/links.ts';
-import { openMaps, type Maps } from '../bpf/open-maps.ts';
+import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { listPins, pinDirectoryOf } from '../bpf/paths.ts';
 import { listPrograms } from '../bpf/programs.ts';
 import { SluiceError } from '../model/errors.ts';
@@ -66,7 +66,7 @@ function checkPinned(root: string): void {
     others.length > 0
       ? `those of schema ${others.join(', ')} are another version's: use its sluice`
       : 'start "sluice agent", or choose its --bpf-root';
-  throw new SluiceError('NOT_RUNNING', `sluice has not run here: no maps under ${pinDirectoryOf(root)}; ${hint}`);
+  throw new SluiceError('NOT_RUNNING', `no maps under ${pinDirectoryOf(root)}: Sluice has not run here; ${hint}`);
 }
 
 /** @returns the names in a directory; none when it is not there. @throws SluiceError PERMISSION. */

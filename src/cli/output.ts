@@ -1,8 +1,8 @@
 /** `-o table|wide|json|yaml`: one way to print for every command that lists. */
 import { Option } from 'commander';
-import { stringify } from 'yaml';
 import type { Sink } from './sink.ts';
 import { type Column, createTable } from './table.ts';
+import { toYaml } from './yaml.ts';
 
 export const OUTPUT_FORMATS = ['table', 'wide', 'json', 'yaml'] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
@@ -77,7 +77,7 @@ function createPrinter<T>(options: ListOptions<T>, held: readonly T[]): Printer<
     case 'yaml':
       return {
         start: held.length === 0 ? 'items: []\n' : 'items:\n',
-        row: (row) => stringify([row], { aliasDuplicateObjects: false }),
+        row: (row) => toYaml([row]),
         end: () => '',
       };
     default: {
@@ -90,5 +90,5 @@ function createPrinter<T>(options: ListOptions<T>, held: readonly T[]): Printer<
 /** Prints one object as JSON or YAML. */
 export function formatObject(value: unknown, format: 'json' | 'yaml'): string {
   if (format === 'json') return `${JSON.stringify(value, undefined, 2)}\n`;
-  return stringify(value, { aliasDuplicateObjects: false });
+  return toYaml(value);
 }

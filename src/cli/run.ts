@@ -1,7 +1,7 @@
 /** Runs one command line. */
 import { hostname } from 'node:os';
 import type { AgentOptions } from './agent-options.ts';
-import { type CliContext } from './context.ts';
+import type { CliContext } from './context.ts';
 import { describeError, EXIT_OK, exitCodeOf } from './errors.ts';
 import { kernel } from './kernel.ts';
 import { createProgram } from './program.ts';
@@ -42,7 +42,7 @@ export async function runCli(args: readonly string[], dependencies: CliDependenc
   const program = createProgram(context, {
     writeOut: (text) => void help.push(text),
     writeErr: (text) => void complaints.push(text),
-    outputError: (text, write) => write(text.replace(/^error: /, 'sluice: ')),
+    outputError: (text, write) => write(text.replace(/^error: /, 'sluice: ').replace('\n(', ' (')),
   });
   try {
     await program.parseAsync(args, { from: 'user' });

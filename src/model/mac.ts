@@ -5,6 +5,10 @@ export function writeMac(buffer: Buffer, offset: number, mac: string): void {
   for (let i = 0; i < 6; i++) buffer[offset + i] = Number.parseInt(bytes[i] ?? '0', 16);
 }
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 export function readMac(buffer: Buffer, offset: number): string {
-  return Array.from(buffer.subarray(offset, offset + 6), (b) => b.toString(16).padStart(2, '0')).join(':');
+  let text = HEX[buffer[offset] ?? 0] ?? '';
+  for (let i = 1; i < 6; i++) text += `:${HEX[buffer[offset + i] ?? 0]}`;
+  return text;
 }

@@ -1,7 +1,7 @@
 /** `sluice flow list`: the connections that are translated. */
 import { Command, InvalidArgumentError } from 'commander';
-import { parseAddress } from '../../model/address.ts';
 import type { Maps } from '../../bpf/open-maps.ts';
+import { parseAddress } from '../../model/address.ts';
 import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
 import { usageError } from '../errors.ts';
 import { duration, endpoint } from '../format.ts';

@@ -4,7 +4,13 @@ import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
 import { endpoint } from '../format.ts';
 import { type OutputFormat, outputOption, printList } from '../output.ts';
 import type { Column } from '../table.ts';
-import { compareFrontends, type Extent, type FrontendRow, readFrontends, readSourceRanges } from '../views/frontends.ts';
+import {
+  compareFrontends,
+  type Extent,
+  type FrontendRow,
+  readFrontends,
+  readSourceRanges,
+} from '../views/frontends.ts';
 import { matchesService, readNames, type ServiceFilter } from '../views/names.ts';
 import { foundNothing } from './nothing.ts';
 
@@ -55,7 +61,12 @@ export function serviceCommand(context: CliContext): Command {
         const frontends = readFrontends(maps.frontends.entries(), readNames(maps.servicePorts.entries()), ranges);
         return [...frontends].filter((row) => matchesService(filter, row));
       });
-      await printList(context.out, rows, { format: output, columns: SERVICE_COLUMNS, compare: compareFrontends, sortedRows: Infinity });
+      await printList(context.out, rows, {
+        format: output,
+        columns: SERVICE_COLUMNS,
+        compare: compareFrontends,
+        sortedRows: Infinity,
+      });
       context.exit(rows.length > 0 ? 0 : await foundNothing(context, 'frontends', filter));
     });
   return new Command('service').alias('svc').description('look at Services in the kernel').addCommand(list);

@@ -6,12 +6,13 @@ import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
 import { EXIT_OK, usageError } from '../errors.ts';
 import { percent } from '../format.ts';
 import { askHealth, type Health } from '../health.ts';
+import { orUndefined } from '../optional.ts';
 import { formatObject, type OutputFormat, outputOption } from '../output.ts';
 import { type Column, renderTable } from '../table.ts';
-import { type AttachmentRow, readAttachments, systemTargets } from '../views/attachments.ts';
+import { systemTargets } from '../targets.ts';
+import { type AttachmentRow, readAttachments } from '../views/attachments.ts';
 import { type CounterRow, readCounters } from '../views/counters.ts';
 import { type OccupancyRow, readOccupancy } from '../views/occupancy.ts';
-import { orUndefined } from '../optional.ts';
 
 export interface Status {
   readonly schemaVersion: number;
@@ -35,7 +36,11 @@ const MAP_COLUMNS: readonly Column<OccupancyRow>[] = [
   { header: 'MAP', value: (row) => row.map },
   { header: 'ENTRIES', value: (row) => (row.entries === undefined ? '' : String(row.entries)), right: true },
   { header: 'MAX', value: (row) => String(row.maxEntries), right: true },
-  { header: 'USED', value: (row) => (row.entries === undefined ? '' : percent(row.entries, row.maxEntries)), right: true },
+  {
+    header: 'USED',
+    value: (row) => (row.entries === undefined ? '' : percent(row.entries, row.maxEntries)),
+    right: true,
+  },
   { header: 'NOTE', value: noteOf },
 ];
 
@@ -76,7 +81,9 @@ export function statusCommand(context: CliContext): Command {
       if (!URL.canParse(flags.health)) throw usageError(`--health: '${flags.health}' is no URL`);
       const status = await readStatus(context, flags);
       const { output } = flags;
-      await context.out.write(output === 'json' || output === 'yaml' ? formatObject(status, output) : renderStatus(status, output === 'wide'));
+      await context.out.write(
+        output === 'json' || output === 'yaml' ? formatObject(status, output) : renderStatus(status, output === 'wide'),
+      );
       context.exit(EXIT_OK);
     });
 }

@@ -81,7 +81,11 @@ function* backendsOf(
     for (const slot of read(slots, row.external)) add(slot, 'external');
   }
   for (const row of group) {
-    for (const slot of [...read(slots, row.external), ...readKept(slots, row.internal, bases), ...readKept(slots, row.external, bases)]) {
+    for (const slot of [
+      ...read(slots, row.external),
+      ...readKept(slots, row.internal, bases),
+      ...readKept(slots, row.external, bases),
+    ]) {
       add(slot, undefined);
     }
   }

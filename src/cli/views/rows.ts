@@ -1,6 +1,7 @@
 /** Rows of a map as the views take them: an iterable of bytes, from the kernel or from a test. */
-import type { KernelArray } from '../../bpf/kernel-map.ts';
+
 import type { Codec } from '../../../maps-schema/codec.ts';
+import type { KernelArray } from '../../bpf/kernel-map.ts';
 
 export interface Row {
   readonly key: Buffer;
@@ -13,7 +14,11 @@ export function* decodeRows<K, V>(rows: Iterable<Row>, key: Codec<K>, value: Cod
 }
 
 /** @returns the decoded element of an array, or undefined past its end. */
-export function elementOf<T>(array: Pick<KernelArray, 'view' | 'stride'>, codec: Codec<T>, index: number): T | undefined {
+export function elementOf<T>(
+  array: Pick<KernelArray, 'view' | 'stride'>,
+  codec: Codec<T>,
+  index: number,
+): T | undefined {
   const at = index * array.stride;
   return at + codec.size <= array.view.length ? codec.read(array.view, at) : undefined;
 }

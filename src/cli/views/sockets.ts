@@ -1,6 +1,7 @@
 /** Rows of `sluice flow list --sockets`: sockets that the socket hook pointed at a backend. */
-import { sockFlow, sockKey } from '../../../maps-schema/gen/codecs.ts';
+
 import { encode } from '../../../maps-schema/codec.ts';
+import { sockFlow, sockKey } from '../../../maps-schema/gen/codecs.ts';
 import type { KernelHash } from '../../bpf/kernel-map.ts';
 import { compareBy, endpoint, protocolName } from '../format.ts';
 import { type FlowContext, type FlowFilter, secondsSince } from './flows.ts';
