@@ -4,7 +4,7 @@ import {
   FRONTEND_EXTERNAL_LOCAL,
   FRONTEND_INTERNAL_DROP,
 } from '../../maps-schema/gen/codecs.ts';
-import type { CompiledService, CompiledServicePort, Problem } from '../model/compiled.ts';
+import type { CompiledService, CompiledServicePort } from '../model/compiled.ts';
 import { type NodeContext, zoneOf } from './context.ts';
 import { gatherEndpoints } from './endpoints.ts';
 import { finishFrontend, type Plan, planFrontend } from './frontends.ts';
@@ -94,14 +94,13 @@ export function compileService(input: ServiceInput): CompiledService {
     const plans = planFrontends(input, port, problems);
     if (plans.length > 0) ports.push(compilePort(input, port, plans, local, problems));
   }
-  const all: Problem[] = [...service.problems, ...problems.list()];
-  for (const slice of slices) all.push(...slice.problems);
+  const found = [service.problems, problems.list(), ...slices.map((slice) => slice.problems)];
   return {
     namespace: service.namespace,
     name: service.name,
     created: service.created,
     ports,
-    problems: all,
+    problems: found.flat(),
     health: local?.result(),
     noLocalEndpoints: countDropping(ports),
     lastChangeTrigger: latestTrigger(slices),

@@ -24,13 +24,17 @@ function byAddressThenRank(a: PortEndpoint, b: PortEndpoint): number {
   return a.backend.port - b.backend.port || rank(a) - rank(b);
 }
 
-/** @param sorted by address and port, the preferred one of equals first */
-function withoutDuplicates(sorted: PortEndpoint[]): PortEndpoint[] {
-  const repeats = (item: PortEndpoint, i: number) => {
-    const before = sorted[i - 1]?.backend;
-    return before?.address === item.backend.address && before.port === item.backend.port;
-  };
-  return sorted.some(repeats) ? sorted.filter((item, i) => !repeats(item, i)) : sorted;
+/** @param sorted by address and port, the preferred one of equals first; changed in place */
+function dropDuplicates(sorted: PortEndpoint[]): void {
+  let kept = 0;
+  let last: Backend | undefined;
+  for (const item of sorted) {
+    const { backend } = item;
+    if (last !== undefined && last.address === backend.address && last.port === backend.port) continue;
+    last = backend;
+    sorted[kept++] = item;
+  }
+  sorted.length = kept;
 }
 
 export interface GatheredEndpoints {
@@ -60,10 +64,12 @@ export function gatherEndpoints(
           continue;
         }
         const { address, terminating } = endpoint;
-        const local = nodeName !== '' && endpoint.nodeName === nodeName;
+        const local = endpoint.nodeName === nodeName;
         found.push({ endpoint, backend: { address, port, local, terminating } });
       }
     }
   }
-  return { endpoints: withoutDuplicates(found.sort(byAddressThenRank)), cut };
+  found.sort(byAddressThenRank);
+  dropDuplicates(found);
+  return { endpoints: found, cut };
 }

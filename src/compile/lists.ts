@@ -15,7 +15,8 @@ export interface EndpointLists {
 
 /** what can be used at all, ready first; nothing else ever is. */
 function readyElseTerminating(endpoints: readonly PortEndpoint[]): readonly PortEndpoint[] {
-  const ready = endpoints.filter((item) => item.endpoint.ready);
+  const ready: PortEndpoint[] = [];
+  for (const item of endpoints) if (item.endpoint.ready) ready.push(item);
   if (ready.length > 0) return ready;
   return endpoints.filter((item) => item.endpoint.serving && item.endpoint.terminating);
 }

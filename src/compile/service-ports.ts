@@ -9,7 +9,7 @@ import type { Address, Family } from '../model/address.ts';
 import type { Protocol } from '../model/compiled.ts';
 import type { ProblemSink } from './problems.ts';
 import type { FamilyAddresses } from './service-addresses.ts';
-import { type Fields, fieldsOf, isLabel, isPort, itemsOf, protocolOf, show } from './validate.ts';
+import { type Fields, fault, fieldsOf, isLabel, isPort, itemsOf, protocolOf, show } from './validate.ts';
 
 const MAX_PORTS = 4096;
 const MAX_FRONTENDS = 16_384;
@@ -49,7 +49,7 @@ function readPort(value: unknown, field: string, problems: ProblemSink): PortNum
   const port = item.port;
   if (portName !== '' && !isLabel(portName)) problems.add(`${field}.name`, `${show(portName)} is no DNS label`);
   else if (protocol === undefined) problems.add(`${field}.protocol`, `${show(item.protocol)} is not TCP, UDP or SCTP`);
-  else if (!isPort(port)) problems.add(`${field}.port`, `${show(port)} is no port`);
+  else if (!isPort(port)) problems.add(`${field}.port`, fault(port, 'is no port'));
   else {
     const nodePort = item.nodePort ?? 0;
     if (nodePort !== 0 && !isPort(nodePort)) problems.add(`${field}.nodePort`, `${show(nodePort)} is no port`);

@@ -5,6 +5,7 @@ import { createProblems, type ProblemSink } from './problems.ts';
 import {
   addressOf,
   type Fields,
+  fault,
   fieldsOf,
   isLabel,
   isPort,
@@ -58,9 +59,9 @@ export interface ParsedSlice {
 function readPort(value: unknown, field: string, problems: ProblemSink): SlicePort | undefined {
   const { name, port, protocol: text } = fieldsOf(value);
   const protocol = protocolOf(text);
-  if (typeof name !== 'string' || name.length > 63) problems.add(`${field}.name`, `${show(name)} names no port`);
+  if (typeof name !== 'string' || name.length > 63) problems.add(`${field}.name`, fault(name, 'names no port'));
   else if (protocol === undefined) problems.add(`${field}.protocol`, `${show(text)} is not TCP, UDP or SCTP`);
-  else if (!isPort(port)) problems.add(`${field}.port`, `${show(port)} is no port`);
+  else if (!isPort(port)) problems.add(`${field}.port`, fault(port, 'is no port'));
   else return { name, protocol, port };
   return undefined;
 }

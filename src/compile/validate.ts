@@ -27,6 +27,11 @@ export function show(value: unknown): string {
   return Array.isArray(value) ? 'a list' : 'an object';
 }
 
+/** What is wrong with a value, e.g. `fault(70000, 'is no port')`. */
+export function fault(value: unknown, what: string): string {
+  return value === undefined || value === null ? 'is missing' : `${show(value)} ${what}`;
+}
+
 /** @returns the fields of an object, none for anything else. */
 export function fieldsOf(value: unknown): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : NO_FIELDS;
@@ -113,6 +118,6 @@ export function addressOf(
   if (usable !== undefined) return usable;
   const address = typeof value === 'string' && value.length <= 64 ? parseAddress(value) : undefined;
   if (address !== undefined) problems.add(field, `${address} ${refuseAddress(address, linkLocal)}`);
-  else problems.add(field, value === undefined || value === null ? 'is missing' : `${show(value)} is no IP address`);
+  else problems.add(field, fault(value, 'is no IP address'));
   return undefined;
 }
