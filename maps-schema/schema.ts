@@ -324,6 +324,11 @@ export const schema: Schema = {
       bits: [
         { name: 'LOCAL', bit: 0, doc: 'the endpoint is on this node (R-9)' },
         { name: 'TERMINATING', bit: 1, doc: 'the endpoint serves while it terminates' },
+        {
+          name: 'KEPT',
+          bit: 2,
+          doc: 'past the end of an extent: remembers the id of a backend that serves but takes no new flows (R-66)',
+        },
       ],
     },
     {

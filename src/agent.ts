@@ -180,6 +180,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       );
     else log.debug({ changed: result.changed.length, removed: result.removed.length, written }, 'applied');
     if (result.drift > 0) warn('the kernel did not hold what it should: put right', { rows: result.drift });
+    if (result.nextExpiry !== undefined)
+      setTimeout(() => schedule.wake(), result.nextExpiry - performance.now()).unref();
     telemetry.syncHealthChecks(host, node).catch((error: Error) => warn(error.message));
     return result.ok;
   }

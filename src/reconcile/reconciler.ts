@@ -17,6 +17,8 @@ export interface SyncResult {
   readonly drift: number;
   /** False: something failed and is to be tried again. */
   readonly ok: boolean;
+  /** performance.now() at which another sync has rows of gone services to remove; undefined: none. */
+  readonly nextExpiry: number | undefined;
 }
 
 export interface ReconcilerOptions {
@@ -103,10 +105,13 @@ export function createReconciler(
       let ok = attached || applyNode(current);
       const taken = compiler.take();
       const applied = tables.apply(taken, { complete: !complete });
-      for (const service of taken.changed) report.set(`${service.namespace}/${service.name}`, service.problems);
+      for (const { namespace, name, problems } of taken.changed) {
+        const lost = applied.problems.filter((problem) => problem.namespace === namespace && problem.name === name);
+        report.set(`${namespace}/${name}`, [...problems, ...lost]);
+      }
       for (const key of taken.removed) report.set(key, []);
       if (taken.problems.length > 0) report.set('names', taken.problems);
-      report.set('tables', [...applied.failed, ...applied.problems]);
+      report.set('tables', applied.failed);
       let drift = 0;
       if (check) {
         drift = tables.repair().length;
@@ -117,6 +122,7 @@ export function createReconciler(
       if (!attached) ok = attach(current) && ok;
       complete = true;
       return {
+        nextExpiry: tables.nextExpiry(),
         applied,
         changed: taken.changed,
         removed: taken.removed,

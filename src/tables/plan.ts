@@ -2,11 +2,11 @@
  * What must change for one ServicePort: which backends get ids, which extents can stay as they are,
  * which are laid out afresh. Nothing here reaches the kernel.
  */
+import { BACKEND_KEPT } from '../../maps-schema/gen/codecs.ts';
 import type { Backend, CompiledServicePort, ListName } from '../model/compiled.ts';
 import { SluiceError } from '../model/errors.ts';
 import { sourceRangeKeyOf, writeBackend } from './rows.ts';
 import {
-  BACKEND_KEPT,
   backendIdOf,
   createSlotBuffer,
   endpointKey,

@@ -1,5 +1,5 @@
 /** backend_slots: a copy of what was written, and the memory that packets read. */
-import { backendSlot } from '../../maps-schema/gen/codecs.ts';
+import { BACKEND_KEPT, backendSlot } from '../../maps-schema/gen/codecs.ts';
 import type { KernelArray } from '../bpf/kernel-map.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { Extent, Written } from './state.ts';
@@ -10,12 +10,6 @@ export const SLOT = backendSlot.size;
 export const SLOT_WORDS = SLOT / 4;
 const PORT_AND_FLAGS = 4;
 const ID = 5;
-
-/**
- * backend_slot.flags: a slot past the count of its extent. No new flow is given to it; it remembers
- * the id of a backend that still serves, so that a restarted agent knows whose id it is (R-66, R-88).
- */
-export const BACKEND_KEPT = 1 << 2;
 
 /** Slots in memory of ours: bytes to encode into, words to compare. */
 export interface SlotBuffer {

@@ -1,5 +1,6 @@
 /** Rows of `sluice backend list`: what the extents of a ServicePort's frontends hold. */
 import {
+  BACKEND_KEPT,
   BACKEND_LOCAL,
   BACKEND_STATE_SERVING,
   BACKEND_TERMINATING,
@@ -8,7 +9,6 @@ import {
   backendState,
 } from '../../../maps-schema/gen/codecs.ts';
 import type { KernelArray } from '../../bpf/kernel-map.ts';
-import { BACKEND_KEPT } from '../../tables/slots.ts';
 import { compareBy, endpoint } from '../format.ts';
 import type { Extent, FrontendRow } from './frontends.ts';
 import type { ServicePortName } from './names.ts';
