@@ -4,6 +4,7 @@
  * else, coming in, a frontend leads to a backend and a flow is made.
  */
 #include "lib/common.h"
+#include "lib/icmp.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
 #include "lib/reject.h"
@@ -11,9 +12,6 @@
 #include "lib/select.h"
 #include "lib/source.h"
 #include "lib/stats.h"
-
-/* The next program, or the stack, goes on with the packet. */
-#define VERDICT_NEXT TC_ACT_UNSPEC
 
 INLINE int drop(const struct packet *packet, __u32 reason)
 {
@@ -30,6 +28,8 @@ INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow
 		return drop(packet, REASON_DROP_TTL);
 	if (rewrite_packet(skb, packet, flow, redirect))
 		return drop(packet, REASON_DROP_REWRITE);
+	if (unlikely(packet->piece == PACKET_FIRST))
+		packet_remember_ports(packet);
 	stats_count(reason, packet->bytes);
 	if (!redirect)
 		return VERDICT_NEXT;
@@ -75,6 +75,8 @@ INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bo
 {
 	if (flow->flags & FLOW_REPLY)
 		return false;
+	if (packet->key.proto == IPPROTO_SCTP)
+		return flow_expired(flow, packet->key.proto, half_open);
 	if (packet->key.proto == IPPROTO_TCP) {
 		if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 			return false;
@@ -128,11 +130,15 @@ SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
 	struct packet packet;
+	enum packet_kind kind;
 	struct flow *flow;
 	bool half_open;
 
-	if (!packet_parse(skb, &packet, HOOK_INGRESS))
+	kind = packet_parse(skb, &packet, HOOK_INGRESS);
+	if (kind == PACKET_OTHER)
 		return VERDICT_NEXT;
+	if (kind == PACKET_ICMP)
+		return icmp_carry(skb, HOOK_INGRESS);
 	flow = flow_find(&packet.key, &half_open);
 	if (flow && likely(!begins_anew(&packet, flow, half_open)))
 		return carry_established(skb, &packet, flow, half_open);
@@ -147,6 +153,7 @@ SEC("tc")
 int egress(struct __sk_buff *skb)
 {
 	struct packet packet;
+	enum packet_kind kind;
 	struct flow *flow;
 	bool half_open;
 
@@ -154,8 +161,11 @@ int egress(struct __sk_buff *skb)
 		skb->tc_index = 0;
 		return VERDICT_NEXT;
 	}
-	if (!packet_parse(skb, &packet, HOOK_EGRESS))
+	kind = packet_parse(skb, &packet, HOOK_EGRESS);
+	if (kind == PACKET_OTHER)
 		return VERDICT_NEXT;
+	if (kind == PACKET_ICMP)
+		return icmp_carry(skb, HOOK_EGRESS);
 	flow = flow_find(&packet.key, &half_open);
 	if (!flow)
 		return VERDICT_NEXT;

@@ -202,6 +202,28 @@ export const schema: Schema = {
       ],
     },
     {
+      name: 'fragment_key',
+      doc: 'A datagram that comes in pieces, as a hook sees it (R-99).',
+      size: 40,
+      fields: [
+        { name: 'saddr', type: 'address', doc: 'source address' },
+        { name: 'daddr', type: 'address', doc: 'destination address' },
+        { name: 'id', type: 'u32', doc: 'identification of the datagram, as it stands in the header' },
+        { name: 'proto', type: 'u8', doc: 'IPPROTO_*' },
+        { name: 'hook', type: 'u8', doc: 'enum flow_hook' },
+        { name: 'pad', type: { pad: 2 }, doc: 'zero' },
+      ],
+    },
+    {
+      name: 'fragment',
+      doc: 'The ports that only the first piece carries.',
+      size: 4,
+      fields: [
+        { name: 'sport', type: 'be16', doc: 'source port' },
+        { name: 'dport', type: 'be16', doc: 'destination port' },
+      ],
+    },
+    {
       name: 'sock_key',
       doc: 'A socket and an address that it speaks to.',
       size: 32,
@@ -391,6 +413,7 @@ export const schema: Schema = {
         { name: 'FORWARDED', doc: 'established flow, on through the stack' },
         { name: 'REDIRECTED', doc: 'established flow, sent out from the hook' },
         { name: 'NEW_FLOW', doc: 'a backend was chosen and a flow made' },
+        { name: 'ICMP_ERROR', doc: 'ICMP error about a packet of a flow, translated' },
         { name: 'SOCKET_CONNECT', doc: 'socket pointed at a backend by connect' },
         { name: 'SOCKET_SEND', doc: 'datagram pointed at a backend by sendmsg' },
         { name: 'SOCKET_LEFT_TO_PACKETS', doc: "socket left to the packet path: the rule needs the client's address" },
@@ -525,6 +548,16 @@ export const schema: Schema = {
       flags: [],
       writtenByDataPath: true,
       doc: 'flows of which only one side has spoken',
+    },
+    {
+      name: 'fragments',
+      type: 'LRU_HASH',
+      key: 'fragment_key',
+      value: 'fragment',
+      maxEntries: 8192,
+      flags: [],
+      writtenByDataPath: true,
+      doc: 'ports of datagrams that come in pieces',
     },
     {
       name: 'sock_flows',

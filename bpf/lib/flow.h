@@ -38,6 +38,7 @@ INLINE __u32 flow_idle_seconds(__u8 proto, __u32 flags, bool half_open)
 			return knobs.tcp_half_open_seconds;
 		return flags & FLOW_CLOSING ? knobs.tcp_closing_seconds : knobs.tcp_established_seconds;
 	}
+	/* UDP, and SCTP, whose heartbeats come every 30 s (RFC 9260 8.3). */
 	return half_open ? knobs.udp_seconds : knobs.udp_stream_seconds;
 }
 

@@ -6,10 +6,39 @@
 /* IPv6 extension headers that are walked before a packet is left alone. */
 #define EXTENSION_HEADERS_MAX 4
 
+/* struct iphdr.frag_off, in host byte order. */
+#define IP_OFFSET_MASK 0x1fff
+#define IP_MORE 0x2000
+
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
+
+enum packet_piece {
+	PACKET_WHOLE,
+	/* The first piece of a datagram: it has the transport header. */
+	PACKET_FIRST,
+	/* Another piece: its ports are those of the first. */
+	PACKET_LATER,
+};
+
+enum packet_kind {
+	/* Never balanced: another protocol, or malformed. */
+	PACKET_OTHER,
+	/* A packet with ports. */
+	PACKET_FLOW,
+	/* ICMP or ICMPv6. */
+	PACKET_ICMP,
+};
+
+/* RFC 9260 3: ports, verification tag, CRC32c. */
+struct sctphdr {
+	__be16 source;
+	__be16 dest;
+	__be32 tag;
+	__le32 checksum;
+};
 
 struct packet {
 	/* The packet as this hook sees it; key.proto is the transport protocol. */
@@ -24,10 +53,17 @@ struct packet {
 	__u8 family;
 	/* Hop limit. */
 	__u8 ttl;
+	/* enum packet_piece. */
+	__u8 piece;
+	/* Identification of a datagram that comes in pieces, as it stands in the header. */
+	__u32 fragment_id;
 };
 
 /* Offset of the network header: the programs are attached to Ethernet devices only. */
 #define L3_OFFSET ETH_HLEN
+
+/* The next program, or the stack, goes on with the packet. */
+#define VERDICT_NEXT TC_ACT_UNSPEC
 
 INLINE bool packet_is_v4(const struct packet *packet)
 {
@@ -42,50 +78,102 @@ INLINE bool packet_pull(struct __sk_buff *skb, __u32 length)
 	return bpf_skb_pull_data(skb, length) == 0;
 }
 
-/* Ports, and the flags of TCP. Returns false for a protocol that is never balanced. */
-INLINE bool packet_parse_l4(struct __sk_buff *skb, struct packet *packet)
+/* The ports of a later piece, which the first one left behind. */
+INLINE enum packet_kind packet_recall_ports(struct packet *packet)
 {
-	__u32 need = packet->key.proto == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
+	const struct fragment *fragment;
+	struct fragment_key key = {.id = packet->fragment_id, .proto = packet->key.proto, .hook = packet->key.hook};
+
+	address_copy(&key.saddr, &packet->key.saddr);
+	address_copy(&key.daddr, &packet->key.daddr);
+	fragment = bpf_map_lookup_elem(&fragments, &key);
+	if (!fragment)
+		return PACKET_OTHER;
+	packet->key.sport = fragment->sport;
+	packet->key.dport = fragment->dport;
+	return PACKET_FLOW;
+}
+
+/* Called when a first piece belongs to a flow: the others of its datagram follow it. */
+NOINLINE void packet_remember_ports(const struct packet *packet)
+{
+	struct fragment_key key = {};
+	struct fragment fragment = {};
+
+	if (!packet)
+		return;
+	key.id = packet->fragment_id;
+	key.proto = packet->key.proto;
+	key.hook = packet->key.hook;
+	address_copy(&key.saddr, &packet->key.saddr);
+	address_copy(&key.daddr, &packet->key.daddr);
+	fragment.sport = packet->key.sport;
+	fragment.dport = packet->key.dport;
+	bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
+}
+
+/* Ports, and the flags of TCP. */
+INLINE enum packet_kind packet_parse_l4(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 need = sizeof(struct udphdr), offset = packet->l4_offset;
 	void *data, *end;
 
-	if (packet->key.proto != IPPROTO_TCP && packet->key.proto != IPPROTO_UDP)
-		return false;
+	switch (packet->key.proto) {
+	case IPPROTO_TCP:
+		need = sizeof(struct tcphdr);
+		break;
+	case IPPROTO_UDP:
+		break;
+	case IPPROTO_SCTP:
+		need = sizeof(struct sctphdr);
+		break;
+	case IPPROTO_ICMP:
+		return packet->family == 4 && packet->piece == PACKET_WHOLE ? PACKET_ICMP : PACKET_OTHER;
+	case IPPROTO_ICMPV6:
+		return packet->family == 6 && packet->piece == PACKET_WHOLE ? PACKET_ICMP : PACKET_OTHER;
+	default:
+		return PACKET_OTHER;
+	}
+	if (unlikely(packet->piece == PACKET_LATER))
+		return packet_recall_ports(packet);
 	/* The verifier wants a bound on an offset that it did not see computed. */
-	if (packet->l4_offset > L3_OFFSET + 256 || !packet_pull(skb, packet->l4_offset + need))
-		return false;
-	data = (void *)(long)skb->data + packet->l4_offset;
+	if (offset > L3_OFFSET + 256 || !packet_pull(skb, offset + need))
+		return PACKET_OTHER;
+	data = (void *)(long)skb->data + offset;
 	end = (void *)(long)skb->data_end;
 	if (packet->key.proto == IPPROTO_TCP) {
 		struct tcphdr *tcp = data;
 
 		if ((void *)(tcp + 1) > end)
-			return false;
+			return PACKET_OTHER;
 		packet->key.sport = tcp->source;
 		packet->key.dport = tcp->dest;
 		packet->tcp_flags = ((__u8 *)tcp)[13];
 	} else {
+		/* UDP and SCTP begin alike. */
 		struct udphdr *udp = data;
 
 		if ((void *)(udp + 1) > end)
-			return false;
+			return PACKET_OTHER;
 		packet->key.sport = udp->source;
 		packet->key.dport = udp->dest;
 	}
-	return true;
+	return PACKET_FLOW;
 }
 
-INLINE bool packet_parse_v4(struct __sk_buff *skb, struct packet *packet)
+INLINE enum packet_kind packet_parse_v4(struct __sk_buff *skb, struct packet *packet)
 {
 	struct iphdr *ip;
 
 	if (!packet_pull(skb, L3_OFFSET + sizeof(*ip)))
-		return false;
+		return PACKET_OTHER;
 	ip = (void *)(long)skb->data + L3_OFFSET;
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end || ip->ihl < 5)
-		return false;
-	/* Only the first fragment has ports. */
-	if (ip->frag_off & bpf_htons(0x1fff))
-		return false;
+		return PACKET_OTHER;
+	if (unlikely(ip->frag_off & bpf_htons(IP_OFFSET_MASK | IP_MORE))) {
+		packet->piece = ip->frag_off & bpf_htons(IP_OFFSET_MASK) ? PACKET_LATER : PACKET_FIRST;
+		packet->fragment_id = ip->id;
+	}
 	packet->family = 4;
 	packet->ttl = ip->ttl;
 	packet->key.proto = ip->protocol;
@@ -113,10 +201,13 @@ NOINLINE bool packet_skip_extensions(struct __sk_buff *skb, struct packet *packe
 			offset += (header[1] + 1) * 8;
 			break;
 		case IPPROTO_FRAGMENT:
-			if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)) < 0)
+			if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)) < 0 ||
+			    bpf_skb_load_bytes(skb, offset + 4, &packet->fragment_id, sizeof(packet->fragment_id)) < 0)
 				return false;
 			if (header[2] || header[3] & 0xf8)
-				return false;
+				packet->piece = PACKET_LATER;
+			else if (header[3] & 1)
+				packet->piece = PACKET_FIRST;
 			offset += 8;
 			break;
 		default:
@@ -129,15 +220,15 @@ NOINLINE bool packet_skip_extensions(struct __sk_buff *skb, struct packet *packe
 	return false;
 }
 
-INLINE bool packet_parse_v6(struct __sk_buff *skb, struct packet *packet)
+INLINE enum packet_kind packet_parse_v6(struct __sk_buff *skb, struct packet *packet)
 {
 	struct ipv6hdr *ip;
 
 	if (!packet_pull(skb, L3_OFFSET + sizeof(*ip)))
-		return false;
+		return PACKET_OTHER;
 	ip = (void *)(long)skb->data + L3_OFFSET;
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return false;
+		return PACKET_OTHER;
 	packet->family = 6;
 	packet->ttl = ip->hop_limit;
 	packet->key.proto = ip->nexthdr;
@@ -145,16 +236,17 @@ INLINE bool packet_parse_v6(struct __sk_buff *skb, struct packet *packet)
 	packet->l4_offset = L3_OFFSET + sizeof(*ip);
 	address_copy(&packet->key.saddr, (struct address *)&ip->saddr);
 	address_copy(&packet->key.daddr, (struct address *)&ip->daddr);
-	if (unlikely(ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP) && !packet_skip_extensions(skb, packet))
-		return false;
+	if (unlikely(ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP) && ip->nexthdr != IPPROTO_ICMPV6 &&
+	    !packet_skip_extensions(skb, packet))
+		return PACKET_OTHER;
 	return packet_parse_l4(skb, packet);
 }
 
 /*
  * @hook: enum flow_hook.
- * Returns false for what is never balanced: other protocols, later fragments, what is malformed.
+ * A later piece of a datagram has the ports of the first, when that belonged to a flow.
  */
-INLINE bool packet_parse(struct __sk_buff *skb, struct packet *packet, __u8 hook)
+INLINE enum packet_kind packet_parse(struct __sk_buff *skb, struct packet *packet, __u8 hook)
 {
 	__builtin_memset(packet, 0, sizeof(*packet));
 	packet->key.hook = hook;
@@ -162,5 +254,5 @@ INLINE bool packet_parse(struct __sk_buff *skb, struct packet *packet, __u8 hook
 		return packet_parse_v4(skb, packet);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
 		return packet_parse_v6(skb, packet);
-	return false;
+	return PACKET_OTHER;
 }

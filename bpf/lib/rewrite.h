@@ -7,26 +7,50 @@
 #pragma once
 
 #include "checksum.h"
+#include "crc32c.h"
 #include "packet.h"
-
-/* Returns the offset of the transport checksum in the packet. */
-INLINE __u32 rewrite_checksum_offset(const struct packet *packet)
-{
-	return packet->l4_offset +
-	       (packet->key.proto == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check));
-}
 
 INLINE int rewrite_l4_checksum(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
-	__u32 offset = rewrite_checksum_offset(packet);
-	__u64 udp = packet->key.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__u32 offset = packet->l4_offset;
+	__u64 udp = 0;
 	int error = 0;
 
+	switch (packet->key.proto) {
+	case IPPROTO_TCP:
+		offset += offsetof(struct tcphdr, check);
+		break;
+	case IPPROTO_UDP:
+		offset += offsetof(struct udphdr, check);
+		udp = BPF_F_MARK_MANGLED_0;
+		break;
+	default:
+		return 0;
+	}
 	if (flow->address_delta)
 		error = bpf_l4_csum_replace(skb, offset, 0, flow->address_delta, BPF_F_PSEUDO_HDR | udp);
 	if (flow->port_delta)
 		error |= bpf_l4_csum_replace(skb, offset, 0, flow->port_delta, udp);
 	return error;
+}
+
+/* SCTP sums its ports, but not the addresses. */
+NOINLINE int rewrite_sctp(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+{
+	__u32 checksum_offset, before, after, checksum, following;
+
+	if (!packet || !flow)
+		return -1;
+	checksum_offset = packet->l4_offset + offsetof(struct sctphdr, checksum);
+	before = packet->key.sport | (__u32)packet->key.dport << 16;
+	after = flow->sport | (__u32)flow->dport << 16;
+	following = packet->bytes - (packet->l4_offset - L3_OFFSET) - sizeof(after);
+	if (bpf_skb_load_bytes(skb, checksum_offset, &checksum, sizeof(checksum)))
+		return -1;
+	checksum ^= crc32c_difference(before ^ after, following & 0xffff);
+	if (bpf_skb_store_bytes(skb, checksum_offset, &checksum, sizeof(checksum), BPF_F_RECOMPUTE_CSUM))
+		return -1;
+	return bpf_skb_store_bytes(skb, packet->l4_offset, &after, sizeof(after), BPF_F_RECOMPUTE_CSUM);
 }
 
 /*
@@ -35,10 +59,11 @@ INLINE int rewrite_l4_checksum(struct __sk_buff *skb, const struct packet *packe
  */
 INLINE int rewrite_packet(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow, __u8 ttl_less)
 {
-	__be16 ports[2] = {flow->sport, flow->dport};
+	__be16 *at;
+	__u32 offset;
 	void *end;
 
-	if (rewrite_l4_checksum(skb, packet, flow))
+	if (packet->piece != PACKET_LATER && rewrite_l4_checksum(skb, packet, flow))
 		return -1;
 	if (packet_is_v4(packet)) {
 		struct iphdr *ip = (void *)(long)skb->data + L3_OFFSET;
@@ -66,17 +91,18 @@ INLINE int rewrite_packet(struct __sk_buff *skb, const struct packet *packet, co
 					BPF_F_RECOMPUTE_CSUM))
 			return -1;
 	}
-	if (flow->port_delta) {
-		__be16 *at;
-
-		if (packet->l4_offset > L3_OFFSET + 256)
-			return -1;
-		at = (void *)(long)skb->data + packet->l4_offset;
-		end = (void *)(long)skb->data_end;
-		if ((void *)(at + 2) > end)
-			return -1;
-		at[0] = ports[0];
-		at[1] = ports[1];
-	}
+	if (packet->piece == PACKET_LATER || !flow->port_delta)
+		return 0;
+	if (packet->key.proto == IPPROTO_SCTP)
+		return rewrite_sctp(skb, packet, flow);
+	offset = packet->l4_offset;
+	if (offset > L3_OFFSET + 256)
+		return -1;
+	at = (void *)(long)skb->data + offset;
+	end = (void *)(long)skb->data_end;
+	if ((void *)(at + 2) > end)
+		return -1;
+	at[0] = flow->sport;
+	at[1] = flow->dport;
 	return 0;
 }

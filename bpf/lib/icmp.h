@@ -1,0 +1,231 @@
+/*
+ * ICMP errors about packets of flows are translated like the packets they speak of, the quoted
+ * header included: so a client learns of path MTU and unreachability with the addresses that it
+ * knows, and so does a backend (R-41, R-100).
+ *
+ * The quoted packet went the other way. Its answer is what this hook would see; the entry of that
+ * answer says what the answer becomes, so it says, the other way round, what the quoted packet was.
+ */
+#pragma once
+
+#include "flow.h"
+#include "stats.h"
+
+/* Quoted: the network header and at least eight bytes (RFC 792, RFC 4443). */
+#define ICMP_HEADER 8
+#define ICMP_ECHO_REQUEST 8
+#define ICMPV6_ECHO_REQUEST 128
+
+struct icmp_quote {
+	/* Key of the answer to the quoted packet. */
+	struct flow_key answer;
+	/* Source of the error itself. */
+	struct address sender;
+	/* Bytes from the start of the frame. */
+	__u32 icmp_offset;
+	__u32 l3_offset;
+	__u32 l4_offset;
+	__u32 bytes;
+	__u8 ttl;
+	bool v4;
+};
+
+INLINE bool icmp_is_error4(__u8 type)
+{
+	/* Destination unreachable, source quench, time exceeded, parameter problem. */
+	return type == 3 || type == 4 || type == 11 || type == 12;
+}
+
+INLINE bool icmp_quote4(struct __sk_buff *skb, struct icmp_quote *quote)
+{
+	struct iphdr ip;
+	__u8 type;
+
+	if (bpf_skb_load_bytes(skb, L3_OFFSET, &ip, sizeof(ip)))
+		return false;
+	quote->v4 = true;
+	quote->ttl = ip.ttl;
+	quote->bytes = bpf_ntohs(ip.tot_len);
+	quote->icmp_offset = L3_OFFSET + ip.ihl * 4;
+	address_from_v4(&quote->sender, ip.saddr);
+	if (bpf_skb_load_bytes(skb, quote->icmp_offset, &type, sizeof(type)) || !icmp_is_error4(type))
+		return false;
+	quote->l3_offset = quote->icmp_offset + ICMP_HEADER;
+	if (bpf_skb_load_bytes(skb, quote->l3_offset, &ip, sizeof(ip)) || ip.ihl < 5 ||
+	    ip.frag_off & bpf_htons(IP_OFFSET_MASK))
+		return false;
+	quote->l4_offset = quote->l3_offset + ip.ihl * 4;
+	quote->answer.proto = ip.protocol;
+	address_from_v4(&quote->answer.saddr, ip.daddr);
+	address_from_v4(&quote->answer.daddr, ip.saddr);
+	return true;
+}
+
+INLINE bool icmp_quote6(struct __sk_buff *skb, struct icmp_quote *quote)
+{
+	struct ipv6hdr ip;
+	__u8 type;
+
+	if (bpf_skb_load_bytes(skb, L3_OFFSET, &ip, sizeof(ip)))
+		return false;
+	quote->ttl = ip.hop_limit;
+	quote->bytes = bpf_ntohs(ip.payload_len) + sizeof(ip);
+	quote->icmp_offset = L3_OFFSET + sizeof(ip);
+	address_copy(&quote->sender, (struct address *)&ip.saddr);
+	/* Errors have the types below 128 (RFC 4443 2.1). */
+	if (bpf_skb_load_bytes(skb, quote->icmp_offset, &type, sizeof(type)) || type == 0 || type >= 128)
+		return false;
+	quote->l3_offset = quote->icmp_offset + ICMP_HEADER;
+	if (bpf_skb_load_bytes(skb, quote->l3_offset, &ip, sizeof(ip)))
+		return false;
+	quote->l4_offset = quote->l3_offset + sizeof(ip);
+	quote->answer.proto = ip.nexthdr;
+	address_copy(&quote->answer.saddr, (struct address *)&ip.daddr);
+	address_copy(&quote->answer.daddr, (struct address *)&ip.saddr);
+	return true;
+}
+
+/* Writes @length bytes and returns the change of their sum, unfolded. @length: a multiple of four. */
+#define icmp_store(skb, offset, from, to, length, delta)                                                               \
+	({                                                                                                             \
+		*(delta) = checksum_fold32((__u64) * (delta) +                                                         \
+					   (__u32)bpf_csum_diff((void *)(from), length, (void *)(to), length, 0));     \
+		bpf_skb_store_bytes(skb, offset, to, length, BPF_F_RECOMPUTE_CSUM);                                    \
+	})
+
+/* The quoted transport header: ports, and a checksum where the quote reaches that far. */
+NOINLINE int icmp_rewrite_quoted_l4(struct __sk_buff *skb, const struct icmp_quote *quote, const struct flow *flow,
+				    __u32 *delta)
+{
+	__u32 before, after, offset;
+	__u16 check, fixed;
+
+	if (!quote || !flow || !delta)
+		return -1;
+	before = quote->answer.dport | (__u32)quote->answer.sport << 16;
+	after = flow->dport | (__u32)flow->sport << 16;
+	if (icmp_store(skb, quote->l4_offset, &before, &after, sizeof(after), delta))
+		return -1;
+	switch (quote->answer.proto) {
+	case IPPROTO_TCP:
+		offset = quote->l4_offset + offsetof(struct tcphdr, check);
+		break;
+	case IPPROTO_UDP:
+		offset = quote->l4_offset + offsetof(struct udphdr, check);
+		break;
+	default:
+		return 0;
+	}
+	if (bpf_skb_load_bytes(skb, offset, &check, sizeof(check)) || !check)
+		return 0;
+	fixed = checksum_apply(check, checksum_fold32((__u64)flow->address_delta + flow->port_delta));
+	*delta = checksum_fold32((__u64)*delta + (__u16)~check + fixed);
+	return bpf_skb_store_bytes(skb, offset, &fixed, sizeof(fixed), BPF_F_RECOMPUTE_CSUM);
+}
+
+NOINLINE int icmp_rewrite4(struct __sk_buff *skb, const struct icmp_quote *quote, const struct flow *flow,
+			   __u8 ttl_less)
+{
+	__be32 from[2], to[2];
+	__u32 delta = 0, ignored = 0;
+	struct iphdr outer;
+	__u16 check;
+
+	if (!quote || !flow)
+		return -1;
+	/* The quoted header: its own checksum takes up the change of its addresses. */
+	from[0] = address_word(&quote->answer.daddr, 3);
+	from[1] = address_word(&quote->answer.saddr, 3);
+	to[0] = address_word(&flow->daddr, 3);
+	to[1] = address_word(&flow->saddr, 3);
+	if (icmp_store(skb, quote->l3_offset + offsetof(struct iphdr, saddr), from, to, sizeof(to), &ignored) ||
+	    bpf_skb_load_bytes(skb, quote->l3_offset + offsetof(struct iphdr, check), &check, sizeof(check)))
+		return -1;
+	check = checksum_apply(check, flow->address_delta);
+	if (bpf_skb_store_bytes(skb, quote->l3_offset + offsetof(struct iphdr, check), &check, sizeof(check),
+				BPF_F_RECOMPUTE_CSUM) ||
+	    icmp_rewrite_quoted_l4(skb, quote, flow, &delta) ||
+	    bpf_skb_load_bytes(skb, quote->icmp_offset + 2, &check, sizeof(check)))
+		return -1;
+	check = checksum_apply(check, delta);
+	if (bpf_skb_store_bytes(skb, quote->icmp_offset + 2, &check, sizeof(check), BPF_F_RECOMPUTE_CSUM) ||
+	    bpf_skb_load_bytes(skb, L3_OFFSET, &outer, sizeof(outer)))
+		return -1;
+	/* The error itself: to the one whose packet it quotes; from the backend only when it sent it. */
+	outer.daddr = to[0];
+	if (outer.saddr == from[1])
+		outer.saddr = to[1];
+	outer.ttl -= ttl_less;
+	outer.check = 0;
+	outer.check = ~checksum_fold16(
+		checksum_fold32((__u64)(__u32)bpf_csum_diff(NULL, 0, (void *)&outer, sizeof(outer), 0)));
+	return bpf_skb_store_bytes(skb, L3_OFFSET, &outer, sizeof(outer), BPF_F_RECOMPUTE_CSUM);
+}
+
+NOINLINE int icmp_rewrite6(struct __sk_buff *skb, const struct icmp_quote *quote, const struct flow *flow,
+			   __u8 ttl_less)
+{
+	struct address from[2], to[2];
+	__u32 delta = 0;
+	__u16 check;
+	__u8 ttl;
+
+	if (!quote || !flow)
+		return -1;
+	address_copy(&from[0], &quote->answer.daddr);
+	address_copy(&from[1], &quote->answer.saddr);
+	address_copy(&to[0], &flow->daddr);
+	address_copy(&to[1], &flow->saddr);
+	if (icmp_store(skb, quote->l3_offset + offsetof(struct ipv6hdr, saddr), from, to, sizeof(to), &delta) ||
+	    icmp_rewrite_quoted_l4(skb, quote, flow, &delta))
+		return -1;
+	/* The outer addresses are in the checksum too: destination, and source when it is the backend. */
+	if (icmp_store(skb, L3_OFFSET + offsetof(struct ipv6hdr, daddr), &from[0], &to[0], sizeof(to[0]), &delta))
+		return -1;
+	if (address_equal(&quote->sender, &from[1]) &&
+	    icmp_store(skb, L3_OFFSET + offsetof(struct ipv6hdr, saddr), &from[1], &to[1], sizeof(to[1]), &delta))
+		return -1;
+	if (bpf_skb_load_bytes(skb, quote->icmp_offset + 2, &check, sizeof(check)))
+		return -1;
+	check = checksum_apply(check, delta);
+	if (bpf_skb_store_bytes(skb, quote->icmp_offset + 2, &check, sizeof(check), BPF_F_RECOMPUTE_CSUM))
+		return -1;
+	ttl = quote->ttl - ttl_less;
+	return bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct ipv6hdr, hop_limit), &ttl, sizeof(ttl),
+				   BPF_F_RECOMPUTE_CSUM);
+}
+
+/*
+ * Translates an ICMP error that quotes a packet of a flow.
+ * @hook: enum flow_hook.
+ * Returns a TC_ACT verdict; what is no error, or quotes none of our packets, goes on as it is.
+ */
+GLOBAL int icmp_carry(struct __sk_buff *skb, __u32 hook)
+{
+	struct icmp_quote quote = {};
+	struct flow *flow;
+	bool half_open, redirect;
+	__be16 ports[2];
+	int error;
+
+	if (!(skb->protocol == bpf_htons(ETH_P_IP) ? icmp_quote4(skb, &quote) : icmp_quote6(skb, &quote)))
+		return VERDICT_NEXT;
+	if (bpf_skb_load_bytes(skb, quote.l4_offset, ports, sizeof(ports)))
+		return VERDICT_NEXT;
+	quote.answer.sport = ports[1];
+	quote.answer.dport = ports[0];
+	quote.answer.hook = hook;
+	flow = flow_find(&quote.answer, &half_open);
+	if (!flow)
+		return VERDICT_NEXT;
+	redirect = flow->flags & FLOW_REDIRECT;
+	if (redirect && quote.ttl <= 1) {
+		stats_count(REASON_DROP_TTL, quote.bytes);
+		return TC_ACT_SHOT;
+	}
+	error = quote.v4 ? icmp_rewrite4(skb, &quote, flow, redirect) : icmp_rewrite6(skb, &quote, flow, redirect);
+	stats_count(error ? REASON_DROP_REWRITE : REASON_ICMP_ERROR, quote.bytes);
+	if (error)
+		return TC_ACT_SHOT;
+	return redirect ? fib_send(skb, flow) : VERDICT_NEXT;
+}
