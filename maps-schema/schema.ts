@@ -132,6 +132,12 @@ export const schema: Schema = {
       fields: [{ name: 'address', type: 'address', doc: 'the address' }],
     },
     {
+      name: 'service_address_key',
+      doc: 'An address that frontends have.',
+      size: 16,
+      fields: [{ name: 'address', type: 'address', doc: 'never the unspecified address of a NodePort' }],
+    },
+    {
       name: 'device_key',
       doc: 'A network device of this node.',
       size: 4,
@@ -369,6 +375,19 @@ export const schema: Schema = {
       ],
     },
     {
+      name: 'service_address_flags',
+      prefix: 'SERVICE_ADDRESS',
+      doc: 'service_addresses values',
+      bits: [
+        {
+          name: 'CLUSTER_IP',
+          bit: 0,
+          doc: 'some frontend has it as a cluster IP: a port that no frontend has is refused (R-32)',
+        },
+        { name: 'PING', bit: 1, doc: 'some frontend of it has a backend: pings to it are answered' },
+      ],
+    },
+    {
       name: 'device_flags',
       prefix: 'DEVICE',
       doc: 'device.flags',
@@ -419,6 +438,8 @@ export const schema: Schema = {
         { name: 'SOCKET_LEFT_TO_PACKETS', doc: "socket left to the packet path: the rule needs the client's address" },
         { name: 'SOCKET_BIND_REFUSED', doc: 'a process asked for a port that is a NodePort' },
         { name: 'REJECT_NO_BACKEND', doc: 'refused: the service has no usable endpoint (R-28)' },
+        { name: 'REJECT_NO_PORT', doc: 'refused: the cluster IP is in use, but not this port of it (R-32)' },
+        { name: 'PING_ANSWERED', doc: 'a ping to a service address, answered here' },
         {
           name: 'DROP_NO_LOCAL_BACKEND',
           doc: 'dropped: the traffic policy is Local and no endpoint is here (R-29, R-30)',
@@ -448,6 +469,16 @@ export const schema: Schema = {
       flags: ['BPF_F_NO_PREALLOC'],
       writtenByDataPath: false,
       doc: 'address, port, protocol → extents',
+    },
+    {
+      name: 'service_addresses',
+      type: 'HASH',
+      key: 'service_address_key',
+      value: 'mark',
+      maxEntries: 131072,
+      flags: ['BPF_F_NO_PREALLOC'],
+      writtenByDataPath: false,
+      doc: 'addresses of frontends; a packet to another address can only be for a NodePort',
     },
     {
       name: 'backend_slots',
