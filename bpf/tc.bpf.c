@@ -60,8 +60,7 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
 	verdict = carry(skb, packet, flow, flow->flags & FLOW_REDIRECT ? REASON_REDIRECTED : REASON_FORWARDED);
 	if (unlikely(half_open)) {
 		flow->flags |= FLOW_SEEN;
-		if (!(flow->flags & FLOW_REPLY) && packet->key.hook == HOOK_INGRESS && !(packet->tcp_flags & TCP_SYN) &&
-		    set_aside(packet))
+		if (flow_is_first_stage(flow, packet->key.hook) && !(packet->tcp_flags & TCP_SYN) && set_aside(packet))
 			flow_promote();
 	}
 	return verdict;
@@ -73,7 +72,7 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
  */
 INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bool half_open)
 {
-	if (flow->flags & FLOW_REPLY)
+	if (!flow_is_first_stage(flow, packet->key.hook))
 		return false;
 	if (packet->key.proto == IPPROTO_SCTP)
 		return flow_expired(flow, packet->key.proto, half_open);
@@ -85,6 +84,13 @@ INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bo
 	}
 	return !backend_serves(flow->backend_id, flow->backend_generation) ||
 	       flow_expired(flow, packet->key.proto, half_open);
+}
+
+/* @reason: why; counted. */
+INLINE int refuse_packet(struct __sk_buff *skb, const struct packet *packet, __u32 reason)
+{
+	stats_count(reason, packet->bytes);
+	return reject_packet(skb);
 }
 
 /*
@@ -99,25 +105,25 @@ GLOBAL int begin(struct __sk_buff *skb)
 	struct packet *packet;
 	enum source source;
 	__u32 device, reason;
-	bool internal;
+	bool internal, output, refuse;
 
 	if (!scratch)
 		return TC_ACT_SHOT;
 	packet = &scratch->packet;
-	frontend = frontend_lookup(&packet->key.daddr, packet->key.dport, packet->key.proto, false);
+	frontend = frontend_of_packet(&packet->key, &refuse);
 	if (likely(!frontend))
-		return VERDICT_NEXT;
+		return refuse ? refuse_packet(skb, packet, REASON_REJECT_NO_PORT) : VERDICT_NEXT;
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
-	device = device_flags(skb->ifindex);
-	source = source_of(packet, device);
+	output = packet->key.hook == HOOK_EGRESS;
+	device = output ? 0 : device_flags(skb->ifindex);
+	source = output ? SOURCE_HOST : source_of(packet, device);
 	internal = source != SOURCE_OUTSIDE;
 	slot = backend_select(frontend, internal, &packet->key.saddr);
 	if (!slot) {
 		if (frontend->flags & (internal ? FRONTEND_INTERNAL_DROP : FRONTEND_EXTERNAL_DROP))
 			return drop(packet, REASON_DROP_NO_LOCAL_BACKEND);
-		stats_count(REASON_REJECT_NO_BACKEND, packet->bytes);
-		return reject_packet(skb);
+		return refuse_packet(skb, packet, REASON_REJECT_NO_BACKEND);
 	}
 	reason = flow_begin(skb, packet, frontend, slot, source_is_translated(source, frontend->flags),
 			    device & DEVICE_POD, scratch);
@@ -167,9 +173,17 @@ int egress(struct __sk_buff *skb)
 	if (kind == PACKET_ICMP)
 		return icmp_carry(skb, HOOK_EGRESS);
 	flow = flow_find(&packet.key, &half_open);
-	if (!flow)
+	if (flow && likely(!begins_anew(&packet, flow, half_open)))
+		return carry_established(skb, &packet, flow, half_open);
+	if (flow)
+		flow_delete(&packet.key);
+	/* Forwarded: it was seen where it came in. */
+	if (skb->ingress_ifindex)
 		return VERDICT_NEXT;
-	return carry_established(skb, &packet, flow, half_open);
+	/* The node's own, of a socket that the socket hook does not serve. */
+	if (!set_aside(&packet))
+		return drop(&packet, REASON_DROP_IMPOSSIBLE);
+	return begin(skb);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -11,6 +11,9 @@
  *   in   B>S => B>C   (source NAT only)
  *   out  B>C => V>C
  *
+ * What the node's own sockets send past the socket hook is translated where it leaves, and sent out
+ * from there: out C>V => S>B, in B>S => V>C.
+ *
  * They begin in half_open_flows and move to flows when both sides have spoken.
  */
 #pragma once
@@ -29,6 +32,12 @@ INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
 		return flow;
 	*half_open = true;
 	return bpf_map_lookup_elem(&half_open_flows, key);
+}
+
+/* Is this the entry that a client's own packet meets first, at this hook? */
+INLINE bool flow_is_first_stage(const struct flow *flow, __u8 hook)
+{
+	return !(flow->flags & FLOW_REPLY) && (hook == HOOK_INGRESS || flow->flags & FLOW_REDIRECT);
 }
 
 INLINE __u32 flow_idle_seconds(__u8 proto, __u32 flags, bool half_open)

@@ -9,12 +9,11 @@
 #pragma once
 
 #include "flow.h"
+#include "ping.h"
 #include "stats.h"
 
 /* Quoted: the network header and at least eight bytes (RFC 792, RFC 4443). */
 #define ICMP_HEADER 8
-#define ICMP_ECHO_REQUEST 8
-#define ICMPV6_ECHO_REQUEST 128
 
 struct icmp_quote {
 	/* Key of the answer to the quoted packet. */
@@ -196,7 +195,8 @@ NOINLINE int icmp_rewrite6(struct __sk_buff *skb, const struct icmp_quote *quote
 }
 
 /*
- * Translates an ICMP error that quotes a packet of a flow.
+ * Translates an ICMP error that quotes a packet of a flow, and answers pings to service addresses.
+ * What the node itself sends is answered where it leaves; what it forwards was seen as it came in.
  * @hook: enum flow_hook.
  * Returns a TC_ACT verdict; what is no error, or quotes none of our packets, goes on as it is.
  */
@@ -209,7 +209,7 @@ GLOBAL int icmp_carry(struct __sk_buff *skb, __u32 hook)
 	int error;
 
 	if (!(skb->protocol == bpf_htons(ETH_P_IP) ? icmp_quote4(skb, &quote) : icmp_quote6(skb, &quote)))
-		return VERDICT_NEXT;
+		return ping_answer(skb, hook);
 	if (bpf_skb_load_bytes(skb, quote.l4_offset, ports, sizeof(ports)))
 		return VERDICT_NEXT;
 	quote.answer.sport = ports[1];

@@ -32,3 +32,37 @@ INLINE const struct frontend *frontend_lookup(const struct address *address, __b
 	address_any(&key.address, address);
 	return bpf_map_lookup_elem(&frontends, &key);
 }
+
+/* enum service_address_flags of an address; NULL when no frontend has it. */
+INLINE const struct mark *service_address(const struct address *address)
+{
+	struct service_address_key key;
+
+	address_copy(&key.address, address);
+	return bpf_map_lookup_elem(&service_addresses, &key);
+}
+
+/*
+ * The same for a packet. Its address is looked up first: most packets are for nobody here, and so
+ * are left alone after one lookup more than the flow's.
+ * @refuse: set when the address is a cluster IP without this port (R-32).
+ */
+INLINE const struct frontend *frontend_of_packet(const struct flow_key *packet, bool *refuse)
+{
+	struct frontend_key key = {.port = packet->dport, .proto = packet->proto};
+	const struct mark *mark = service_address(&packet->daddr);
+	const struct frontend *frontend;
+
+	*refuse = false;
+	if (mark) {
+		address_copy(&key.address, &packet->daddr);
+		frontend = bpf_map_lookup_elem(&frontends, &key);
+		if (frontend)
+			return frontend;
+		*refuse = mark->flags & SERVICE_ADDRESS_CLUSTER_IP;
+	}
+	if (!(node_address_flags(&packet->daddr) & NODE_ADDRESS_NODE_PORT))
+		return NULL;
+	address_any(&key.address, &packet->daddr);
+	return bpf_map_lookup_elem(&frontends, &key);
+}

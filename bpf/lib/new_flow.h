@@ -110,7 +110,10 @@ NOINLINE __u32 flow_begin_stack(struct __sk_buff *skb, const struct packet *pack
 	return REASON_NEW_FLOW;
 }
 
-/* Out again from the hook: both translations at once, in C>V => S>B and in B>S => V>C. */
+/*
+ * Out again from the hook: both translations at once, C>V => S>B and in B>S => V>C. The answer to a
+ * packet of this node goes up the stack, others are sent out again as well.
+ */
 NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
 				   struct scratch *scratch)
 {
@@ -120,7 +123,8 @@ NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *p
 
 	flow_key_from_backend(key, packet, slot, &scratch->masquerade, HOOK_INGRESS);
 	flow_answer_from_frontend(flow, packet);
-	flow->flags = FLOW_REPLY | FLOW_SNAT | FLOW_REDIRECT;
+	/* STAGED: the client's own entry is one of egress. */
+	flow->flags = FLOW_REPLY | FLOW_SNAT | (packet->key.hook == HOOK_EGRESS ? FLOW_STAGED : FLOW_REDIRECT);
 	claim = snat_claim(skb, ANSWER_FRONTEND, packet->key.sport, true);
 	if (claim != CLAIM_DONE)
 		return flow_refused(claim);
@@ -149,6 +153,8 @@ NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *p
 INLINE __u32 flow_begin(struct __sk_buff *skb, const struct packet *packet, const struct frontend *frontend,
 			const struct backend_slot *slot, bool snat, bool pod_device, struct scratch *scratch)
 {
+	/* What the node itself sends, where it leaves. */
+	bool output = packet->key.hook == HOOK_EGRESS;
 	struct flow *flow = &scratch->flow;
 	__u32 reason;
 
@@ -158,17 +164,21 @@ INLINE __u32 flow_begin(struct __sk_buff *skb, const struct packet *packet, cons
 	 * a backend elsewhere the answer would not come by here, whatever the rules say.
 	 */
 	snat = snat || address_equal(&slot->address, &packet->key.saddr) ||
-	       (!pod_device && !(slot->flags & BACKEND_LOCAL));
-	if (snat) {
+	       (!pod_device && !output && !(slot->flags & BACKEND_LOCAL));
+	if (snat || output) {
 		if (!fib_lookup(skb, &packet->key.saddr, &slot->address, &scratch->next))
 			return REASON_DROP_NO_ROUTE;
 		/* Delivered here: nothing leaves, so nothing is masqueraded. */
 		if (scratch->next.local)
 			snat = false;
-		else if (!snat_address(scratch->next.ifindex, packet_is_v4(packet), &scratch->masquerade))
-			return REASON_DROP_NO_SNAT_ADDRESS;
 	}
-	if (snat && !pod_device && !(slot->flags & BACKEND_LOCAL))
+	if (output && scratch->next.local)
+		return REASON_DROP_NO_ROUTE;
+	if (!snat)
+		address_copy(&scratch->masquerade, &packet->key.saddr);
+	else if (!snat_address(scratch->next.ifindex, packet_is_v4(packet), &scratch->masquerade))
+		return REASON_DROP_NO_SNAT_ADDRESS;
+	if (output || (snat && !pod_device && !(slot->flags & BACKEND_LOCAL)))
 		reason = flow_begin_redirect(skb, packet, slot, scratch);
 	else
 		reason = flow_begin_stack(skb, packet, slot, snat, scratch);

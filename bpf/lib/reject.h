@@ -1,10 +1,11 @@
 /*
  * Refuses a packet at once, from the hook: a TCP reset, or ICMP port unreachable for the rest
- * (R-28). The answer leaves by the device that the packet came in by.
+ * (R-28).
  */
 #pragma once
 
 #include "checksum.h"
+#include "answer.h"
 #include "scratch.h"
 
 #define ICMP_DEST_UNREACH 3
@@ -31,21 +32,6 @@ INLINE __u64 reject_pseudo_sum(const struct packet *packet, __u8 proto, __u16 le
 		/* Take the mapping prefix out of both again. */
 		sum += 2ULL * (__u32)~bpf_htonl(0xffff);
 	return sum;
-}
-
-/* Swaps the MAC addresses and sends the packet back. */
-INLINE int reject_send(struct __sk_buff *skb)
-{
-	struct ethhdr *eth = (void *)(long)skb->data;
-	__u8 mac[ETH_ALEN];
-
-	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
-		return TC_ACT_SHOT;
-	__builtin_memcpy(mac, eth->h_dest, ETH_ALEN);
-	__builtin_memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, mac, ETH_ALEN);
-	skb->tc_index = TC_INDEX_DONE;
-	return bpf_redirect(skb->ifindex, 0);
 }
 
 /* Writes the network header of the answer. @payload: bytes after it. */
@@ -136,7 +122,7 @@ NOINLINE int reject_tcp(struct __sk_buff *skb, struct packet *packet)
 	    reject_write_l3(skb, packet, IPPROTO_TCP, sizeof(rst)) ||
 	    bpf_skb_store_bytes(skb, packet->l4_offset, &rst, sizeof(rst), 0))
 		return TC_ACT_SHOT;
-	return reject_send(skb);
+	return answer_send(skb, packet->key.hook);
 }
 
 /* RFC 792, RFC 4443 3.1: the error carries the network header and eight bytes more. */
@@ -176,7 +162,7 @@ NOINLINE int reject_unreachable(struct __sk_buff *skb, struct packet *packet)
 	    reject_write_l3(skb, packet, packet_is_v4(packet) ? IPPROTO_ICMP : IPPROTO_ICMPV6, inner + sizeof(icmp)) ||
 	    bpf_skb_store_bytes(skb, L3_OFFSET + l3, &icmp, sizeof(icmp), 0))
 		return TC_ACT_SHOT;
-	return reject_send(skb);
+	return answer_send(skb, packet->key.hook);
 }
 
 /*
