@@ -23,6 +23,7 @@ INLINE int drop(const struct packet *packet, __u32 reason)
 INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, __u32 reason)
 {
 	bool redirect = flow->flags & FLOW_REDIRECT;
+	int verdict = VERDICT_NEXT;
 
 	if (redirect && packet->ttl <= 1)
 		return drop(packet, REASON_DROP_TTL);
@@ -30,21 +31,13 @@ INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow
 		return drop(packet, REASON_DROP_REWRITE);
 	if (unlikely(packet->piece == PACKET_FIRST))
 		packet_remember_ports(packet);
+	if (redirect) {
+		verdict = fib_send(skb, flow);
+		if (unlikely(verdict == TC_ACT_SHOT))
+			return drop(packet, REASON_DROP_NO_ROUTE);
+	}
 	stats_count(reason, packet->bytes);
-	if (!redirect)
-		return VERDICT_NEXT;
-	return fib_send(skb, flow);
-}
-
-/* Leaves the packet in the scratch memory, for what is done once per connection. */
-INLINE bool set_aside(const struct packet *packet)
-{
-	struct scratch *scratch = scratch_get();
-
-	if (!scratch)
-		return false;
-	scratch->packet = *packet;
-	return true;
+	return verdict;
 }
 
 /* An established or half-open flow has the packet. */
@@ -60,7 +53,7 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
 	verdict = carry(skb, packet, flow, flow->flags & FLOW_REDIRECT ? REASON_REDIRECTED : REASON_FORWARDED);
 	if (unlikely(half_open)) {
 		flow->flags |= FLOW_SEEN;
-		if (flow_is_first_stage(flow, packet->key.hook) && !(packet->tcp_flags & TCP_SYN) && set_aside(packet))
+		if (flow_is_first_stage(flow, packet->key.hook) && !(packet->tcp_flags & TCP_SYN))
 			flow_promote();
 	}
 	return verdict;
@@ -89,8 +82,12 @@ INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bo
 /* @reason: why; counted. */
 INLINE int refuse_packet(struct __sk_buff *skb, const struct packet *packet, __u32 reason)
 {
+	int verdict = reject_packet(skb);
+
+	if (verdict == TC_ACT_SHOT)
+		return drop(packet, REASON_DROP_REJECT_FAILED);
 	stats_count(reason, packet->bytes);
-	return reject_packet(skb);
+	return verdict;
 }
 
 /*
@@ -110,12 +107,14 @@ GLOBAL int begin(struct __sk_buff *skb)
 	if (!scratch)
 		return TC_ACT_SHOT;
 	packet = &scratch->packet;
+	output = packet->key.hook == HOOK_EGRESS;
 	frontend = frontend_of_packet(&packet->key, &refuse);
+	if (refuse)
+		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
 	if (likely(!frontend))
-		return refuse ? refuse_packet(skb, packet, REASON_REJECT_NO_PORT) : VERDICT_NEXT;
+		return output && flow_divert(skb) ? carry(skb, packet, &scratch->flow, REASON_DIVERTED) : VERDICT_NEXT;
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
-	output = packet->key.hook == HOOK_EGRESS;
 	device = output ? 0 : device_flags(skb->ifindex);
 	source = output ? SOURCE_HOST : source_of(packet, device);
 	internal = source != SOURCE_OUTSIDE;
@@ -132,57 +131,71 @@ GLOBAL int begin(struct __sk_buff *skb)
 	return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
 }
 
+/*
+ * @hook: enum flow_hook.
+ * Returns the packet, in the scratch memory; NULL when @verdict is already known.
+ */
+INLINE struct packet *parse(struct __sk_buff *skb, __u8 hook, int *verdict)
+{
+	struct scratch *scratch = scratch_get();
+
+	*verdict = VERDICT_NEXT;
+	if (!scratch)
+		return NULL;
+	switch (packet_parse(skb, &scratch->packet, hook)) {
+	case PACKET_FLOW:
+		return &scratch->packet;
+	case PACKET_ICMP:
+		*verdict = icmp_carry(skb, hook);
+		return NULL;
+	default:
+		return NULL;
+	}
+}
+
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
-	struct packet packet;
-	enum packet_kind kind;
+	struct packet *packet;
 	struct flow *flow;
 	bool half_open;
+	int verdict;
 
-	kind = packet_parse(skb, &packet, HOOK_INGRESS);
-	if (kind == PACKET_OTHER)
-		return VERDICT_NEXT;
-	if (kind == PACKET_ICMP)
-		return icmp_carry(skb, HOOK_INGRESS);
-	flow = flow_find(&packet.key, &half_open);
-	if (flow && likely(!begins_anew(&packet, flow, half_open)))
-		return carry_established(skb, &packet, flow, half_open);
+	packet = parse(skb, HOOK_INGRESS, &verdict);
+	if (!packet)
+		return verdict;
+	flow = flow_find(&packet->key, &half_open);
+	if (flow && likely(!begins_anew(packet, flow, half_open)))
+		return carry_established(skb, packet, flow, half_open);
 	if (flow)
-		flow_delete(&packet.key);
-	if (!set_aside(&packet))
-		return drop(&packet, REASON_DROP_IMPOSSIBLE);
+		flow_delete(&packet->key);
 	return begin(skb);
 }
 
 SEC("tc")
 int egress(struct __sk_buff *skb)
 {
-	struct packet packet;
-	enum packet_kind kind;
+	struct packet *packet;
 	struct flow *flow;
 	bool half_open;
+	int verdict;
 
 	if (skb->tc_index == TC_INDEX_DONE) {
 		skb->tc_index = 0;
 		return VERDICT_NEXT;
 	}
-	kind = packet_parse(skb, &packet, HOOK_EGRESS);
-	if (kind == PACKET_OTHER)
-		return VERDICT_NEXT;
-	if (kind == PACKET_ICMP)
-		return icmp_carry(skb, HOOK_EGRESS);
-	flow = flow_find(&packet.key, &half_open);
-	if (flow && likely(!begins_anew(&packet, flow, half_open)))
-		return carry_established(skb, &packet, flow, half_open);
+	packet = parse(skb, HOOK_EGRESS, &verdict);
+	if (!packet)
+		return verdict;
+	flow = flow_find(&packet->key, &half_open);
+	if (flow && likely(!begins_anew(packet, flow, half_open)))
+		return carry_established(skb, packet, flow, half_open);
 	if (flow)
-		flow_delete(&packet.key);
+		flow_delete(&packet->key);
 	/* Forwarded: it was seen where it came in. */
 	if (skb->ingress_ifindex)
 		return VERDICT_NEXT;
 	/* The node's own, of a socket that the socket hook does not serve. */
-	if (!set_aside(&packet))
-		return drop(&packet, REASON_DROP_IMPOSSIBLE);
 	return begin(skb);
 }
 

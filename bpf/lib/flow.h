@@ -37,7 +37,7 @@ INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
 /* Is this the entry that a client's own packet meets first, at this hook? */
 INLINE bool flow_is_first_stage(const struct flow *flow, __u8 hook)
 {
-	return !(flow->flags & FLOW_REPLY) && (hook == HOOK_INGRESS || flow->flags & FLOW_REDIRECT);
+	return !(flow->flags & FLOW_REPLY) && (hook == HOOK_INGRESS || flow->flags & FLOW_OUTPUT);
 }
 
 INLINE __u32 flow_idle_seconds(__u8 proto, __u32 flags, bool half_open)
@@ -181,7 +181,8 @@ GLOBAL int flow_promote(void)
 	flow = bpf_map_lookup_elem(&half_open_flows, key);
 	if (!flow)
 		return 0;
-	flow_answer_key(answer, flow, key->proto, flow->flags & FLOW_REDIRECT ? HOOK_INGRESS : HOOK_EGRESS);
+	flow_answer_key(answer, flow, key->proto,
+			flow->flags & (FLOW_REDIRECT | FLOW_OUTPUT) ? HOOK_INGRESS : HOOK_EGRESS);
 	other = bpf_map_lookup_elem(&half_open_flows, answer);
 	if (!other || !(other->flags & FLOW_SEEN))
 		return 0;

@@ -132,7 +132,7 @@ NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *p
 	address_copy(&flow->daddr, &slot->address);
 	flow->sport = key->dport;
 	flow->dport = slot->port;
-	flow->flags = FLOW_SNAT | FLOW_REDIRECT;
+	flow->flags = FLOW_SNAT | FLOW_REDIRECT | (packet->key.hook == HOOK_EGRESS ? FLOW_OUTPUT : 0);
 	if (scratch->next.resolved) {
 		flow->ifindex = scratch->next.ifindex;
 		flow->nexthop_generation = fib_generation();
@@ -190,4 +190,59 @@ INLINE __u32 flow_begin(struct __sk_buff *skb, const struct packet *packet, cons
 	if (bpf_map_update_elem(&half_open_flows, &packet->key, flow, BPF_ANY))
 		return REASON_DROP_FLOW_TABLE;
 	return REASON_NEW_FLOW;
+}
+
+/*
+ * A socket of this node begins a connection whose answers a source NAT flow would take: it chose an
+ * address and port that the flow has, which no bind can prevent. When that flow is over it is
+ * forgotten; else the connection gets another port, as netfilter would give it.
+ * scratch->packet: the packet as the socket sends it.
+ * Returns 1 when it has a flow now, scratch->flow.
+ */
+GLOBAL int flow_divert(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+	const struct packet *packet;
+	struct flow *flow, *other;
+	struct flow_key *key;
+	bool half_open;
+
+	if (!scratch)
+		return false;
+	packet = &scratch->packet;
+	key = &scratch->answer[ANSWER_FRONTEND];
+	flow = &scratch->flow;
+	if (packet->key.proto == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		return false;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	address_copy(&flow->saddr, &packet->key.saddr);
+	address_copy(&flow->daddr, &packet->key.daddr);
+	flow->sport = packet->key.sport;
+	flow->dport = packet->key.dport;
+	flow_answer_key(key, flow, packet->key.proto, HOOK_INGRESS);
+	other = flow_find(key, &half_open);
+	if (likely(!other || !(other->flags & FLOW_SNAT)))
+		return false;
+	if (other->flags & FLOW_CLOSING || !flow_alive(other, packet->key.proto, half_open)) {
+		flow_delete(key);
+		return false;
+	}
+	/* in B>S' => B>S */
+	address_copy(&flow->saddr, &packet->key.daddr);
+	address_copy(&flow->daddr, &packet->key.saddr);
+	flow->sport = packet->key.dport;
+	flow->dport = packet->key.sport;
+	flow->flags = FLOW_REPLY | FLOW_SNAT | FLOW_STAGED;
+	flow->last_seen = clock_now();
+	flow->created = flow->last_seen;
+	if (snat_claim(skb, ANSWER_FRONTEND, packet->key.sport, true) != CLAIM_DONE)
+		return false;
+	/* out S>B => S'>B */
+	address_copy(&flow->saddr, &packet->key.saddr);
+	address_copy(&flow->daddr, &packet->key.daddr);
+	flow->sport = key->dport;
+	flow->dport = packet->key.dport;
+	flow->flags = FLOW_SNAT | FLOW_OUTPUT;
+	flow_set_deltas(flow, &packet->key);
+	return bpf_map_update_elem(&half_open_flows, &packet->key, flow, BPF_ANY) == 0;
 }

@@ -1,8 +1,7 @@
 /*
- * Memory of one CPU for a packet that no flow has yet. What is done once per connection works on
- * it: it is too large for the stack, and a function that takes only the packet and numbers is
- * verified once, not once for every path that leads to it. Programs of one CPU do not interrupt
- * each other.
+ * Memory of one CPU for the packet at hand. What is done once per connection works on it: it is too
+ * large for the stack, and a function that takes only the context and numbers is verified once, not
+ * once for every path that leads to it. Programs of one CPU do not interrupt each other.
  */
 #pragma once
 

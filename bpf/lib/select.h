@@ -5,11 +5,13 @@
 
 #define NSEC_PER_SEC 1000000000ULL
 
-/* Does a flow to this backend go on? */
+/* Does a flow to this backend go on? Id 0 is no backend: the flow is not a Service's. */
 INLINE bool backend_serves(__u32 id, __u32 generation)
 {
 	const struct backend_state *state = bpf_map_lookup_elem(&backend_states, &id);
 
+	if (!id)
+		return true;
 	return state && state->generation == generation && (state->flags & BACKEND_STATE_SERVING);
 }
 

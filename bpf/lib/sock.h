@@ -117,15 +117,15 @@ NOINLINE enum sock_verdict sock_translate(struct sock_address *to, __u64 cookie,
 	struct sock_address dialled;
 	struct address client = {};
 	struct sock_key key;
-	bool host;
+	bool host, localhost;
 
 	if (!to || (to->proto != IPPROTO_TCP && to->proto != IPPROTO_UDP))
 		return SOCK_AS_IT_IS;
 	host = sock_is_host(netns_cookie);
 	if (!host && !knobs.socket_lb_pods)
 		return SOCK_AS_IT_IS;
-	frontend = frontend_lookup(&to->address, to->port, to->proto,
-				   host && knobs.localhost_node_ports && address_is_loopback4(&to->address));
+	localhost = host && knobs.localhost_node_ports && address_is_loopback4(&to->address);
+	frontend = frontend_lookup(&to->address, to->port, to->proto, localhost);
 	if (!frontend)
 		return SOCK_AS_IT_IS;
 	if (sock_needs_packets(frontend, host)) {
@@ -150,6 +150,8 @@ NOINLINE enum sock_verdict sock_translate(struct sock_address *to, __u64 cookie,
 	address_copy(&to->address, &slot->address);
 	to->port = slot->port;
 	stats_count(datagram ? REASON_SOCKET_SEND : REASON_SOCKET_CONNECT, 0);
+	if (localhost)
+		stats_count(REASON_SOCKET_LOCALHOST, 0);
 	return SOCK_TRANSLATED;
 }
 
