@@ -53,7 +53,8 @@ export function probeFeatures(): Feature[] {
       name: 'set_retval',
       present: loads(INET4_CONNECT, [setRegister(1, 0), callHelper(HELPER_SET_RETVAL), ...returnOne]),
       kernel: '6.1',
-      effect: 'connect() to a Service without endpoints fails with EPERM instead of ECONNREFUSED',
+      effect:
+        'connect() to a Service without endpoints is refused by way of port 0 of the loopback; a refused bind() fails with EPERM',
     },
     {
       name: 'netns_cookie',

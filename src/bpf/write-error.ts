@@ -10,7 +10,11 @@ export function writeError(shape: MapShape, call: string, errno: number): Sluice
   }
   const cause = kernelError('MAP_FAILED', `update map ${shape.name}`, call, errno);
   const why = errno === ENOMEM ? 'the kernel has no memory for another row' : `all ${shape.maxEntries} rows are taken`;
-  return new SluiceError('MAP_FULL', `update map ${shape.name}: ${why}; raise its size in the configuration`, {
-    cause,
-  });
+  return new SluiceError(
+    'MAP_FULL',
+    `update map ${shape.name}: ${why}; what does not fit is not served: use fewer Services or endpoints on this cluster, or build with a larger maxEntries in maps-schema/schema.ts`,
+    {
+      cause,
+    },
+  );
 }

@@ -30,7 +30,10 @@ interface Page<T> {
 }
 
 /** @throws RequestFault with the HTTP status, or whatever the connection failed with */
-export async function listAll<T extends KubernetesObject>(client: ApiClient, request: ListRequest<T>): Promise<ListResult<T>> {
+export async function listAll<T extends KubernetesObject>(
+  client: ApiClient,
+  request: ListRequest<T>,
+): Promise<ListResult<T>> {
   const items: T[] = [];
   const query: Record<string, string> = { ...request.query, limit: String(request.pageSize) };
   if (request.notOlderThan !== undefined) {
@@ -48,14 +51,19 @@ export async function listAll<T extends KubernetesObject>(client: ApiClient, req
   }
 }
 
-async function getPage<T>(client: ApiClient, request: ListRequest<T>, query: Readonly<Record<string, string>>): Promise<Page<T>> {
+async function getPage<T>(
+  client: ApiClient,
+  request: ListRequest<T>,
+  query: Readonly<Record<string, string>>,
+): Promise<Page<T>> {
   const response = await client.get(request.path, query, request);
   if (response.status !== 200) throw await faultOf(response);
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response.body as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > request.maxPageBytes) throw new RequestFault(`a list page is longer than ${request.maxPageBytes} bytes`);
+    if (bytes > request.maxPageBytes)
+      throw new RequestFault(`a list page is longer than ${request.maxPageBytes} bytes`);
     chunks.push(chunk);
   }
   let page: unknown;
@@ -66,6 +74,7 @@ async function getPage<T>(client: ApiClient, request: ListRequest<T>, query: Rea
   }
   if (typeof page !== 'object' || page === null) throw new RequestFault('a list page is not an object');
   const { items } = page as Page<T>;
-  if (items !== undefined && items !== null && !Array.isArray(items)) throw new RequestFault('a list page has no items');
+  if (items !== undefined && items !== null && !Array.isArray(items))
+    throw new RequestFault('a list page has no items');
   return page as Page<T>;
 }

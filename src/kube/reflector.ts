@@ -49,7 +49,16 @@ export async function reflect<T extends KubernetesObject>(
 
   async function list(): Promise<void> {
     try {
-      const result = await listAll<T>(client, { path, query, pageSize, notOlderThan, inactivityMs, maxPageBytes, strip, signal });
+      const result = await listAll<T>(client, {
+        path,
+        query,
+        pageSize,
+        notOlderThan,
+        inactivityMs,
+        maxPageBytes,
+        strip,
+        signal,
+      });
       if (signal.aborted) return;
       outage.worked(collection.name);
       version = result.resourceVersion;
@@ -87,7 +96,8 @@ export async function reflect<T extends KubernetesObject>(
       signal,
     });
     if (signal.aborted) return;
-    if (openedAt === undefined && end.fault !== undefined && end.next === 'again') outage.failed(collection.name, end.fault);
+    if (openedAt === undefined && end.fault !== undefined && end.next === 'again')
+      outage.failed(collection.name, end.fault);
     if (end.next === 'relist') {
       version = undefined;
       notOlderThan = undefined;

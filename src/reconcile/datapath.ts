@@ -7,6 +7,7 @@ import { acquireLock, type Lock } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { ensurePinDirectory } from '../bpf/paths.ts';
 import { checkPrivileges } from '../bpf/preconditions.ts';
+import { pinPrograms } from '../bpf/programs.ts';
 import type { HostDevice } from '../host/state.ts';
 import { type Attachments, createAttachments } from './attachments.ts';
 
@@ -73,6 +74,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
         reused: next.reused.map(({ name }) => name),
         skipped: next.skipped,
       });
+      pinPrograms(next.programs, pinDirectory);
       loaded?.close();
       loaded = next;
       knobsInForce = wanted;

@@ -1,6 +1,12 @@
 /** What each sync tells metrics, health and the health check node ports. */
 
-import { counter, type MapName, reasons, maps as shapes } from '../../maps-schema/gen/codecs.ts';
+import {
+  counter,
+  type MapName,
+  REASON_SOCKET_LOCALHOST,
+  reasons,
+  maps as shapes,
+} from '../../maps-schema/gen/codecs.ts';
 import type { Maps } from '../bpf/open-maps.ts';
 import { healthCheckAddresses } from '../host/addresses.ts';
 import { nodeNotEligible } from '../host/node.ts';
@@ -130,6 +136,7 @@ export function exportKernel(
         total.bytes += bytes;
       }
       metrics.datapath(name.toLowerCase(), Number(total.packets), Number(total.bytes));
+      if (index === REASON_SOCKET_LOCALHOST) metrics.localhostNodePortPackets(Number(total.packets));
     }
     for (const [name, entries] of Object.entries(occupancy())) {
       const { name: map } = shapes[name as MapName];

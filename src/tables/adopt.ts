@@ -20,7 +20,7 @@ export interface Leftovers {
 export function adopt(stores: Stores): Leftovers {
   for (const table of [stores.frontends, stores.affinityMembers, stores.sourceRanges, stores.servicePorts])
     table.adopt();
-  for (const table of [stores.nodeAddresses, stores.devices, stores.podCidrs]) table.adopt();
+  for (const table of [stores.serviceAddresses, stores.nodeAddresses, stores.devices, stores.podCidrs]) table.adopt();
   const byId = new Map<number, PortState>();
   const servicePorts = adoptNames(stores, byId);
   adoptFrontends(stores, byId);

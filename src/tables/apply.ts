@@ -3,9 +3,12 @@
  *
  *   1. additions that no packet reads yet: states of new backends, fresh extents, members, ranges, names
  *   2. frontends: each row swaps from the old extents to the new ones at once
- *   3. removals of what no frontend names any more; extents and ids then rest before they are reused
+ *   3. service_addresses: rows and flags come after the frontends that they stand for, and go before them
+ *   4. frontends that go
+ *   5. removals of what no frontend names any more; extents and ids then rest before they are reused
  *
- * So a packet sees the old set of a Service or the new one, never a mixture.
+ * So a packet sees the old set of a Service or the new one, never a mixture; and it meets no service
+ * address whose frontends are still to come or gone already: a port that is refused there is undefined (R-32).
  */
 import { frontend as frontendCodec } from '../../maps-schema/gen/codecs.ts';
 import type { CompiledFrontend } from '../model/compiled.ts';
@@ -113,8 +116,8 @@ export function commit(
   onFailure: OnFailure,
   stageLeftovers?: () => void,
 ): void {
-  const { frontends, affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs, slots, backends } =
-    stores;
+  const { frontends, serviceAddresses, addressMarks, slots, backends } = stores;
+  const { affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs } = stores;
 
   stageEach(stores, plans, failed, onFailure, stageAdditions);
   backends.publishAdded();
@@ -124,6 +127,13 @@ export function commit(
 
   stageEach(stores, plans, failed, onFailure, stageFrontends);
   frontends.flushUpdates(onFailure);
+
+  for (const { port } of plans) addressMarks.update(stores, port, failed.has(port));
+  addressMarks.stage(stores);
+  serviceAddresses.flushDeletes(onFailure);
+  serviceAddresses.flushUpdates(onFailure);
+  addressMarks.settle(stores);
+
   for (const plan of plans) stageFrontendDeletes(stores, plan.port);
   frontends.flushDeletes(onFailure);
 

@@ -14,6 +14,8 @@ import {
   mark,
   nodeAddressFlags,
   nodeAddressKey,
+  serviceAddressFlags,
+  serviceAddressKey,
   servicePort,
   servicePortKey,
   sourceRangeKey,
@@ -72,6 +74,11 @@ const decoders: Readonly<Record<string, Decoder>> = {
       Object.entries(PROTOCOL_NUMBERS).find(([, number]) => number === proto)?.[0] ?? `protocol ${proto}`;
     return [`${withPort(address, port)}/${protocol}`, undefined, frontendText];
   },
+  service_addresses: (key) => [
+    decodeKey(serviceAddressKey, key).address,
+    undefined,
+    (value) => flagText(mark.read(value, 0).flags, serviceAddressFlags),
+  ],
   affinity_members: (key) => {
     const { base, backendId } = decodeKey(affinityMemberKey, key);
     return [`extent ${base} backend ${backendId}`, undefined, (value) => `offset ${value.readUInt32LE(0)}`];

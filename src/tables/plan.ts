@@ -261,6 +261,6 @@ function reach(slots: number): void {
 function full(map: string, entries: number): never {
   throw new SluiceError(
     'MAP_FULL',
-    `update map ${map}: all ${entries} entries are in use; raise its size in the configuration`,
+    `update map ${map}: all ${entries} entries are in use; what does not fit is not served: use fewer Services or endpoints on this cluster, or build with a larger maxEntries in maps-schema/schema.ts`,
   );
 }

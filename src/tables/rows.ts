@@ -10,6 +10,7 @@ import {
   deviceKey,
   frontendKey,
   nodeAddressKey,
+  serviceAddressKey,
   servicePort,
   servicePortKey,
   sourceRangeKey,
@@ -38,6 +39,18 @@ export function decodeKey<T>(codec: Codec<T>, key: string): T {
 
 export function frontendKeyOf(address: Address, port: number, protocol: Protocol): string {
   return keyOf(frontendKey, { address, port, proto: PROTOCOL_NUMBERS[protocol] });
+}
+
+/** @returns the key in service_addresses of a frontend's address. */
+export function serviceAddressKeyOfFrontend(key: string): string {
+  return key.slice(0, serviceAddressKey.size);
+}
+
+const WILDCARDS: readonly string[] = ['0.0.0.0', '::'].map((address) => keyOf(serviceAddressKey, { address }));
+
+/** @returns whether a frontend is for every address of the node, as NodePorts are. */
+export function isWildcard(key: string): boolean {
+  return WILDCARDS.some((address) => key.startsWith(address));
 }
 
 export function affinityMemberKeyOf(base: number, backendId: number): string {
@@ -86,6 +99,9 @@ export function writeServicePort(buffer: Buffer, port: CompiledServicePort): voi
   });
 }
 
-/** Byte offsets of the fields of a frontend's value that name extents. */
+/** Byte offsets of fields of a frontend's value: its flags, and the extents that it names. */
+export const FRONTEND_FLAGS = 4;
 export const FRONTEND_INTERNAL_BASE = 8;
+export const FRONTEND_INTERNAL_COUNT = 12;
 export const FRONTEND_EXTERNAL_BASE = 16;
+export const FRONTEND_EXTERNAL_COUNT = 20;

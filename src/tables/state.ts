@@ -1,6 +1,7 @@
 /** What tables/ knows of a ServicePort: what is desired, and what of it is in the kernel. */
 import type { KernelArray, KernelHash } from '../bpf/kernel-map.ts';
 import type { CompiledFrontend, CompiledServicePort } from '../model/compiled.ts';
+import type { AddressMarks } from './address-marks.ts';
 import type { BackendStore } from './backends.ts';
 import type { Claims } from './claims.ts';
 import type { ExtentAllocator } from './extents.ts';
@@ -12,6 +13,7 @@ import type { SlotStore } from './slots.ts';
 /** The maps that the agent writes. */
 export interface AgentMaps {
   readonly frontends: KernelHash;
+  readonly serviceAddresses: KernelHash;
   readonly backendSlots: KernelArray;
   readonly backendStates: KernelArray;
   readonly affinityMembers: KernelHash;
@@ -32,6 +34,14 @@ export interface Extent {
   members: 'none' | 'some' | 'all';
 }
 
+/** What a frontend says of its address. */
+export interface AddressMark {
+  /** Key in service_addresses. */
+  readonly key: string;
+  /** SERVICE_ADDRESS_* */
+  readonly flags: number;
+}
+
 export interface PortState {
   /** servicePortName() */
   readonly name: string;
@@ -48,6 +58,8 @@ export interface PortState {
   keys: readonly string[];
   /** Keys of its rows in the kernel's frontends. */
   rows: string[];
+  /** What those rows say in service_addresses. */
+  marks: readonly AddressMark[];
   /** Extents that those rows name. */
   extents: Extent[];
   /** Keys of its rows in the kernel's source_ranges. */
@@ -70,6 +82,7 @@ export interface Written {
 /** Everything that holds a part of the kernel's state. */
 export interface Stores {
   readonly frontends: RowTable;
+  readonly serviceAddresses: RowTable;
   readonly affinityMembers: RowTable;
   readonly sourceRanges: RowTable;
   readonly servicePorts: RowTable;
@@ -82,6 +95,7 @@ export interface Stores {
   readonly resting: GraceQueue<Range>;
   readonly ids: ServicePortIds;
   readonly claims: Claims;
+  readonly addressMarks: AddressMarks;
   /** By servicePortName(). */
   readonly ports: Map<string, PortState>;
   readonly written: Written;
@@ -100,6 +114,7 @@ export function createPortState(name: string, service: string, id: number): Port
     frontends: [],
     keys: [],
     rows: [],
+    marks: [],
     extents: [],
     ranges: [],
   };

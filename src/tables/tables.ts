@@ -1,6 +1,7 @@
 /** The maps of the agent: desired and actual, and the least writes that lead from one to the other. */
 import type { MapName } from '../../maps-schema/gen/codecs.ts';
 import type { Problem } from '../model/compiled.ts';
+import { AddressMarks } from './address-marks.ts';
 import { adopt, type Leftovers, stageLeftovers } from './adopt.ts';
 import { commit, expire } from './apply.ts';
 import { BackendStore } from './backends.ts';
@@ -85,6 +86,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     const plans = [...touched].map((port) => tryPlan(stores, port, onFailure));
     touched = new Set();
     const found = leftovers;
+    if (found !== undefined) stores.addressMarks.touchAll(stores);
     commit(stores, plans, failed, onFailure, found && (() => stageLeftovers(stores, found)));
     leftovers = undefined;
     retry = new Set(failed.keys());
@@ -127,6 +129,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     nextExpiry: () => stores.ids.nextDue,
     occupancy: () => ({
       frontends: stores.frontends.size,
+      serviceAddresses: stores.serviceAddresses.size,
       backendSlots: stores.slots.maxEntries - 1 - stores.extents.free,
       backendStates: stores.backends.live,
       servicePorts: stores.servicePorts.size,
@@ -147,6 +150,7 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
   const written: Written = { rows: 0, bytes: 0, deletes: 0 };
   return {
     frontends: new RowTable(maps.frontends, written),
+    serviceAddresses: new RowTable(maps.serviceAddresses, written),
     affinityMembers: new RowTable(maps.affinityMembers, written),
     sourceRanges: new RowTable(maps.sourceRanges, written),
     servicePorts: new RowTable(maps.servicePorts, written),
@@ -159,6 +163,7 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
     resting: new GraceQueue(now, graceMs),
     ids: new ServicePortIds(now, graceMs, maps.servicePorts.shape.maxEntries),
     claims: new Claims(),
+    addressMarks: new AddressMarks(),
     ports: new Map(),
     written,
   };

@@ -42,8 +42,10 @@ function findDrift(
   onState: (id: number) => void,
 ): Drift[] {
   const drift: Drift[] = [];
-  const { frontends, affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs } = stores;
-  for (const table of [frontends, affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs]) {
+  const { frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts } = stores;
+  const { nodeAddresses, devices, podCidrs } = stores;
+  const ofServices = [frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts];
+  for (const table of [...ofServices, nodeAddresses, devices, podCidrs]) {
     for (const difference of table.compare()) {
       onRow(table, difference);
       const { kind, key, expected, actual } = difference;

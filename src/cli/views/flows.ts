@@ -8,6 +8,7 @@ import {
   BACKEND_STATE_SERVING,
   backendState,
   FLOW_CLOSING,
+  FLOW_OUTPUT,
   FLOW_REDIRECT,
   FLOW_REPLY,
   FLOW_STAGED,
@@ -76,14 +77,18 @@ export function* readFlows(maps: FlowMaps, filter: FlowFilter, context: FlowCont
   for (const halfOpen of [false, true]) {
     for (const row of (halfOpen ? maps.halfOpenFlows : maps.flows).entries()) {
       const key = flowKey.read(row.key, 0);
-      if (key.hook !== HOOK_INGRESS) continue;
       const flow = flowCodec.read(row.value, 0);
-      if ((flow.flags & FLOW_REPLY) !== 0 || !matches(flow, filter)) continue;
+      if (!isFirstStage(key, flow) || !matches(flow, filter)) continue;
       // A promotion writes to flows before it deletes from half_open_flows.
       if (halfOpen && maps.flows.lookup(row.key) !== undefined) continue;
       yield rowOf(maps, key, flow, halfOpen, context);
     }
   }
+}
+
+/** The entry that a client's own packet meets first: the node's own packets meet it where they leave. */
+function isFirstStage(key: FlowKey, flow: Flow): boolean {
+  return (flow.flags & FLOW_REPLY) === 0 && (key.hook === HOOK_INGRESS || (flow.flags & FLOW_OUTPUT) !== 0);
 }
 
 function matches(flow: Flow, filter: FlowFilter): boolean {
@@ -150,7 +155,7 @@ function answerKey(key: FlowKey, flow: Flow): FlowKey {
     sport: flow.dport,
     dport: flow.sport,
     proto: key.proto,
-    hook: (flow.flags & FLOW_REDIRECT) !== 0 ? HOOK_INGRESS : HOOK_EGRESS,
+    hook: (flow.flags & (FLOW_REDIRECT | FLOW_OUTPUT)) !== 0 ? HOOK_INGRESS : HOOK_EGRESS,
   };
 }
 
