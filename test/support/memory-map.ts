@@ -30,7 +30,7 @@ export function createMemoryHash(shape: MapShape, observe?: Observer): MemoryHas
     if (hash.refuse?.(key) || (!rows.has(text) && rows.size >= hash.limit)) {
       throw new SluiceError(
         'MAP_FULL',
-        `update map ${shape.name}: no room for another row; raise its size in the configuration`,
+        `update map ${shape.name}: no room for another row; what does not fit is not served`,
       );
     }
     rows.set(text, Buffer.from(value));
@@ -89,6 +89,7 @@ export function createMemoryArray(shape: MapShape, maxEntries = shape.maxEntries
 
 export interface MemoryMaps extends AgentMaps {
   readonly frontends: MemoryHash;
+  readonly serviceAddresses: MemoryHash;
   readonly affinityMembers: MemoryHash;
   readonly sourceRanges: MemoryHash;
   readonly servicePorts: MemoryHash;
@@ -102,6 +103,7 @@ export function createMemoryMaps(options: { observe?: Observer; entries?: number
   const { observe, entries = 65536 } = options;
   return {
     frontends: createMemoryHash(shapes.frontends, observe),
+    serviceAddresses: createMemoryHash(shapes.serviceAddresses, observe),
     backendSlots: createMemoryArray(shapes.backendSlots, entries),
     backendStates: createMemoryArray(shapes.backendStates, entries),
     affinityMembers: createMemoryHash(shapes.affinityMembers, observe),

@@ -8,12 +8,14 @@ import {
   backend,
   counts,
   frontendOf,
+  readAddresses,
   readFrontends,
   service,
   servingIds,
   snapshot,
   stateOf,
   wanted,
+  wantedAddresses,
 } from './fixtures.ts';
 
 const A = backend('10.1.0.1');
@@ -32,7 +34,8 @@ function restart(maps: MemoryMaps, services: CompiledService[], now = () => 0) {
 /** A copy of everything in the maps, as a crash at this moment would leave it. */
 function copyOf(maps: MemoryMaps): MemoryMaps {
   const copy = createMemoryMaps({ entries: maps.backendSlots.shape.maxEntries });
-  for (const name of ['frontends', 'affinityMembers', 'sourceRanges', 'servicePorts', 'nodeAddresses'] as const) {
+  const hashes = ['frontends', 'serviceAddresses', 'affinityMembers', 'sourceRanges', 'servicePorts'] as const;
+  for (const name of [...hashes, 'nodeAddresses'] as const) {
     for (const [key, value] of maps[name].rows) copy[name].rows.set(key, Buffer.from(value));
   }
   maps.backendSlots.view.copy(copy.backendSlots.view);
@@ -83,11 +86,18 @@ describe('a restart', () => {
     restart(maps, [web(), other]);
     let now = 0;
     const { tables, result } = restart(maps, [web([A])], () => now);
-    expect(result.written.deletes).toBe(1 + 1);
+    expect(result.written.deletes).toBe(1 + 1 + 1);
     expect(readFrontends(maps)).toEqual(wanted([web([A])]));
     now = 1000;
     tables.expire();
-    expect(counts(maps)).toEqual({ frontends: 1, affinityMembers: 0, sourceRanges: 0, servicePorts: 1, serving: 1 });
+    expect(counts(maps)).toEqual({
+      frontends: 1,
+      serviceAddresses: 1,
+      affinityMembers: 0,
+      sourceRanges: 0,
+      servicePorts: 1,
+      serving: 1,
+    });
   });
 
   it('R-4 touches nothing before the desired state is known', () => {
@@ -96,6 +106,7 @@ describe('a restart', () => {
     const before = snapshot(maps);
     const tables = createTables(maps);
     tables.apply({ changed: [web([A])], removed: [] });
+    tables.applyNodeTables({ nodeAddresses: [], devices: [], podCidrs: [] });
     tables.repair();
     tables.expire();
     expect(snapshot(maps)).toBe(before);
@@ -111,6 +122,8 @@ describe('a restart', () => {
     const nameless = Buffer.from(value);
     nameless.writeUInt32LE(77, 0);
     maps.frontends.rows.set(stray.toString('latin1'), nameless);
+    maps.serviceAddresses.rows.set('\x07'.repeat(16), Buffer.alloc(4, 1));
+    for (const address of maps.serviceAddresses.rows.values()) address.fill(0);
     maps.servicePorts.rows.set('\x00\x00\x00\x00', Buffer.alloc(196));
     maps.servicePorts.rows.set('\x09\x00\x00\x00', Buffer.alloc(196, 0xff));
     maps.servicePorts.rows.set('\x0a\x00\x00\x00', Buffer.from([...maps.servicePorts.rows.values()][0] ?? []));
@@ -123,6 +136,7 @@ describe('a restart', () => {
     tables.expire();
     expect(counts(maps)).toEqual(good);
     expect(readFrontends(maps)).toEqual(wanted([web()]));
+    expect(readAddresses(maps)).toEqual(wantedAddresses([web()]));
   });
 
   it('lays out afresh what overlaps or names backends of others', () => {
@@ -198,7 +212,7 @@ describe('a restart', () => {
         const make = ({ cluster, more, affinitySeconds, ranges }: typeof last): CompiledService =>
           service('web', [
             {
-              frontends: [frontendOf('10.96.0.1'), frontendOf('192.0.2.1')],
+              frontends: [frontendOf('10.96.0.1'), frontendOf(`192.0.2.${1 + (cluster.length % 2)}`)],
               cluster,
               serving: [...cluster, ...more.filter(({ address: a }) => cluster.every((b) => b.address !== a))],
               affinitySeconds,
@@ -219,12 +233,14 @@ describe('a restart', () => {
         let now = 0;
         const again = restart(found, [make(last), other], () => now);
         expect(readFrontends(found)).toEqual(wanted([make(last), other]));
+        expect(readAddresses(found)).toEqual(wantedAddresses([make(last), other]));
         expect(again.tables.compare()).toEqual([]);
         again.tables.apply({ changed: [], removed: ['default/other', 'default/web'] });
         now = 1000;
         again.tables.expire();
         expect(counts(found)).toEqual({
           frontends: 0,
+          serviceAddresses: 0,
           affinityMembers: 0,
           sourceRanges: 0,
           servicePorts: 0,

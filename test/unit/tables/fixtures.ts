@@ -10,6 +10,9 @@ import {
   FRONTEND_SOURCE_RANGES,
   frontend,
   frontendKey,
+  SERVICE_ADDRESS_CLUSTER_IP,
+  SERVICE_ADDRESS_PING,
+  serviceAddressKey,
   servicePort,
   sourceRangeKey,
 } from '../../../maps-schema/gen/codecs.ts';
@@ -97,6 +100,35 @@ export function wanted(services: Iterable<CompiledService>): Map<string, Fronten
   return rows;
 }
 
+/** What service_addresses must say when these Services are all there are; contested frontends are the last one's. */
+export function wantedAddresses(services: Iterable<CompiledService>): Map<string, number> {
+  const byFrontend = new Map<string, { address: string; flags: number }>();
+  for (const { ports } of services) {
+    for (const { frontends, lists, protocol } of ports) {
+      const ping = lists.cluster.length + lists.local.length > 0 ? SERVICE_ADDRESS_PING : 0;
+      for (const { address, port, flags } of frontends) {
+        const clusterIp = flags & FRONTEND_CLUSTER_IP ? SERVICE_ADDRESS_CLUSTER_IP : 0;
+        byFrontend.set(keyText(address, port, PROTOCOL_NUMBERS[protocol]), { address, flags: clusterIp | ping });
+      }
+    }
+  }
+  const rows = new Map<string, number>();
+  for (const { address, flags } of byFrontend.values()) {
+    if (address !== '0.0.0.0' && address !== '::') rows.set(address, (rows.get(address) ?? 0) | flags);
+  }
+  return rows;
+}
+
+/** Reads service_addresses back: flags by address. */
+export function readAddresses(maps: MemoryMaps): Map<string, number> {
+  return new Map(
+    [...maps.serviceAddresses.entries()].map(({ key, value }) => [
+      serviceAddressKey.read(key, 0).address,
+      value.readUInt32LE(0),
+    ]),
+  );
+}
+
 /** Reads frontends back. @throws when one names what is not there: a dead backend, a missing member, no range. */
 export function readFrontends(maps: MemoryMaps): Map<string, FrontendText> {
   const rows = new Map<string, FrontendText>();
@@ -148,9 +180,10 @@ function rangesOf(maps: MemoryMaps, id: number): number {
 
 /** Rows of every map that a Service leaves something in. */
 export function counts(maps: MemoryMaps): Record<string, number> {
-  const { frontends, affinityMembers, sourceRanges, servicePorts } = maps;
+  const { frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts } = maps;
   return {
     frontends: frontends.rows.size,
+    serviceAddresses: serviceAddresses.rows.size,
     affinityMembers: affinityMembers.rows.size,
     sourceRanges: sourceRanges.rows.size,
     servicePorts: servicePorts.rows.size,
@@ -190,7 +223,8 @@ export function stateById(maps: MemoryMaps, id: number): { id: number; generatio
 
 /** Everything in the maps, to see whether a byte has changed. */
 export function snapshot(maps: MemoryMaps): string {
-  const hashes = [maps.frontends, maps.affinityMembers, maps.sourceRanges, maps.servicePorts, maps.nodeAddresses];
+  const { frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts, nodeAddresses } = maps;
+  const hashes = [frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts, nodeAddresses];
   const rows = hashes.map(({ rows: r }) =>
     [...r].map(([k, v]) => `${Buffer.from(k, 'latin1').toString('hex')}=${v.toString('hex')}`).sort(),
   );

@@ -43,7 +43,7 @@ describe('a full map', () => {
         namespace: 'default',
         name: 's2',
         field: 'spec',
-        message: expect.stringMatching(`^update map ${maps[name].shape.name}: .*; raise its size`),
+        message: expect.stringMatching(`^update map ${maps[name].shape.name}: .*; what does not fit is not served`),
       },
     ]);
     expect(readFrontends(maps)).toEqual(wanted([small(1), three, four]));
@@ -60,7 +60,9 @@ describe('a full map', () => {
     const { maps, tables } = setUp();
     const large = service('s1', [{ frontends: [frontendOf('10.96.0.1')], cluster: many(63) }]);
     const result = tables.apply({ changed: [large, small(2)], removed: [] });
-    expect(result.failed).toMatchObject([{ name: 's1', message: expect.stringContaining('raise its size') }]);
+    expect(result.failed).toMatchObject([
+      { name: 's1', message: expect.stringContaining('what does not fit is not served') },
+    ]);
     expect(readFrontends(maps)).toEqual(wanted([small(1), small(2)]));
     tables.apply({ changed: [small(1)], removed: [] });
     expect(tables.apply({ changed: [], removed: [] }).written).toEqual({ rows: 0, bytes: 0, deletes: 0 });

@@ -84,7 +84,14 @@ describe('apply', () => {
       },
     ]);
     apply(full);
-    expect(counts(maps)).toEqual({ frontends: 2, affinityMembers: 3, sourceRanges: 1, servicePorts: 2, serving: 5 });
+    expect(counts(maps)).toEqual({
+      frontends: 2,
+      serviceAddresses: 2,
+      affinityMembers: 3,
+      sourceRanges: 1,
+      servicePorts: 2,
+      serving: 5,
+    });
     tables.apply({ changed: [], removed: ['default/full'] });
     expect(counts(maps)).toEqual({ ...before, servicePorts: 2 });
     expect(tables.nextExpiry()).toBe(1000);

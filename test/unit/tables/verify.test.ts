@@ -37,13 +37,16 @@ describe('drift', () => {
   it('R-91 finds every row that is gone, says whose it was, and puts it back', () => {
     const { maps, tables } = setUp();
     const before = snapshot(maps);
-    const { frontends, affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs } = maps;
-    for (const map of [frontends, affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs])
-      map.rows.clear();
+    const { frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts } = maps;
+    const { nodeAddresses, devices, podCidrs } = maps;
+    const ofServices = [frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts];
+    for (const map of [...ofServices, nodeAddresses, devices, podCidrs]) map.rows.clear();
     const found = tables.compare();
     expect(found.map(({ map, kind, row, servicePort }) => `${kind} ${map} ${row} ${servicePort ?? '-'}`)).toEqual([
       `missing frontends 10.96.0.1:80/TCP ${NAME}`,
       `missing frontends 10.96.0.2:80/TCP ${NAME}`,
+      `missing service_addresses 10.96.0.1 ${NAME}`,
+      `missing service_addresses 10.96.0.2 ${NAME}`,
       `missing affinity_members extent 1 backend 1 ${NAME}`,
       `missing affinity_members extent 1 backend 2 ${NAME}`,
       `missing source_ranges 192.0.2.0/24 ${NAME}`,
@@ -62,6 +65,7 @@ describe('drift', () => {
     const before = snapshot(maps);
     const [, value] = firstRow(maps.frontends);
     frontend.write(value, 0, { ...frontend.read(value, 0), internalCount: 1 });
+    firstRow(maps.serviceAddresses)[1].writeUInt32LE(0);
     maps.backendSlots.view.writeUInt16BE(9999, 2 * 24 + 16);
     maps.backendStates.view.writeUInt32LE(0, 1 * 8 + 4);
     expect(tables.compare()).toEqual([
@@ -72,6 +76,14 @@ describe('drift', () => {
         servicePort: NAME,
         expected: 'id 1 CLUSTER_IP internal 1+2 external 1+2 affinity 60s',
         actual: 'id 1 CLUSTER_IP internal 1+1 external 1+2 affinity 60s',
+      },
+      {
+        map: 'service_addresses',
+        kind: 'different',
+        row: '10.96.0.1',
+        servicePort: NAME,
+        expected: 'CLUSTER_IP|PING',
+        actual: '-',
       },
       {
         map: 'backend_slots',
@@ -90,20 +102,22 @@ describe('drift', () => {
         actual: 'generation 1 not serving',
       },
     ]);
-    expect(tables.repair()).toHaveLength(3);
+    expect(tables.repair()).toHaveLength(4);
     expect(snapshot(maps)).toBe(before);
   });
 
   it('finds rows that should not be, and removes them', () => {
     const { maps, tables } = setUp();
     const before = snapshot(maps);
-    for (const map of [maps.frontends, maps.sourceRanges, maps.nodeAddresses, maps.servicePorts]) {
+    const { frontends, serviceAddresses, sourceRanges, nodeAddresses, servicePorts } = maps;
+    for (const map of [frontends, serviceAddresses, sourceRanges, nodeAddresses, servicePorts]) {
       const [key, value] = firstRow(map);
       map.rows.set(`${key.slice(0, -2)}\x77\x00`, Buffer.from(value));
     }
     const found = tables.repair();
     expect(found.map(({ map, kind }) => `${kind} ${map}`)).toEqual([
       'unexpected frontends',
+      'unexpected service_addresses',
       'unexpected source_ranges',
       'unexpected service_ports',
       'unexpected node_addresses',
