@@ -32,7 +32,8 @@ export function createApiSource(options: ApiSourceOptions): ObjectSource {
       const listed = (name: string) => {
         if (unlisted.delete(name) && unlisted.size === 0) listener.synced();
       };
-      const run = <T extends KubernetesObject>(collection: Collection<T>) => reflect(client, collection, outage, reflector, signal);
+      const run = <T extends KubernetesObject>(collection: Collection<T>) =>
+        reflect(client, collection, outage, reflector, signal);
       try {
         await Promise.all([
           run(
@@ -91,7 +92,11 @@ function many<T extends KubernetesObject>(options: Many<T>): Collection<T> {
 }
 
 /** A Node changes all the time (its status tells every image); only changes of what is read are passed on. */
-function ownNode(nodeName: string, deliver: (node: Node | undefined) => void, listed: (name: string) => void): Collection<Node> {
+function ownNode(
+  nodeName: string,
+  deliver: (node: Node | undefined) => void,
+  listed: (name: string) => void,
+): Collection<Node> {
   let last: string | undefined | null = null;
   const update = (node: Node | undefined) => {
     const own = node && stripNode(node);
@@ -110,7 +115,8 @@ function ownNode(nodeName: string, deliver: (node: Node | undefined) => void, li
       listed('nodes');
     },
     changed(changes) {
-      for (const { type, object } of changes) if (object.metadata?.name === nodeName) update(type === 'set' ? object : undefined);
+      for (const { type, object } of changes)
+        if (object.metadata?.name === nodeName) update(type === 'set' ? object : undefined);
     },
   };
 }

@@ -30,7 +30,11 @@ export async function faultOf(response: ApiResponse): Promise<RequestFault> {
     // The status line says enough.
   }
   const message = statusMessage(Buffer.concat(chunks).toString('utf8'));
-  return new RequestFault(`HTTP ${response.status}${message ? `: ${message}` : ''}`, response.status, response.retryAfterMs);
+  return new RequestFault(
+    `HTTP ${response.status}${message ? `: ${message}` : ''}`,
+    response.status,
+    response.retryAfterMs,
+  );
 }
 
 function statusMessage(body: string): string {
@@ -48,6 +52,7 @@ function statusMessage(body: string): string {
 export function toFault(error: unknown): RequestFault {
   if (error instanceof RequestFault) return error;
   if (error instanceof AggregateError && error.errors[0] instanceof Error) return toFault(error.errors[0]);
-  const message = error instanceof Error ? error.message || (error as NodeJS.ErrnoException).code || error.name : String(error);
+  const message =
+    error instanceof Error ? error.message || (error as NodeJS.ErrnoException).code || error.name : String(error);
   return new RequestFault(message, undefined, undefined, { cause: error });
 }

@@ -58,7 +58,9 @@ interface RawUser {
 /** The client does not know `tokenFile`, which kube-proxy's own kubeconfig uses; its `tokenFile` provider does the same. */
 function addTokenFiles(kubeConfig: KubeConfig, text: string, directory: string): void {
   const users = (parse(text) as { users?: RawUser[] } | null)?.users ?? [];
-  const files = new Map(users.flatMap(({ name, user }) => (name && user?.tokenFile && !user.token ? [[name, user.tokenFile]] : [])));
+  const files = new Map(
+    users.flatMap(({ name, user }) => (name && user?.tokenFile && !user.token ? [[name, user.tokenFile]] : [])),
+  );
   kubeConfig.users = kubeConfig.users.map((user) => {
     const tokenFile = files.get(user.name);
     if (tokenFile === undefined) return user;
@@ -71,10 +73,14 @@ function check(kubeConfig: KubeConfig, file: string): void {
   if (!context) throw invalid(file, 'it has no current-context: run kubectl config use-context NAME');
   const cluster = kubeConfig.getCurrentCluster();
   if (!cluster) throw invalid(file, `context ${context} names no cluster of the file`);
-  if (!URL.canParse(cluster.server)) throw invalid(file, `cluster ${cluster.name}: server is no URL: ${cluster.server}`);
+  if (!URL.canParse(cluster.server))
+    throw invalid(file, `cluster ${cluster.name}: server is no URL: ${cluster.server}`);
   if (!kubeConfig.getCurrentUser()) throw invalid(file, `context ${context} names no user of the file`);
   if (cluster.server.startsWith('http:') && !cluster.skipTLSVerify) {
-    throw invalid(file, `cluster ${cluster.name}: server is plain http: use https, or set insecure-skip-tls-verify: true`);
+    throw invalid(
+      file,
+      `cluster ${cluster.name}: server is plain http: use https, or set insecure-skip-tls-verify: true`,
+    );
   }
 }
 

@@ -30,7 +30,10 @@ interface Page<T> {
 }
 
 /** @throws RequestFault with the HTTP status, or whatever the connection failed with */
-export async function listAll<T extends KubernetesObject>(client: ApiClient, request: ListRequest<T>): Promise<ListResult<T>> {
+export async function listAll<T extends KubernetesObject>(
+  client: ApiClient,
+  request: ListRequest<T>,
+): Promise<ListResult<T>> {
   const items: T[] = [];
   const query: Record<string, string> = { ...request.query, limit: String(request.pageSize) };
   if (request.notOlderThan !== undefined) {
@@ -48,14 +51,28 @@ export async function listAll<T extends KubernetesObject>(client: ApiClient, req
   }
 }
 
-async function getPage<T>(client: ApiClient, request: ListRequest<T>, query: Readonly<Record<string, string>>): Promise<Page<T>> {
+/** The version of the server's newest state, from one small request. @throws as listAll */
+export async function newestVersion(
+  client: ApiClient,
+  request: Pick<ListRequest<unknown>, 'path' | 'query' | 'inactivityMs' | 'maxPageBytes' | 'signal'>,
+): Promise<string | undefined> {
+  const page = await getPage(client, request, { ...request.query, limit: '1' });
+  return page.metadata?.resourceVersion;
+}
+
+async function getPage<T>(
+  client: ApiClient,
+  request: Pick<ListRequest<T>, 'path' | 'inactivityMs' | 'maxPageBytes' | 'signal'>,
+  query: Readonly<Record<string, string>>,
+): Promise<Page<T>> {
   const response = await client.get(request.path, query, request);
   if (response.status !== 200) throw await faultOf(response);
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response.body as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > request.maxPageBytes) throw new RequestFault(`a list page is longer than ${request.maxPageBytes} bytes`);
+    if (bytes > request.maxPageBytes)
+      throw new RequestFault(`a list page is longer than ${request.maxPageBytes} bytes`);
     chunks.push(chunk);
   }
   let page: unknown;
@@ -66,6 +83,7 @@ async function getPage<T>(client: ApiClient, request: ListRequest<T>, query: Rea
   }
   if (typeof page !== 'object' || page === null) throw new RequestFault('a list page is not an object');
   const { items } = page as Page<T>;
-  if (items !== undefined && items !== null && !Array.isArray(items)) throw new RequestFault('a list page has no items');
+  if (items !== undefined && items !== null && !Array.isArray(items))
+    throw new RequestFault('a list page has no items');
   return page as Page<T>;
 }

@@ -14,11 +14,12 @@ export class ManifestError extends Error {
   }
 }
 
-const SERVED: Readonly<Record<string, { apiVersion: string; strip: (object: KubernetesObject) => KubernetesObject }>> = {
-  Service: { apiVersion: 'v1', strip: stripService },
-  EndpointSlice: { apiVersion: 'discovery.k8s.io/v1', strip: stripSlice },
-  Node: { apiVersion: 'v1', strip: stripNode },
-};
+const SERVED: Readonly<Record<string, { apiVersion: string; strip: (object: KubernetesObject) => KubernetesObject }>> =
+  {
+    Service: { apiVersion: 'v1', strip: stripService },
+    EndpointSlice: { apiVersion: 'discovery.k8s.io/v1', strip: stripSlice },
+    Node: { apiVersion: 'v1', strip: stripNode },
+  };
 
 /**
  * @param name the file's name: `.json` is parsed as JSON, everything else as YAML
@@ -47,7 +48,8 @@ function parseJson(text: string): unknown {
 function parseYaml(text: string): unknown[] {
   return [...parseAllDocuments(text, { logLevel: 'silent' })].map((document) => {
     const [fault] = document.errors;
-    if (fault !== undefined) throw new ManifestError(fault.message.split('\n')[0] ?? fault.code, fault.linePos?.[0].line);
+    if (fault !== undefined)
+      throw new ManifestError(fault.message.split('\n')[0] ?? fault.code, fault.linePos?.[0].line);
     try {
       return document.toJS();
     } catch (error) {
@@ -68,7 +70,8 @@ function collect(value: unknown, defaultKind: string | undefined, into: Kubernet
     return;
   }
   const served = Object.hasOwn(SERVED, kind) ? SERVED[kind] : undefined;
-  if (served === undefined || (object.apiVersion ?? served.apiVersion) !== served.apiVersion || !hasName(object)) return;
+  if (served === undefined || (object.apiVersion ?? served.apiVersion) !== served.apiVersion || !hasName(object))
+    return;
   const stripped = served.strip({ ...object, kind, apiVersion: served.apiVersion });
   if (kind !== 'Node' && stripped.metadata && !stripped.metadata.namespace) stripped.metadata.namespace = 'default';
   into.push(stripped);

@@ -24,7 +24,10 @@ const DEFAULT_WATCH: DirectoryWatchOptions = { settleMs: 50, maxSettleMs: 1_000,
 export function createManifestSource(options: ManifestSourceOptions): ObjectSource {
   const { directory } = options;
   if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new SluiceError('SOURCE_INVALID', `read manifests: ${directory} is no directory: create it or give another --manifests DIR`);
+    throw new SluiceError(
+      'SOURCE_INVALID',
+      `read manifests: ${directory} is no directory: create it or give another --manifests DIR`,
+    );
   }
   return {
     async run(listener, signal) {
@@ -97,7 +100,10 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
   };
 }
 
-function difference<T extends KubernetesObject>(before: ReadonlyMap<string, T>, after: ReadonlyMap<string, T>): ObjectEvent<T>[] {
+function difference<T extends KubernetesObject>(
+  before: ReadonlyMap<string, T>,
+  after: ReadonlyMap<string, T>,
+): ObjectEvent<T>[] {
   const events: ObjectEvent<T>[] = [];
   for (const key of before.keys()) if (!after.has(key)) events.push({ type: 'delete', key });
   for (const [key, object] of after) {

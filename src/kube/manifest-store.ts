@@ -27,7 +27,11 @@ export function createManifestStore(directory: string, report: SourceListener['p
   let files = new Map<string, ManifestFile>();
   let unreadable: string | undefined;
 
-  async function load(path: string, signature: string, before: ManifestFile | undefined): Promise<ManifestFile | undefined> {
+  async function load(
+    path: string,
+    signature: string,
+    before: ManifestFile | undefined,
+  ): Promise<ManifestFile | undefined> {
     try {
       const objects = parseManifests(path, await readFile(path, 'utf8'));
       if (before?.fault !== undefined) report({ object: path, message: 'reads well again' });
@@ -67,7 +71,8 @@ export function createManifestStore(directory: string, report: SourceListener['p
       return { directories: tree.directories, changed };
     },
     *objects() {
-      for (const [path, file] of files) for (const object of file.objects) yield [relative(directory, path), object] as const;
+      for (const [path, file] of files)
+        for (const object of file.objects) yield [relative(directory, path), object] as const;
     },
   };
 }

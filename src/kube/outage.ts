@@ -33,7 +33,10 @@ export function createOutage(server: string, report: SourceListener['problem']):
       reachable(collection);
       if (refused.get(collection) === fault.message) return;
       refused.set(collection, fault.message);
-      report({ object: collection, message: `read ${collection}: ${fault.message}; bind the role system:node-proxier` });
+      report({
+        object: collection,
+        message: `read ${collection}: ${fault.message}; bind the role system:node-proxier`,
+      });
     },
     worked(collection) {
       if (refused.delete(collection)) report({ object: collection, message: `read ${collection}: works again` });

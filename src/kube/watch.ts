@@ -35,7 +35,10 @@ export type WatchEnd =
 const RELIST_STATUSES: ReadonlySet<number> = new Set([400, 410, 504]);
 
 /** Never rejects. */
-export async function watchOnce<T extends KubernetesObject>(client: ApiClient, request: WatchRequest<T>): Promise<WatchEnd> {
+export async function watchOnce<T extends KubernetesObject>(
+  client: ApiClient,
+  request: WatchRequest<T>,
+): Promise<WatchEnd> {
   const query = {
     ...request.query,
     watch: 'true',
@@ -81,7 +84,10 @@ function readEvents<T extends KubernetesObject>(response: ApiResponse, request: 
           }
           const next = event.object.metadata?.resourceVersion;
           if (event.type === 'bookmark' && isOlder(next, version)) {
-            end = { next: 'relist', fault: toFault(`the server's state is older (${next}) than what was seen (${version})`) };
+            end = {
+              next: 'relist',
+              fault: toFault(`the server's state is older (${next}) than what was seen (${version})`),
+            };
             break;
           }
           // Some servers send a DELETED object with the version of its last change.

@@ -8,7 +8,9 @@ export type Family = 'IPv4' | 'IPv6';
 function toNumber(address: string): bigint {
   const buffer = Buffer.alloc(16);
   writeAddress(buffer, 0, address);
-  return isIPv4(address) ? BigInt(buffer.readUInt32BE(12)) : (buffer.readBigUInt64BE(0) << 64n) | buffer.readBigUInt64BE(8);
+  return isIPv4(address)
+    ? BigInt(buffer.readUInt32BE(12))
+    : (buffer.readBigUInt64BE(0) << 64n) | buffer.readBigUInt64BE(8);
 }
 
 function toText(value: bigint, family: Family): string {
@@ -43,7 +45,8 @@ export function createAddressPool(cidr: string): AddressPool {
   const family: Family = isIPv4(text) ? 'IPv4' : 'IPv6';
   const width = family === 'IPv4' ? 32 : 128;
   const bits = Number(length);
-  if ((!isIPv4(text) && !isIPv6(text)) || !/^\d+$/.test(length) || bits > width) throw new Error(`${cidr} is no network`);
+  if ((!isIPv4(text) && !isIPv6(text)) || !/^\d+$/.test(length) || bits > width)
+    throw new Error(`${cidr} is no network`);
   const hostBits = BigInt(width - bits);
   const base = (toNumber(text) >> hostBits) << hostBits;
   const all = 1n << hostBits;
@@ -55,7 +58,8 @@ export function createAddressPool(cidr: string): AddressPool {
   return {
     family,
     cidr,
-    contains: (address) => (family === 'IPv4' ? isIPv4(address) : isIPv6(address)) && toNumber(address) >> hostBits === base >> hostBits,
+    contains: (address) =>
+      (family === 'IPv4' ? isIPv4(address) : isIPv6(address)) && toNumber(address) >> hostBits === base >> hostBits,
     take(address) {
       if (taken.has(address)) return false;
       taken.add(address);

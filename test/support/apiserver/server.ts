@@ -30,6 +30,8 @@ export interface ApiServerOptions {
   readonly validation?: 'on' | 'off';
   /** Users beside `admin`, with what they may. */
   readonly authorize?: Readonly<Record<string, readonly Rule[]>>;
+  /** Token of the user admin. Default: a random one. */
+  readonly adminToken?: string;
   /** Time between bookmarks in ms. Default: 60 s. */
   readonly bookmarkMs?: number;
   /** Changes of a resource that watches can go back. Default: 10,000. */
@@ -91,11 +93,19 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     lists.forget();
   });
   const counters = createCounters();
-  const users: User[] = [makeUser('admin'), ...Object.entries(options.authorize ?? {}).map(([name, rules]) => makeUser(name, rules))];
+  const users: User[] = [
+    { ...makeUser('admin'), ...(options.adminToken ? { token: options.adminToken } : {}) },
+    ...Object.entries(options.authorize ?? {}).map(([name, rules]) => makeUser(name, rules)),
+  ];
   const state = { store, objects, lists, faults, counters, users, bookmarkMs: options.bookmarkMs ?? 60_000 };
 
   for (const name of NAMESPACES) objects.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
-  objects.apply({ apiVersion: 'networking.k8s.io/v1', kind: 'ServiceCIDR', metadata: { name: 'kubernetes' }, spec: { cidrs } });
+  objects.apply({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'ServiceCIDR',
+    metadata: { name: 'kubernetes' },
+    spec: { cidrs },
+  });
 
   const server = createServer({ cert: certificates.cert, key: certificates.key }, (request, response) => {
     void handle(state, request, response);
@@ -140,4 +150,3 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     },
   };
 }
-
