@@ -83,5 +83,6 @@ export async function showScaling(cluster: Cluster, agents: readonly Agent[], ch
     );
   }
   await resize(cluster, checks, FEW);
-  for (const [what, load] of loads) checks.unbroken(`from ${what}`, await load.stop());
+  const reports = await Promise.all(loads.map(async ([what, load]) => [what, await load.stop()] as const));
+  for (const [what, report] of reports) checks.unbroken(`from ${what}`, report);
 }

@@ -8,14 +8,15 @@ export function enterScript(id: string): string {
 # HOST is node1, node1-<pod>, client1 or net.
 [ $# -ge 2 ] || { sed -n '2,3s/^# //p' "$0" >&2; exit 2; }
 host=$1
+node=\${host%%-*}
 shift
 case $host in
-  node*-*) cgroup=\${host%%-*}/\${host#*-} ;;
+  node*-*) cgroup=$node/\${host#*-} ;;
   node*) cgroup=$host/host ;;
   *) cgroup=$host ;;
 esac
 netns=${netnsPath(netnsName(id, '$host'))}
-[ -e "$netns" ] || netns=${netnsPath(netnsName(id, '${host%%-*}'))} # a pod in its node's namespace
+[ -e "$netns" ] || netns=${netnsPath(netnsName(id, '$node'))} # a pod in its node's namespace
 echo $$ > ${cgroupDirectory(id)}/$cgroup/cgroup.procs || exit 1
 exec nsenter --net="$netns" "$@"
 `;
