@@ -127,7 +127,8 @@ function list(
   const { items, metadata } = lists.list(info);
   if (wantsTable(request.headers.accept)) {
     const table = toTable(info.resource, items, info.query.get('includeObject') ?? 'Metadata', metadata);
-    return sendText(response, 200, JSON.stringify(table));
+    sendText(response, 200, JSON.stringify(table));
+    return;
   }
   const head = JSON.stringify({ kind: `${info.resource.kind}List`, apiVersion: apiVersionOf(info.resource), metadata });
   sendText(response, 200, `${head.slice(0, -1)},"items":[${items.map((item) => store.itemText(item)).join(',')}]}`);

@@ -36,6 +36,7 @@ function keepAllocated(spec: KubeObject, before: KubeObject): void {
       spec.clusterIP = before.clusterIP;
       spec.clusterIPs = before.clusterIPs;
     }
+    spec.clusterIP ??= spec.clusterIPs?.[0];
     if (!spec.ipFamilies?.length) spec.ipFamilies = before.ipFamilies;
     spec.ipFamilyPolicy ??= before.ipFamilyPolicy;
   }

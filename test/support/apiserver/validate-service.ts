@@ -34,7 +34,7 @@ export function checkName(report: Report, name: string): void {
 }
 
 /** @returns what is wrong with a Service whose defaults are set. */
-export function validateService(service: KubeObject): Cause[] {
+export function validateService(service: KubeObject, previous: KubeObject | undefined): Cause[] {
   const causes: Cause[] = [];
   const report: Report = (field, reason, message) => causes.push({ field, reason, message });
   const { spec } = service;
@@ -53,6 +53,12 @@ export function validateService(service: KubeObject): Cause[] {
   }
   if (spec.type === 'ExternalName' && !spec.externalName)
     report('spec.externalName', 'FieldValueRequired', 'Required value');
+  const before = previous?.spec;
+  if (before?.clusterIP && before.type !== 'ExternalName' && spec.type !== 'ExternalName') {
+    if (spec.clusterIP !== before.clusterIP || (spec.clusterIPs?.[0] ?? spec.clusterIP) !== before.clusterIP) {
+      report('spec.clusterIPs[0]', 'FieldValueInvalid', invalidValue(spec.clusterIP, 'field is immutable'));
+    }
+  }
   checkAddresses(report, spec);
   checkPorts(report, spec);
   return causes;

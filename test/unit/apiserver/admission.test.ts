@@ -94,6 +94,18 @@ describe('API server: Services', () => {
     });
   });
 
+  it('gives back what a refused request had taken', async () => {
+    const { call } = await startClient();
+    await call('POST', SERVICES, { body: service('a', { type: 'NodePort' }) });
+    const wish = { type: 'NodePort', clusterIP: '10.96.0.50', ports: [{ port: 1, nodePort: 30000 }] };
+    expect((await call('POST', SERVICES, { body: service('b', wish) })).status).toBe(422);
+    expect((await call('POST', SERVICES, { body: service('c', { clusterIP: '10.96.0.50' }) })).status).toBe(201);
+    expect(
+      (await call('PATCH', `${SERVICES}/a`, { type: 'application/merge-patch+json', body: { spec: wish } })).status,
+    ).toBe(422);
+    expect((await call('POST', SERVICES, { body: service('d', wish) })).status).toBe(422);
+  });
+
   it('stores anything with validation off', async () => {
     const { call } = await startClient({ validation: 'off' });
     const hostile = { metadata: { name: 'a' }, spec: { clusterIP: 'no address', ports: [{ port: 'http' }, null] } };

@@ -1,3 +1,4 @@
+import { renameSync } from 'node:fs';
 import { mkdir, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -91,6 +92,21 @@ describe('manifest source', () => {
       await rm(join(directory, 'sub'), { recursive: true });
       await until(() => recorder.state.services.size === 0);
     }
+  });
+
+  it('watches the folder that takes the place of another', async () => {
+    const directory = await temporaryDirectory();
+    const path = (name: string) => join(directory, name);
+    await mkdir(path('sub'));
+    await mkdir(path('.next'));
+    await writeFile(path('sub/a.yaml'), service('old'));
+    await writeFile(path('.next/a.yaml'), service('new'));
+    const recorder = await start(directory);
+    renameSync(path('sub'), path('.old'));
+    renameSync(path('.next'), path('sub'));
+    await until(() => recorder.state.services.has('default/new'));
+    await writeFile(path('sub/b.yaml'), service('later'));
+    await until(() => recorder.state.services.has('default/later'));
   });
 
   it('follows the links of a mounted ConfigMap when they are swapped', async () => {
