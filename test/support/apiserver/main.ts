@@ -32,6 +32,12 @@ const options = new Command('apiserver')
   .opts();
 
 const addresses: string[] = options.address.length > 0 ? options.address : ['127.0.0.1'];
+/** One line on stderr, and status 1. */
+function fail(error: unknown): never {
+  process.stderr.write(`apiserver: ${(error as Error).message}\n`);
+  process.exit(1);
+}
+
 const server = await startApiServer({
   port: options.port,
   host: options.listen,
@@ -40,13 +46,17 @@ const server = await startApiServer({
   loadBalancerCidrs: options.loadBalancerCidr,
   validation: options.validation,
   authorize: { 'system:kube-proxy': NODE_PROXIER_RULES },
-});
+}).catch(fail);
 
 let applied = 0;
 if (options.manifests) {
-  for (const object of await readManifests(options.manifests)) {
+  for (const object of await readManifests(options.manifests).catch(fail)) {
     if (!resourceOfObject(object)) continue;
-    server.store.apply(object);
+    try {
+      server.store.apply(object);
+    } catch (error) {
+      fail(error);
+    }
     applied++;
   }
 }

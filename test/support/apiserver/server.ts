@@ -22,7 +22,7 @@ export interface ApiServerOptions {
   readonly host?: string;
   /** Names and addresses that clients use, for the certificate; the first is the one in the kubeconfig. Default: the host. */
   readonly addresses?: readonly string[];
-  /** At most one a family; the first is the primary family. Default: 10.96.0.0/16 and fd00:10:96::/112. */
+  /** At most one a family; the first is the primary family. Default: 10.96.0.0/16 and fd96::/108. */
   readonly serviceCidrs?: readonly string[];
   /** Load balancers get addresses of these. Default: none, they stay pending. */
   readonly loadBalancerCidrs?: readonly string[];
@@ -69,7 +69,7 @@ function resourceOfKind(kind: string): Resource {
   return resource;
 }
 
-const DEFAULT_CIDRS = ['10.96.0.0/16', 'fd00:10:96::/112'];
+const DEFAULT_CIDRS = ['10.96.0.0/16', 'fd96::/108'];
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
 const urlHost = (address: string) => (address.includes(':') ? `[${address}]` : address);

@@ -23,12 +23,12 @@ describe('API server: Services', () => {
     const { call } = await startClient();
     const ips = async (name: string, spec: object) =>
       (await call('POST', SERVICES, { body: service(name, spec) })).body.spec?.clusterIPs;
-    expect(await ips('a', { ipFamilyPolicy: 'PreferDualStack' })).toEqual(['10.96.0.1', 'fd00:10:96::1']);
+    expect(await ips('a', { ipFamilyPolicy: 'PreferDualStack' })).toEqual(['10.96.0.1', 'fd96::1']);
     expect(await ips('b', { ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv6', 'IPv4'] })).toEqual([
-      'fd00:10:96::2',
+      'fd96::2',
       '10.96.0.2',
     ]);
-    expect(await ips('c', { ipFamilies: ['IPv6'] })).toEqual(['fd00:10:96::3']);
+    expect(await ips('c', { ipFamilies: ['IPv6'] })).toEqual(['fd96::3']);
     expect(await ips('d', { clusterIP: 'None' })).toEqual(['None']);
     expect(await ips('e', { type: 'ExternalName', externalName: 'example.org' })).toBeUndefined();
     expect(await ips('f', { clusterIP: '10.96.7.7' })).toEqual(['10.96.7.7']);
