@@ -4,6 +4,7 @@
  * else, coming in, a frontend leads to a backend and a flow is made.
  */
 #include "lib/common.h"
+#include "lib/direct.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
 #include "lib/reject.h"
@@ -25,15 +26,19 @@ INLINE int drop(const struct packet *packet, __u32 reason)
 INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, __u32 reason)
 {
 	bool redirect = flow->flags & FLOW_REDIRECT;
+	int verdict = VERDICT_NEXT;
 
 	if (redirect && packet->ttl <= 1)
 		return drop(packet, REASON_DROP_TTL);
 	if (rewrite_packet(skb, packet, flow, redirect))
 		return drop(packet, REASON_DROP_REWRITE);
+	if (redirect) {
+		verdict = fib_send(skb, flow);
+		if (unlikely(verdict == TC_ACT_SHOT))
+			return drop(packet, REASON_DROP_NO_ROUTE);
+	}
 	stats_count(reason, packet->bytes);
-	if (!redirect)
-		return VERDICT_NEXT;
-	return fib_send(skb, flow);
+	return verdict;
 }
 
 /* Leaves the packet in the scratch memory, for what is done once per connection. */
@@ -85,6 +90,16 @@ INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bo
 	       flow_expired(flow, packet->key.proto, half_open);
 }
 
+/* What direct_ingress or direct_egress made of the packet in the scratch memory. */
+INLINE int carry_direct(struct __sk_buff *skb, struct scratch *scratch, __u32 reason)
+{
+	if (likely(reason == REASON_NOT_OURS))
+		return VERDICT_NEXT;
+	if (reason != REASON_NEW_FLOW)
+		return drop(&scratch->packet, reason);
+	return carry(skb, &scratch->packet, &scratch->flow, REASON_NEW_FLOW);
+}
+
 /*
  * No flow has the packet that stands in the scratch memory: it is for a frontend, or none of our
  * business.
@@ -98,13 +113,17 @@ GLOBAL int begin(struct __sk_buff *skb)
 	enum source source;
 	__u32 device, reason;
 	bool internal;
+	int verdict;
 
 	if (!scratch)
 		return TC_ACT_SHOT;
 	packet = &scratch->packet;
 	frontend = frontend_lookup(&packet->key.daddr, packet->key.dport, packet->key.proto, false);
-	if (likely(!frontend))
-		return VERDICT_NEXT;
+	if (likely(!frontend)) {
+		if (!direct_may_begin(packet))
+			return VERDICT_NEXT;
+		return carry_direct(skb, scratch, direct_ingress(skb));
+	}
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
 	device = device_flags(skb->ifindex);
@@ -114,14 +133,27 @@ GLOBAL int begin(struct __sk_buff *skb)
 	if (!slot) {
 		if (frontend->flags & (internal ? FRONTEND_INTERNAL_DROP : FRONTEND_EXTERNAL_DROP))
 			return drop(packet, REASON_DROP_NO_LOCAL_BACKEND);
+		verdict = reject_packet(skb);
+		if (verdict == TC_ACT_SHOT)
+			return drop(packet, REASON_DROP_REJECT_FAILED);
 		stats_count(REASON_REJECT_NO_BACKEND, packet->bytes);
-		return reject_packet(skb);
+		return verdict;
 	}
 	reason = flow_begin(skb, packet, frontend, slot, source_is_translated(source, frontend->flags),
 			    device & DEVICE_POD, scratch);
 	if (reason != REASON_NEW_FLOW)
 		return drop(packet, reason);
 	return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
+}
+
+/* A packet of the node's own that goes out, in the scratch memory: no flow has it. */
+GLOBAL int begin_egress(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!scratch)
+		return TC_ACT_SHOT;
+	return carry_direct(skb, scratch, direct_egress(skb));
 }
 
 SEC("tc")
@@ -157,9 +189,13 @@ int egress(struct __sk_buff *skb)
 	if (!packet_parse(skb, &packet, HOOK_EGRESS))
 		return VERDICT_NEXT;
 	flow = flow_find(&packet.key, &half_open);
-	if (!flow)
+	if (flow)
+		return carry_established(skb, &packet, flow, half_open);
+	if (!direct_may_begin(&packet) || !(node_address_flags(&packet.key.saddr) & NODE_ADDRESS_LOCAL))
 		return VERDICT_NEXT;
-	return carry_established(skb, &packet, flow, half_open);
+	if (!set_aside(&packet))
+		return drop(&packet, REASON_DROP_IMPOSSIBLE);
+	return begin_egress(skb);
 }
 
 char LICENSE[] SEC("license") = "GPL";

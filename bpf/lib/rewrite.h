@@ -59,8 +59,11 @@ INLINE int rewrite_packet(struct __sk_buff *skb, const struct packet *packet, co
 		end = (void *)(long)skb->data_end;
 		if ((void *)(ip + 1) > end)
 			return -1;
-		if (ttl_less)
+		if (ttl_less) {
 			ip->hop_limit -= 1;
+			/* No header checksum absorbs the change: a sum of the whole packet has to follow. */
+			bpf_csum_update(skb, ~(__u32)bpf_htons(0x0001));
+		}
 		/* By helper: with CHECKSUM_COMPLETE the sum over the header has to follow. */
 		if (bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct ipv6hdr, saddr), &flow->saddr, 32,
 					BPF_F_RECOMPUTE_CSUM))
