@@ -39,8 +39,11 @@ export interface AddressPool {
 
 const MAX_POOL = 1n << 20n;
 
-/** @param cidr e.g. `10.96.0.0/16`; its first and, in IPv4, its last address are never given out */
-export function createAddressPool(cidr: string): AddressPool {
+/**
+ * @param cidr e.g. `10.96.0.0/16`; its first and, in IPv4, its last address are never given out
+ * @param reserved so many addresses at the start are given out last, for those who ask for a certain one
+ */
+export function createAddressPool(cidr: string, reserved = 0): AddressPool {
   const [text = '', length = ''] = cidr.split('/');
   const family: Family = isIPv4(text) ? 'IPv4' : 'IPv6';
   const width = family === 'IPv4' ? 32 : 128;
@@ -53,7 +56,7 @@ export function createAddressPool(cidr: string): AddressPool {
   const size = all < MAX_POOL ? all : MAX_POOL;
   const last = family === 'IPv4' && size === all ? size - 2n : size - 1n;
   const taken = new Set<string>();
-  let cursor = 1n;
+  let cursor = BigInt(reserved) < last ? BigInt(reserved) + 1n : 1n;
 
   return {
     family,
@@ -88,10 +91,10 @@ export interface PortPool {
   release(port: number): void;
 }
 
-/** Ports first…last, both included. */
-export function createPortPool(first: number, last: number): PortPool {
+/** Ports first…last, both included; so many at the start are given out last. */
+export function createPortPool(first: number, last: number, reserved = 0): PortPool {
   const taken = new Set<number>();
-  let cursor = first;
+  let cursor = first + reserved;
   return {
     take(port) {
       if (taken.has(port)) return false;

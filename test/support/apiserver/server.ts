@@ -81,9 +81,10 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   const certificates = await makeCertificates(addresses);
   const cidrs = options.serviceCidrs ?? DEFAULT_CIDRS;
   const pools = {
-    clusterIPs: cidrs.map(createAddressPool),
-    loadBalancerIPs: (options.loadBalancerCidrs ?? []).map(createAddressPool),
-    ports: createPortPool(30000, 32767),
+    // As in a real server, what is asked for by number is at the start, what is given out comes after.
+    clusterIPs: cidrs.map((cidr) => createAddressPool(cidr, 256)),
+    loadBalancerIPs: (options.loadBalancerCidrs ?? []).map((cidr) => createAddressPool(cidr)),
+    ports: createPortPool(30000, 32767, 86),
   };
   const store = createStore(options.historyLimit ?? 10_000);
   const objects = createObjects(store, createAdmission(pools, options.validation ?? 'on'));

@@ -8,14 +8,14 @@ describe('API server: Services', () => {
       body: service('a', { sessionAffinity: 'ClientIP', type: 'NodePort' }),
     });
     expect(body.spec).toMatchObject({
-      clusterIP: '10.96.0.1',
-      clusterIPs: ['10.96.0.1'],
+      clusterIP: '10.96.1.1',
+      clusterIPs: ['10.96.1.1'],
       ipFamilies: ['IPv4'],
       ipFamilyPolicy: 'SingleStack',
       internalTrafficPolicy: 'Cluster',
       externalTrafficPolicy: 'Cluster',
       sessionAffinityConfig: { clientIP: { timeoutSeconds: 10800 } },
-      ports: [{ port: 80, protocol: 'TCP', targetPort: 80, nodePort: 30000 }],
+      ports: [{ port: 80, protocol: 'TCP', targetPort: 80, nodePort: 30086 }],
     });
   });
 
@@ -23,12 +23,12 @@ describe('API server: Services', () => {
     const { call } = await startClient();
     const ips = async (name: string, spec: object) =>
       (await call('POST', SERVICES, { body: service(name, spec) })).body.spec?.clusterIPs;
-    expect(await ips('a', { ipFamilyPolicy: 'PreferDualStack' })).toEqual(['10.96.0.1', 'fd96::1']);
+    expect(await ips('a', { ipFamilyPolicy: 'PreferDualStack' })).toEqual(['10.96.1.1', 'fd96::101']);
     expect(await ips('b', { ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv6', 'IPv4'] })).toEqual([
-      'fd96::2',
-      '10.96.0.2',
+      'fd96::102',
+      '10.96.1.2',
     ]);
-    expect(await ips('c', { ipFamilies: ['IPv6'] })).toEqual(['fd96::3']);
+    expect(await ips('c', { ipFamilies: ['IPv6'] })).toEqual(['fd96::103']);
     expect(await ips('d', { clusterIP: 'None' })).toEqual(['None']);
     expect(await ips('e', { type: 'ExternalName', externalName: 'example.org' })).toBeUndefined();
     expect(await ips('f', { clusterIP: '10.96.7.7' })).toEqual(['10.96.7.7']);
@@ -44,12 +44,12 @@ describe('API server: Services', () => {
     const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local' };
     const { body } = await call('POST', SERVICES, { body: service('a', spec) });
     expect(body.status.loadBalancer.ingress).toEqual([{ ip: '198.51.100.1', ipMode: 'VIP' }]);
-    expect(body.spec.healthCheckNodePort).toBe(30001);
+    expect(body.spec.healthCheckNodePort).toBe(30087);
     const again = await call('PUT', `${SERVICES}/a`, { body: service('a', spec) });
     expect(again.body.spec).toMatchObject({
       clusterIP: body.spec.clusterIP,
-      healthCheckNodePort: 30001,
-      ports: [{ nodePort: 30000 }],
+      healthCheckNodePort: 30087,
+      ports: [{ nodePort: 30086 }],
     });
     const patched = await call('PATCH', `${SERVICES}/a`, {
       type: 'application/merge-patch+json',
@@ -58,7 +58,7 @@ describe('API server: Services', () => {
     expect(patched.body.spec.ports[0].nodePort).toBeUndefined();
     expect(patched.body.spec.healthCheckNodePort).toBeUndefined();
     expect(patched.body.status).toEqual({ loadBalancer: {} });
-    const reuse = service('b', { type: 'NodePort', clusterIP: '10.96.0.9', ports: [{ port: 1, nodePort: 30000 }] });
+    const reuse = service('b', { type: 'NodePort', clusterIP: '10.96.0.9', ports: [{ port: 1, nodePort: 30086 }] });
     expect((await call('POST', SERVICES, { body: reuse })).status).toBe(201);
     expect((await call('POST', SERVICES, { body: { ...reuse, metadata: { name: 'c' } } })).status).toBe(422);
     await call('DELETE', `${SERVICES}/b`);
@@ -89,15 +89,15 @@ describe('API server: Services', () => {
     ]);
     // A refused request has taken nothing.
     expect((await call('POST', SERVICES, { body: service('a', { type: 'NodePort' }) })).body.spec).toMatchObject({
-      clusterIP: '10.96.0.1',
-      ports: [{ nodePort: 30000 }],
+      clusterIP: '10.96.1.1',
+      ports: [{ nodePort: 30086 }],
     });
   });
 
   it('gives back what a refused request had taken', async () => {
     const { call } = await startClient();
     await call('POST', SERVICES, { body: service('a', { type: 'NodePort' }) });
-    const wish = { type: 'NodePort', clusterIP: '10.96.0.50', ports: [{ port: 1, nodePort: 30000 }] };
+    const wish = { type: 'NodePort', clusterIP: '10.96.0.50', ports: [{ port: 1, nodePort: 30086 }] };
     expect((await call('POST', SERVICES, { body: service('b', wish) })).status).toBe(422);
     expect((await call('POST', SERVICES, { body: service('c', { clusterIP: '10.96.0.50' }) })).status).toBe(201);
     expect(

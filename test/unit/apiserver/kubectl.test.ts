@@ -55,7 +55,7 @@ it.skipIf(!hasKubectl())(
     await kubectl('apply', '-f', file('web.yaml'));
     await kubectl('edit', 'service', 'web');
     expect(await kubectl('get', 'svc', '-A')).toMatch(
-      /^default +web +NodePort +10\.96\.0\.1 +<none> +82:30\d+\/TCP,53:30001\/UDP/m,
+      /^default +web +NodePort +10\.96\.1\.1 +<none> +82:30\d+\/TCP,53:30087\/UDP/m,
     );
     expect(await kubectl('get', 'endpointslices')).toMatch(/^web-1 +IPv4 +8080 +10\.0\.0\.1/m);
     expect(await kubectl('describe', 'svc', 'web')).toMatch(/Endpoints: +10\.0\.0\.1:8080/);

@@ -73,7 +73,7 @@ describe('API server: lists', () => {
       'Age',
       'Selector',
     ]);
-    expect(body.rows[0].cells.slice(0, 5)).toEqual(['s0', 'ClusterIP', '10.96.0.1', '<none>', '80/TCP']);
+    expect(body.rows[0].cells.slice(0, 5)).toEqual(['s0', 'ClusterIP', '10.96.1.1', '<none>', '80/TCP']);
   });
 });
 
