@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { encode } from '../../../maps-schema/codec.ts';
 import {
+  counter,
   DEVICE_NODE,
   DEVICE_POD,
   type Flow,
@@ -72,8 +73,8 @@ export interface PacketRig {
   flows(table: 'flows' | 'halfOpenFlows'): FlowRow[];
   /** Writes a row as if the data path had: to make a flow old. */
   putFlow(table: 'flows' | 'halfOpenFlows', row: FlowRow): void;
-  /** Packets by reason since the programs were loaded; zeroes left out. */
-  counters(): Record<string, number>;
+  /** By reason, since the programs were loaded; zeroes left out. */
+  counters(): Record<string, { readonly packets: number; readonly bytes: number }>;
   remove(): void;
 }
 
@@ -195,7 +196,14 @@ async function build(knobs: Partial<Knobs>, undo: (() => void)[], remove: () => 
       [...maps[table].entries()].map(({ key, value }) => ({ key: flowKey.read(key, 0), flow: flow.read(value, 0) })),
     putFlow: (table, row) => maps[table].update(encode(flowKey, row.key), encode(flow, row.flow)),
     counters: () =>
-      Object.fromEntries(counts().flatMap((count, i) => (count > 0 ? [[reasons[i]?.name ?? '', count] as const] : []))),
+      Object.fromEntries(
+        reasons.flatMap(({ name }, i) => {
+          const values = maps.counters.lookup(i).map((value) => counter.read(value, 0));
+          const packets = values.reduce((sum, value) => sum + Number(value.packets), 0);
+          const bytes = values.reduce((sum, value) => sum + Number(value.bytes), 0);
+          return packets > 0 ? [[name, { packets, bytes }] as const] : [];
+        }),
+      ),
     remove,
   };
 }
