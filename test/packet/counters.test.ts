@@ -1,7 +1,12 @@
 /** Every exit of the tc programs has a reason, and every reason that they can reach is reached here. */
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
-import { FRONTEND_CLUSTER_IP, FRONTEND_EXTERNAL_DROP, FRONTEND_SOURCE_RANGES, reasons } from '../../maps-schema/gen/codecs.ts';
+import {
+  FRONTEND_CLUSTER_IP,
+  FRONTEND_EXTERNAL_DROP,
+  FRONTEND_SOURCE_RANGES,
+  reasons,
+} from '../../maps-schema/gen/codecs.ts';
 import { run } from '../kernel/bpf/rig.ts';
 import { packet } from '../support/packet/builder.ts';
 import { BEHIND_BARE, CLIENT, NODE, NOWHERE, POD, REMOTE_POD } from '../support/packet/network.ts';
@@ -73,9 +78,8 @@ describe('counters', () => {
     const expected: Record<string, { packets: number; bytes: number }> = {};
     for (const [reason, hook, frame] of steps) {
       expect([reason, rig[hook](frame).reasons]).toEqual([reason, [reason]]);
-      const count = (expected[reason] ??= { packets: 0, bytes: 0 });
-      count.packets += 1;
-      count.bytes += frame.length - 14;
+      const before = expected[reason] ?? { packets: 0, bytes: 0 };
+      expected[reason] = { packets: before.packets + 1, bytes: before.bytes + frame.length - 14 };
     }
     expect(rig.counters()).toEqual(expected);
     expect([...Object.keys(expected), ...NOT_REACHED].sort()).toEqual(reasons.map(({ name }) => name).sort());

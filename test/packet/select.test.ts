@@ -73,7 +73,9 @@ describe.each(FAMILIES)('IPv%i: ClientIP affinity', (family) => {
     rig.serve(...serve());
     dial(CLIENT[family], VIP[family]);
     let client = 0;
-    expect(different(() => dial(family === 4 ? `198.51.100.${++client}` : `2001:db8:9::${++client}`, VIP[family]))).toBe(true);
+    expect(
+      different(() => dial(family === 4 ? `198.51.100.${++client}` : `2001:db8:9::${++client}`, VIP[family])),
+    ).toBe(true);
     const sameOnBothPorts = spread(60, () => {
       clear(rig.maps.affinities);
       const first = dial(CLIENT[family], VIP[family]);

@@ -29,6 +29,9 @@ import { type ParsedFrame, parseFrame, tupleText } from './parser.ts';
 export type Verdict = 'NEXT' | 'DROP' | 'REDIRECT';
 const VERDICTS: Readonly<Record<number, Verdict>> = { 4294967295: 'NEXT', 2: 'DROP', 7: 'REDIRECT' };
 
+/** Where the programs under test are; another build of them can be put in their place. */
+const OBJECTS = process.env.SLUICE_BPF_OBJECTS ?? fileURLToPath(new URL('../../../dist/bpf', import.meta.url));
+
 /** Offset of `ifindex` in struct __sk_buff, and its size. */
 const SKB_IFINDEX = 40;
 const SKB_SIZE = 192;
@@ -141,7 +144,7 @@ async function build(knobs: Partial<Knobs>, undo: (() => void)[], remove: () => 
   undo.push(() => bpffs.remove());
   const pinDirectory = ensurePinDirectory(bpffs.root);
   const loaded = await loadPrograms({
-    objectDirectory: fileURLToPath(new URL('../../../dist/bpf', import.meta.url)),
+    objectDirectory: OBJECTS,
     pinDirectory,
     knobs: { ...DEFAULT_KNOBS, ...knobs },
     mapSizes: { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192 },
