@@ -4,6 +4,7 @@
  * else, coming in, a frontend leads to a backend and a flow is made.
  */
 #include "lib/common.h"
+#include "lib/direct.h"
 #include "lib/icmp.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
@@ -79,6 +80,16 @@ INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bo
 	       flow_expired(flow, packet->key.proto, half_open);
 }
 
+/* @reason: what direct_ingress or direct_egress said of the packet in the scratch memory. */
+INLINE int carry_direct(struct __sk_buff *skb, struct scratch *scratch, __u32 reason)
+{
+	if (likely(reason == REASON_NOT_OURS))
+		return VERDICT_NEXT;
+	if (reason != REASON_NEW_FLOW)
+		return drop(&scratch->packet, reason);
+	return carry(skb, &scratch->packet, &scratch->flow, REASON_NEW_FLOW);
+}
+
 /* @reason: why; counted. */
 INLINE int refuse_packet(struct __sk_buff *skb, const struct packet *packet, __u32 reason)
 {
@@ -111,8 +122,11 @@ GLOBAL int begin(struct __sk_buff *skb)
 	frontend = frontend_of_packet(&packet->key, &refuse);
 	if (refuse)
 		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
-	if (likely(!frontend))
-		return output && flow_divert(skb) ? carry(skb, packet, &scratch->flow, REASON_DIVERTED) : VERDICT_NEXT;
+	if (likely(!frontend)) {
+		if (!direct_may_begin(packet))
+			return VERDICT_NEXT;
+		return carry_direct(skb, scratch, output ? direct_egress(skb) : direct_ingress(skb));
+	}
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
 	device = output ? 0 : device_flags(skb->ifindex);

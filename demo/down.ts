@@ -3,4 +3,9 @@
 import { takeDown } from './take-down.ts';
 import { say } from './terminal.ts';
 
-say((await takeDown()) ? 'The demo is gone.' : 'There is no demo to remove.');
+try {
+  say((await takeDown()) ? 'The demo is gone.' : 'There is no demo to remove.');
+} catch (error) {
+  say(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}

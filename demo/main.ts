@@ -1,7 +1,8 @@
 /** `make demo`: a small cluster in namespaces, Sluice on every node, real requests. KEEP=1 leaves it up. */
 import { fileURLToPath } from 'node:url';
+import { readManifests } from '../test/support/apiserver/manifests.ts';
 import type { Agent } from '../test/support/lab/agent.ts';
-import { type Cluster, readManifests, startCluster } from '../test/support/lab/cluster.ts';
+import { type Cluster, startCluster } from '../test/support/lab/cluster.ts';
 import { listLeftovers } from '../test/support/lab/leftovers.ts';
 import { Checks } from './checks.ts';
 import { hold, isHolder, showAndHold } from './hold.ts';
@@ -23,7 +24,7 @@ async function setUp(): Promise<{ cluster: Cluster; agents: Agent[] }> {
   const cluster = await step('three nodes, a router, a client outside, an API server', layOut);
   try {
     const agents = await step('sluice agent on each node, none of kube-proxy', () => cluster.startAgents());
-    const manifests = readManifests(examples);
+    const manifests = await readManifests(examples);
     const services = manifests.filter(({ kind }) => kind === 'Service').length;
     await step(`examples/: ${services} Services, their pods start`, () => cluster.apply(manifests));
     await step('in force on every node, DNS knows the names', async () => {
@@ -76,6 +77,10 @@ async function run(): Promise<number> {
   }
 }
 
-if (process.env.KEEP === '1' && !isHolder()) process.exitCode = await showAndHold();
-else process.exitCode = await run();
-if (process.env.KEEP === '1') process.exit();
+try {
+  process.exitCode = process.env.KEEP === '1' && !isHolder() ? await showAndHold() : await run();
+} catch (error) {
+  say(`  ✗ ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
+}
+process.exit();

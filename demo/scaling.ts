@@ -10,7 +10,7 @@ import { waitForBackends } from './wait.ts';
 
 const FEW = 2;
 const MANY = 8;
-const PER_SECOND = 60;
+const PER_SECOND = 40;
 
 /** Requests that take a quarter of a second, so that some are always under way. */
 const request = (address: string): LoadOptions => {
@@ -50,7 +50,9 @@ async function census(cluster: Cluster): Promise<Record<string, number>> {
 }
 
 async function resize(cluster: Cluster, checks: Checks, replicas: number): Promise<void> {
-  await step(`storefront: scale to ${replicas} pods, the old ones drain`, () => cluster.scale('storefront', replicas));
+  const before = cluster.pods.of('storefront').length;
+  const how = replicas > before ? 'pods start' : 'pods terminate, drain, and are gone';
+  await step(`storefront: from ${before} to ${replicas}; ${how}`, () => cluster.scale('storefront', replicas));
   await waitForBackends(cluster);
   const who = await census(cluster);
   const wanted = cluster.pods.of('storefront').map(({ name }) => name);
@@ -81,5 +83,6 @@ export async function showScaling(cluster: Cluster, agents: readonly Agent[], ch
     );
   }
   await resize(cluster, checks, FEW);
-  for (const [what, load] of loads) checks.unbroken(`from ${what}`, await load.stop());
+  const reports = await Promise.all(loads.map(async ([what, load]) => [what, await load.stop()] as const));
+  for (const [what, report] of reports) checks.unbroken(`from ${what}`, report);
 }

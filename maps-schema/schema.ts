@@ -433,6 +433,7 @@ export const schema: Schema = {
       prefix: 'REASON',
       doc: 'Every exit of the data path: index into counters. The first ones are no drops.',
       values: [
+        { name: 'NOT_OURS', doc: 'no frontend and no flow: left alone; not counted' },
         { name: 'FORWARDED', doc: 'established flow, on through the stack' },
         { name: 'REDIRECTED', doc: 'established flow, sent out from the hook' },
         { name: 'NEW_FLOW', doc: 'a backend was chosen and a flow made' },
@@ -448,10 +449,6 @@ export const schema: Schema = {
         { name: 'REJECT_NO_BACKEND', doc: 'refused: the service has no usable endpoint (R-28)' },
         { name: 'REJECT_NO_PORT', doc: 'refused: the cluster IP is in use, but not this port of it (R-32)' },
         { name: 'PING_ANSWERED', doc: 'a ping to a service address, answered here' },
-        {
-          name: 'DIVERTED',
-          doc: "a connection of this node's own got another source port: source NAT had given the one it chose to a client",
-        },
         {
           name: 'DROP_NO_LOCAL_BACKEND',
           doc: 'dropped: the traffic policy is Local and no endpoint is here (R-29, R-30)',

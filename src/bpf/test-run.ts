@@ -9,6 +9,8 @@ export interface TestRun {
   readonly context?: Buffer;
   /** Default 1. */
   readonly repeat?: number;
+  /** BPF_F_TEST_*; default 0. */
+  readonly flags?: number;
 }
 
 export interface TestRunResult {
@@ -42,6 +44,7 @@ export function testRun(programFd: number, run: TestRun): TestRunResult {
     putPointer(attr, 48, run.context);
     putPointer(attr, 56, context);
   }
+  attr.writeUInt32LE(run.flags ?? 0, 64);
   const result = bpf(Command.PROG_TEST_RUN, attr);
   if (result < 0) throw kernelError('LOAD_FAILED', 'test run of a program', 'BPF_PROG_TEST_RUN', -result);
   return {

@@ -51,9 +51,18 @@ export async function listAll<T extends KubernetesObject>(
   }
 }
 
+/** The version of the server's newest state, from one small request. @throws as listAll */
+export async function newestVersion(
+  client: ApiClient,
+  request: Pick<ListRequest<unknown>, 'path' | 'query' | 'inactivityMs' | 'maxPageBytes' | 'signal'>,
+): Promise<string | undefined> {
+  const page = await getPage(client, request, { ...request.query, limit: '1' });
+  return page.metadata?.resourceVersion;
+}
+
 async function getPage<T>(
   client: ApiClient,
-  request: ListRequest<T>,
+  request: Pick<ListRequest<T>, 'path' | 'inactivityMs' | 'maxPageBytes' | 'signal'>,
   query: Readonly<Record<string, string>>,
 ): Promise<Page<T>> {
   const response = await client.get(request.path, query, request);

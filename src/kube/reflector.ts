@@ -7,9 +7,10 @@ import type { KubernetesObject } from '../model/kubernetes.ts';
 import { createBackoff, sleep } from './backoff.ts';
 import type { ApiClient } from './client.ts';
 import { type RequestFault, toFault } from './fault.ts';
-import { listAll } from './list.ts';
+import { listAll, newestVersion } from './list.ts';
 import type { Outage } from './outage.ts';
 import type { ReflectorOptions } from './reflector-options.ts';
+import { isOlder } from './version.ts';
 import { type WatchChange, watchOnce } from './watch.ts';
 
 export interface Collection<T> {
@@ -40,6 +41,8 @@ export async function reflect<T extends KubernetesObject>(
   let version: string | undefined;
   /** What the next list may not be older than; undefined: ask for the newest. */
   let notOlderThan: string | undefined = '0';
+  /** The server was out of reach: it may come back with a state from a backup. */
+  let wasGone = false;
 
   async function wait(fault: RequestFault | undefined): Promise<void> {
     const ms = backoff.next(fault?.retryAfterMs);
@@ -61,6 +64,7 @@ export async function reflect<T extends KubernetesObject>(
       });
       if (signal.aborted) return;
       outage.worked(collection.name);
+      wasGone = false;
       version = result.resourceVersion;
       collection.replaced(result.items);
     } catch (error) {
@@ -71,6 +75,25 @@ export async function reflect<T extends KubernetesObject>(
       outage.failed(collection.name, fault);
       await wait(fault);
     }
+  }
+
+  /** A server that went back in time would never tell a watch from its future: relist then. */
+  async function compare(from: string): Promise<void> {
+    try {
+      const newest = await newestVersion(client, { path, query, inactivityMs, maxPageBytes, signal });
+      wasGone = false;
+      if (isOlder(newest, from)) relist();
+    } catch (error) {
+      if (signal.aborted) return;
+      const fault = toFault(error);
+      outage.failed(collection.name, fault);
+      await wait(fault);
+    }
+  }
+
+  function relist(): void {
+    version = undefined;
+    notOlderThan = undefined;
   }
 
   async function watch(from: string): Promise<void> {
@@ -98,10 +121,8 @@ export async function reflect<T extends KubernetesObject>(
     if (signal.aborted) return;
     if (openedAt === undefined && end.fault !== undefined && end.next === 'again')
       outage.failed(collection.name, end.fault);
-    if (end.next === 'relist') {
-      version = undefined;
-      notOlderThan = undefined;
-    }
+    if (openedAt === undefined && end.fault?.status === undefined) wasGone = true;
+    if (end.next === 'relist') relist();
     const steady = openedAt !== undefined && performance.now() - openedAt >= options.steadyMs;
     if (steady) backoff.reset();
     if (!steady || end.next === 'relist') await wait(end.fault);
@@ -109,6 +130,7 @@ export async function reflect<T extends KubernetesObject>(
 
   while (!signal.aborted) {
     if (version === undefined) await list();
+    else if (wasGone) await compare(version);
     else await watch(version);
   }
 }

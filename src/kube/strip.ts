@@ -57,8 +57,9 @@ export function stripSlice(slice: EndpointSlice): EndpointSlice {
 export function stripNode(node: Node): Node {
   const { spec, status } = node;
   return {
-    apiVersion: node.apiVersion,
-    kind: node.kind,
+    // Items of a list come without them, watch events with.
+    apiVersion: 'v1',
+    kind: 'Node',
     metadata: stripMetadata(node.metadata),
     spec: { podCIDR: spec?.podCIDR, podCIDRs: spec?.podCIDRs, taints: spec?.taints },
     status: { addresses: status?.addresses },

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EndpointSlice } from '../../../src/model/kubernetes.ts';
-import { type Cluster, readManifests, startCluster } from '../../support/lab/cluster.ts';
+import { readManifests } from '../../support/apiserver/manifests.ts';
+import { type Cluster, startCluster } from '../../support/lab/cluster.ts';
 import { listLeftovers } from '../../support/lab/leftovers.ts';
 import { poll } from '../../support/lab/poll.ts';
 
@@ -27,14 +28,10 @@ describe('a cluster without agents', () => {
 
   beforeAll(async () => {
     cluster = await startCluster({ nodes: 2 });
-    await cluster.apply(
-      readManifests(examples).filter(({ metadata }) =>
-        ['shop', 'catalog', 'catalog-v2'].includes(metadata?.name ?? ''),
-      ),
-    );
-    await cluster.apply(
-      readManifests(examples).filter(({ kind, metadata }) => kind === 'Service' && metadata?.name === 'storefront'),
-    );
+    const manifests = await readManifests(examples);
+    const named = (...names: string[]) => manifests.filter(({ metadata }) => names.includes(metadata.name));
+    await cluster.apply(named('shop', 'catalog', 'catalog-v2'));
+    await cluster.apply(named('storefront').filter(({ kind }) => kind === 'Service'));
   });
 
   afterAll(async () => {

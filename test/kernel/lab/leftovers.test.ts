@@ -1,10 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
+import { run } from '../../support/lab/command.ts';
 import { createLab, type Lab } from '../../support/lab/lab.ts';
 import { cleanLeftovers, destroyLab, listLabs, listLeftovers } from '../../support/lab/leftovers.ts';
+import { cgroup2Root } from '../../support/lab/names.ts';
+import type { Pod } from '../../support/lab/node.ts';
 import { newRunId } from '../../support/run-id.ts';
 
 const labModule = fileURLToPath(new URL('../../support/lab/lab.ts', import.meta.url));
@@ -65,6 +69,16 @@ it('gives a removed pod no address, no device and no process', async () => {
   expect(existsSync(pod?.cgroup ?? '/')).toBe(false);
   expect(await node.run(['ip', '-o', 'link'])).not.toContain(pod?.device);
   expect(() => node.pod('extra')).toThrow(/find pod extra on node1: it has pod1/);
+});
+
+it('lets people enter its hosts with a script', async () => {
+  const lab = await smallLab();
+  const [hostPod] = await lab.node(1).addPods(['agent'], { hostNetwork: true });
+  for (const host of [lab.node(1), lab.pod(1, 1), lab.client(), hostPod as Pod]) {
+    const out = await run(join(lab.directory, 'enter'), [host.name, 'sh', '-c', 'ip -o addr; cat /proc/self/cgroup']);
+    expect(out).toContain(` ${host.ipv4}/`);
+    expect(out).toContain(`0::${host.cgroup.slice(cgroup2Root().length)}`);
+  }
 });
 
 it('refuses an id that names cannot carry, and one that is taken', async () => {

@@ -8,7 +8,9 @@ export type Family = 'IPv4' | 'IPv6';
 function toNumber(address: string): bigint {
   const buffer = Buffer.alloc(16);
   writeAddress(buffer, 0, address);
-  return isIPv4(address) ? BigInt(buffer.readUInt32BE(12)) : (buffer.readBigUInt64BE(0) << 64n) | buffer.readBigUInt64BE(8);
+  return isIPv4(address)
+    ? BigInt(buffer.readUInt32BE(12))
+    : (buffer.readBigUInt64BE(0) << 64n) | buffer.readBigUInt64BE(8);
 }
 
 function toText(value: bigint, family: Family): string {
@@ -37,25 +39,30 @@ export interface AddressPool {
 
 const MAX_POOL = 1n << 20n;
 
-/** @param cidr e.g. `10.96.0.0/16`; its first and, in IPv4, its last address are never given out */
-export function createAddressPool(cidr: string): AddressPool {
+/**
+ * @param cidr e.g. `10.96.0.0/16`; its first and, in IPv4, its last address are never given out
+ * @param reserved so many addresses at the start are given out last, for those who ask for a certain one
+ */
+export function createAddressPool(cidr: string, reserved = 0): AddressPool {
   const [text = '', length = ''] = cidr.split('/');
   const family: Family = isIPv4(text) ? 'IPv4' : 'IPv6';
   const width = family === 'IPv4' ? 32 : 128;
   const bits = Number(length);
-  if ((!isIPv4(text) && !isIPv6(text)) || !/^\d+$/.test(length) || bits > width) throw new Error(`${cidr} is no network`);
+  if ((!isIPv4(text) && !isIPv6(text)) || !/^\d+$/.test(length) || bits > width)
+    throw new Error(`${cidr} is no network`);
   const hostBits = BigInt(width - bits);
   const base = (toNumber(text) >> hostBits) << hostBits;
   const all = 1n << hostBits;
   const size = all < MAX_POOL ? all : MAX_POOL;
   const last = family === 'IPv4' && size === all ? size - 2n : size - 1n;
   const taken = new Set<string>();
-  let cursor = 1n;
+  let cursor = BigInt(reserved) < last ? BigInt(reserved) + 1n : 1n;
 
   return {
     family,
     cidr,
-    contains: (address) => (family === 'IPv4' ? isIPv4(address) : isIPv6(address)) && toNumber(address) >> hostBits === base >> hostBits,
+    contains: (address) =>
+      (family === 'IPv4' ? isIPv4(address) : isIPv6(address)) && toNumber(address) >> hostBits === base >> hostBits,
     take(address) {
       if (taken.has(address)) return false;
       taken.add(address);
@@ -84,10 +91,10 @@ export interface PortPool {
   release(port: number): void;
 }
 
-/** Ports first…last, both included. */
-export function createPortPool(first: number, last: number): PortPool {
+/** Ports first…last, both included; so many at the start are given out last. */
+export function createPortPool(first: number, last: number, reserved = 0): PortPool {
   const taken = new Set<number>();
-  let cursor = first;
+  let cursor = first + reserved;
   return {
     take(port) {
       if (taken.has(port)) return false;

@@ -22,7 +22,7 @@ export function createAdmission(pools: Pools, validation: 'on' | 'off'): Admissi
   function admitService(service: KubeObject, previous: KubeObject | undefined): void {
     setServiceDefaults(service, previous);
     const attempt = reversible(pools);
-    let causes: Cause[] = validateService(service);
+    let causes: Cause[] = validateService(service, previous);
     if (causes.length === 0) causes = allocate(attempt.pools, service, previous);
     if (causes.length > 0) {
       attempt.undo();

@@ -42,20 +42,31 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return isProtobuf ? JSON.stringify(decodeProtobuf(body)) : body.toString('utf8');
 }
 
-function sendText(response: ServerResponse, code: number, text: string, headers: Record<string, string | number> = {}): void {
+function sendText(
+  response: ServerResponse,
+  code: number,
+  text: string,
+  headers: Record<string, string | number> = {},
+): void {
   const body = Buffer.from(text);
   response.writeHead(code, { 'content-type': 'application/json', 'content-length': body.length, ...headers });
   response.end(body);
 }
 
 function sendError(response: ServerResponse, error: unknown): void {
-  const refusal = error instanceof ApiError ? error : new ApiError(500, 'InternalError', String((error as Error)?.stack ?? error));
+  const refusal =
+    error instanceof ApiError ? error : new ApiError(500, 'InternalError', String((error as Error)?.stack ?? error));
   if (response.headersSent) {
     response.destroy();
     return;
   }
   const retry = refusal.retryAfterSeconds;
-  sendText(response, refusal.code, JSON.stringify(refusal.toStatus()), retry === undefined ? {} : { 'retry-after': retry });
+  sendText(
+    response,
+    refusal.code,
+    JSON.stringify(refusal.toStatus()),
+    retry === undefined ? {} : { 'retry-after': retry },
+  );
 }
 
 /** Never rejects. */
@@ -69,7 +80,8 @@ export async function handle(state: HandlerState, request: IncomingMessage, resp
 
 async function route(state: HandlerState, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? '/', 'https://apiserver');
-  if (/^\/(healthz|livez|readyz)$/.test(url.pathname)) return sendText(response, 200, 'ok', { 'content-type': 'text/plain' });
+  if (/^\/(healthz|livez|readyz)$/.test(url.pathname))
+    return sendText(response, 200, 'ok', { 'content-type': 'text/plain' });
   const user = authenticate(request, state.users);
   const document = request.method === 'GET' ? discover(url.pathname) : undefined;
   if (document) return sendText(response, 200, JSON.stringify(document));
@@ -98,22 +110,36 @@ function watch(state: HandlerState, info: RequestInfo, request: IncomingMessage,
   const stream = createStream(resourceName(info.resource), response, () => faults.pieceBytes);
   // The object at a name is watched as a selection of one.
   if (info.name !== undefined) info.query.set('fieldSelector', `metadata.name=${info.name}`);
-  serveWatch(state.store, info, response, stream, { table: wantsTable(request.headers.accept), bookmarkMs: state.bookmarkMs });
+  serveWatch(state.store, info, response, stream, {
+    table: wantsTable(request.headers.accept),
+    bookmarkMs: state.bookmarkMs,
+  });
   faults.streams.add(stream);
   stream.onClose(() => faults.streams.delete(stream));
 }
 
-function list({ lists, store }: HandlerState, info: RequestInfo, request: IncomingMessage, response: ServerResponse): void {
+function list(
+  { lists, store }: HandlerState,
+  info: RequestInfo,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
   const { items, metadata } = lists.list(info);
   if (wantsTable(request.headers.accept)) {
     const table = toTable(info.resource, items, info.query.get('includeObject') ?? 'Metadata', metadata);
-    return sendText(response, 200, JSON.stringify(table));
+    sendText(response, 200, JSON.stringify(table));
+    return;
   }
   const head = JSON.stringify({ kind: `${info.resource.kind}List`, apiVersion: apiVersionOf(info.resource), metadata });
   sendText(response, 200, `${head.slice(0, -1)},"items":[${items.map((item) => store.itemText(item)).join(',')}]}`);
 }
 
-async function single(state: HandlerState, info: RequestInfo, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function single(
+  state: HandlerState,
+  info: RequestInfo,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const { store } = state;
   const body = request.method === 'GET' ? '' : await readBody(request);
   const { code, object } = perform(state, info, body, request.headers['content-type'] ?? '');
@@ -124,7 +150,12 @@ async function single(state: HandlerState, info: RequestInfo, request: IncomingM
   sendText(response, code, object.kind === 'Status' ? JSON.stringify(object) : store.text(object));
 }
 
-function perform(state: HandlerState, info: RequestInfo, body: string, contentType: string): { code: number; object: KubeObject } {
+function perform(
+  state: HandlerState,
+  info: RequestInfo,
+  body: string,
+  contentType: string,
+): { code: number; object: KubeObject } {
   const { store, objects } = state;
   const { resource, namespace, name = '', subresource } = info;
   const part = subresource === 'status' ? 'status' : 'spec';
@@ -138,7 +169,10 @@ function perform(state: HandlerState, info: RequestInfo, body: string, contentTy
       const patched = patchObject(resource, contentType, body, current);
       if (current) return { code: 200, object: objects.update(resource, namespace, name, patched, part) };
       if (!contentType.startsWith('application/apply-patch+yaml')) throw notFound(resource.plural, name);
-      return { code: 201, object: objects.create(resource, namespace, { ...patched, metadata: { ...patched.metadata, name } }) };
+      return {
+        code: 201,
+        object: objects.create(resource, namespace, { ...patched, metadata: { ...patched.metadata, name } }),
+      };
     }
     case 'delete':
       return { code: 200, object: deleted(state, info, body) };

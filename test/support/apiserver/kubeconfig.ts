@@ -14,7 +14,9 @@ export function makeKubeconfig({ server, ca, user, token }: KubeconfigOptions): 
   return stringify({
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [{ name: 'sluice', cluster: { server, 'certificate-authority-data': Buffer.from(ca).toString('base64') } }],
+    clusters: [
+      { name: 'sluice', cluster: { server, 'certificate-authority-data': Buffer.from(ca).toString('base64') } },
+    ],
     users: [{ name: user, user: { token } }],
     contexts: [{ name: 'sluice', context: { cluster: 'sluice', user } }],
     'current-context': 'sluice',

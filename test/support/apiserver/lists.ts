@@ -51,7 +51,10 @@ export function createLists(store: Store): Lists {
     return [...objects.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object);
   }
 
-  function start({ resource, query }: RequestInfo, limit: number): { version: number; after: string; objects: readonly KubeObject[] } {
+  function start(
+    { resource, query }: RequestInfo,
+    limit: number,
+  ): { version: number; after: string; objects: readonly KubeObject[] } {
     const version = parseVersion(query.get('resourceVersion'));
     const match = query.get('resourceVersionMatch');
     const token = query.get('continue');
@@ -62,7 +65,8 @@ export function createLists(store: Store): Lists {
       if (!objects) throw expired('The provided continue parameter is too old to display a consistent list result');
       return { version: v, after: k, objects };
     }
-    if (match !== null && version === undefined) throw badRequest('resourceVersionMatch is forbidden unless resourceVersion is provided');
+    if (match !== null && version === undefined)
+      throw badRequest('resourceVersionMatch is forbidden unless resourceVersion is provided');
     if (version !== undefined && version > store.version) {
       const causes = [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }];
       const message = `Timeout: Too large resource version: ${version}, current: ${store.version}`;
@@ -85,7 +89,8 @@ export function createLists(store: Store): Lists {
       const items = found.slice(0, limit);
       keep(info.resource, version, objects);
       metadata.continue = encodeToken({ v: version, k: keyOf(items.at(-1) as KubeObject) });
-      if (!info.query.has('labelSelector') && !info.query.has('fieldSelector')) metadata.remainingItemCount = found.length - limit;
+      if (!info.query.has('labelSelector') && !info.query.has('fieldSelector'))
+        metadata.remainingItemCount = found.length - limit;
       return { items, metadata };
     },
     forget: () => snapshots.clear(),

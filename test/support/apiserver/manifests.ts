@@ -8,7 +8,9 @@ const ORDER = ['Namespace', 'Node', 'Service', 'EndpointSlice'];
 
 /** Reads *.yaml, *.yml and *.json below the directory. @throws for a file that does not parse */
 export async function readManifests(directory: string): Promise<KubeObject[]> {
-  const names = (await readdir(directory, { recursive: true })).filter((name) => /\.(yaml|yml|json)$/.test(name)).sort();
+  const names = (await readdir(directory, { recursive: true }))
+    .filter((name) => /\.(yaml|yml|json)$/.test(name))
+    .sort();
   const objects: KubeObject[] = [];
   for (const name of names) {
     for (const document of parseAllDocuments(await readFile(join(directory, name), 'utf8'))) {
@@ -18,6 +20,7 @@ export async function readManifests(directory: string): Promise<KubeObject[]> {
       else if (value?.kind) objects.push(value);
     }
   }
-  const rank = (object: KubeObject) => (ORDER.includes(object.kind ?? '') ? ORDER.indexOf(object.kind ?? '') : ORDER.length);
+  const rank = (object: KubeObject) =>
+    ORDER.includes(object.kind ?? '') ? ORDER.indexOf(object.kind ?? '') : ORDER.length;
   return objects.sort((a, b) => rank(a) - rank(b));
 }

@@ -2,14 +2,28 @@
 import { randomBytes } from 'node:crypto';
 import type { Admission } from './admission.ts';
 import { badRequest, notFound } from './errors.ts';
-import { apiVersionOf, findResource, type KubeObject, type Metadata, RESOURCES, type Resource, resourceOfObject } from './resources.ts';
+import {
+  apiVersionOf,
+  findResource,
+  type KubeObject,
+  type Metadata,
+  RESOURCES,
+  type Resource,
+  resourceOfObject,
+} from './resources.ts';
 import type { Store } from './store.ts';
 
 export interface Objects {
   /** `keepStatus`: take the status of the request as it is. @throws ApiError */
   create(resource: Resource, namespace: string | undefined, body: KubeObject, keepStatus?: boolean): KubeObject;
   /** @throws ApiError */
-  update(resource: Resource, namespace: string | undefined, name: string, body: KubeObject, part: 'spec' | 'status' | 'all'): KubeObject;
+  update(
+    resource: Resource,
+    namespace: string | undefined,
+    name: string,
+    body: KubeObject,
+    part: 'spec' | 'status' | 'all',
+  ): KubeObject;
   /** An object with finalizers only gets its deletionTimestamp. @throws ApiError 404 */
   remove(resource: Resource, namespace: string | undefined, name: string): KubeObject;
   /** Creates or replaces, with its status, and creates its namespace. @throws ApiError */
@@ -20,16 +34,24 @@ const NAMESPACES = findResource('', 'v1', 'namespaces') as Resource;
 const SLICES = findResource('discovery.k8s.io', 'v1', 'endpointslices') as Resource;
 
 function checkBody(resource: Resource, body: unknown): asserts body is KubeObject {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw badRequest('the body of the request is not an object');
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw badRequest('the body of the request is not an object');
   const { kind, apiVersion } = body as KubeObject;
   if ((kind ?? resource.kind) !== resource.kind || (apiVersion ?? apiVersionOf(resource)) !== apiVersionOf(resource)) {
-    throw badRequest(`the object provided is ${apiVersion} ${kind}, expected ${apiVersionOf(resource)} ${resource.kind}`);
+    throw badRequest(
+      `the object provided is ${apiVersion} ${kind}, expected ${apiVersionOf(resource)} ${resource.kind}`,
+    );
   }
 }
 
 export function createObjects(store: Store, admission: Admission): Objects {
   /** A copy of the body that admission may change, with the names that its path says. */
-  function prepare(resource: Resource, namespace: string | undefined, body: KubeObject, metadata: Partial<Metadata>): KubeObject {
+  function prepare(
+    resource: Resource,
+    namespace: string | undefined,
+    body: KubeObject,
+    metadata: Partial<Metadata>,
+  ): KubeObject {
     const copy = structuredClone(body);
     const { managedFields: _managedFields, ...rest } = copy.metadata ?? {};
     const own = { ...rest, ...metadata } as Metadata;
@@ -51,7 +73,8 @@ export function createObjects(store: Store, admission: Admission): Objects {
       for (const object of store.list(resource)) {
         const { name } = object.metadata;
         // The removal of a Service takes its slices along.
-        if (object.metadata.namespace === namespace && store.get(resource, namespace, name)) objects.remove(resource, namespace, name);
+        if (object.metadata.namespace === namespace && store.get(resource, namespace, name))
+          objects.remove(resource, namespace, name);
       }
     }
   }
@@ -60,7 +83,8 @@ export function createObjects(store: Store, admission: Admission): Objects {
     create(resource, namespace, body, keepStatus = false) {
       checkBody(resource, body);
       const generated = body.metadata?.name ? undefined : body.metadata?.generateName;
-      const name = generated === undefined ? body.metadata?.name : generated + randomBytes(3).toString('hex').slice(0, 5);
+      const name =
+        generated === undefined ? body.metadata?.name : generated + randomBytes(3).toString('hex').slice(0, 5);
       if (!name) throw badRequest('name or generateName is required');
       const object = prepare(resource, namespace, body, { name });
       if (namespace !== undefined && body.metadata?.namespace && body.metadata.namespace !== namespace) {
@@ -77,7 +101,8 @@ export function createObjects(store: Store, admission: Admission): Objects {
       checkBody(resource, body);
       const previous = store.get(resource, namespace, name);
       if (!previous) throw notFound(resource.plural, name);
-      if (body.metadata?.name && body.metadata.name !== name) throw badRequest('the name of the object does not match the name on the URL');
+      if (body.metadata?.name && body.metadata.name !== name)
+        throw badRequest('the name of the object does not match the name on the URL');
       const object = prepare(resource, namespace, body, { name });
       if (part === 'status') {
         const metadata = { ...previous.metadata, resourceVersion: object.metadata.resourceVersion };
@@ -89,7 +114,9 @@ export function createObjects(store: Store, admission: Admission): Objects {
       if (deletionTimestamp) object.metadata.deletionTimestamp = deletionTimestamp;
       admission.admit(resource, object, previous);
       const stored = store.update(resource, object);
-      return deletionTimestamp && !stored.metadata.finalizers?.length ? objects.remove(resource, namespace, name) : stored;
+      return deletionTimestamp && !stored.metadata.finalizers?.length
+        ? objects.remove(resource, namespace, name)
+        : stored;
     },
     remove(resource, namespace, name) {
       const object = store.get(resource, namespace, name);
@@ -116,7 +143,13 @@ export function createObjects(store: Store, admission: Admission): Objects {
       if (!previous) return objects.create(resource, namespace, object, true);
       const { resourceVersion: _resourceVersion, ...metadata } = object.metadata;
       const status = object.status ?? previous.status;
-      return objects.update(resource, namespace, object.metadata.name, { ...object, metadata, ...(status ? { status } : {}) }, 'all');
+      return objects.update(
+        resource,
+        namespace,
+        object.metadata.name,
+        { ...object, metadata, ...(status ? { status } : {}) },
+        'all',
+      );
     },
   };
   return objects;

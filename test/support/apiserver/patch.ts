@@ -6,7 +6,8 @@ import type { KubeObject, Resource } from './resources.ts';
 // biome-ignore lint/suspicious/noExplicitAny: patches are free-form JSON
 type Json = any;
 
-const isMap = (value: Json): value is Record<string, Json> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isMap = (value: Json): value is Record<string, Json> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** RFC 7386. */
 export function mergePatch(target: Json, patch: Json): Json {
@@ -62,7 +63,9 @@ function mergeLists(target: Json, patch: Json[], path: string, order: Json[] | u
   const result = [...target];
   for (const item of patch) {
     // Two ports of one number differ in their protocol.
-    const at = result.findIndex((old) => old?.[key] === item?.[key] && (item?.protocol === undefined || old?.protocol === item.protocol));
+    const at = result.findIndex(
+      (old) => old?.[key] === item?.[key] && (item?.protocol === undefined || old?.protocol === item.protocol),
+    );
     if (item?.$patch === 'delete') {
       if (at >= 0) result.splice(at, 1);
     } else if (at >= 0) result[at] = strategicMerge(result[at], item, `${path}[]`);
@@ -70,7 +73,9 @@ function mergeLists(target: Json, patch: Json[], path: string, order: Json[] | u
   }
   if (order === undefined) return result;
   const rank = (item: Json) => {
-    const at = order.findIndex((o) => o?.[key] === item?.[key] && (o?.protocol === undefined || o.protocol === item?.protocol));
+    const at = order.findIndex(
+      (o) => o?.[key] === item?.[key] && (o?.protocol === undefined || o.protocol === item?.protocol),
+    );
     return at < 0 ? order.length : at;
   };
   return result.sort((a, b) => rank(a) - rank(b));
@@ -84,11 +89,19 @@ export function jsonPatch(target: Json, operations: Json): Json {
   return root.value;
 }
 
-const failed = (path: string, why: string) => new ApiError(422, 'Invalid', `the server rejected our request: JSON patch at ${path}: ${why}`);
+const failed = (path: string, why: string) =>
+  new ApiError(422, 'Invalid', `the server rejected our request: JSON patch at ${path}: ${why}`);
 
 function locate(root: { value: Json }, path: Json): { parent: Json; key: string } {
-  if (typeof path !== 'string' || (path !== '' && !path.startsWith('/'))) throw badRequest('a JSON patch path starts with /');
-  const parts = ['value', ...path.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))];
+  if (typeof path !== 'string' || (path !== '' && !path.startsWith('/')))
+    throw badRequest('a JSON patch path starts with /');
+  const parts = [
+    'value',
+    ...path
+      .split('/')
+      .slice(1)
+      .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~')),
+  ];
   const key = parts.pop() ?? '';
   let parent: Json = root;
   for (const part of parts) parent = parent?.[part];
@@ -111,7 +124,8 @@ function applyOperation(root: { value: Json }, { op, path, from, value }: Json):
   };
   switch (op) {
     case 'add':
-      return add(value);
+      add(value);
+      return;
     case 'replace':
       if (!(key in parent)) throw failed(path, 'missing value');
       parent[key] = value;
@@ -120,10 +134,12 @@ function applyOperation(root: { value: Json }, { op, path, from, value }: Json):
       remove({ parent, key }, path);
       return;
     case 'move':
-      return add(remove(locate(root, from), from));
+      add(remove(locate(root, from), from));
+      return;
     case 'copy': {
       const source = locate(root, from);
-      return add(structuredClone(source.parent[source.key]));
+      add(structuredClone(source.parent[source.key]));
+      return;
     }
     case 'test':
       if (JSON.stringify(parent[key]) !== JSON.stringify(value)) throw failed(path, 'test failed');
@@ -139,14 +155,23 @@ export function applyPatch(target: KubeObject | undefined, patch: KubeObject): K
 }
 
 /** @returns the patched object; @throws ApiError 400, 415 */
-export function patchObject(resource: Resource, contentType: string, body: string, current: KubeObject | undefined): KubeObject {
+export function patchObject(
+  resource: Resource,
+  contentType: string,
+  body: string,
+  current: KubeObject | undefined,
+): KubeObject {
   const type = contentType.split(';')[0]?.trim();
   const patch = type === 'application/apply-patch+yaml' ? parse(body) : parseJson(body);
   if (type === 'application/apply-patch+yaml') return applyPatch(current, patch);
   if (type === 'application/merge-patch+json') return mergePatch(current, patch);
   if (type === 'application/strategic-merge-patch+json') return strategicMerge(current, patch);
   if (type === 'application/json-patch+json') return jsonPatch(current, patch);
-  throw new ApiError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format: ${type} for ${resource.plural}`);
+  throw new ApiError(
+    415,
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format: ${type} for ${resource.plural}`,
+  );
 }
 
 export function parseJson(body: string): Json {

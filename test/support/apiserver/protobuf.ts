@@ -76,14 +76,22 @@ const KINDS: Readonly<Record<string, Reader>> = {
   Namespace: message({ 1: one('metadata', METADATA) }),
 };
 
-const ENVELOPE = message({ 1: one('type', message({ 1: one('apiVersion'), 2: one('kind') })), 2: one('raw', (bytes) => bytes) });
+const ENVELOPE = message({
+  1: one('type', message({ 1: one('apiVersion'), 2: one('kind') })),
+  2: one('raw', (bytes) => bytes),
+});
 const MAGIC = Buffer.from('k8s\0');
 
 /** @throws ApiError 415 for a kind that is not known here */
 export function decodeProtobuf(body: Buffer): Json {
   const { type, raw } = body.subarray(0, 4).equals(MAGIC) ? ENVELOPE(body.subarray(4), 0) : {};
   const read = KINDS[type?.kind ?? ''];
-  if (!read) throw new ApiError(415, 'UnsupportedMediaType', `protobuf of kind ${type?.kind} is not understood: send application/json`);
+  if (!read)
+    throw new ApiError(
+      415,
+      'UnsupportedMediaType',
+      `protobuf of kind ${type?.kind} is not understood: send application/json`,
+    );
   return { apiVersion: type.apiVersion, kind: type.kind, ...read(raw ?? Buffer.alloc(0), 0) };
 }
 
@@ -112,9 +120,10 @@ function decode(bytes: Buffer, fields: Message): Json {
     } else at += (tag & 7) === 1 ? 8 : 4;
     if (!field) continue;
     const decoded = field.read(part, value);
-    if (field.kind === 'list') (result[field.name] ??= []).push(decoded);
-    else if (field.kind === 'map') (result[field.name] ??= {})[decoded.key ?? ''] = decoded.value ?? '';
-    else if (decoded !== '' && decoded !== 0 && decoded !== false) result[field.name] = decoded;
+    if (field.kind === 'list') result[field.name] = [...(result[field.name] ?? []), decoded];
+    else if (field.kind === 'map') {
+      result[field.name] = { ...result[field.name], [decoded.key ?? '']: decoded.value ?? '' };
+    } else if (decoded !== '' && decoded !== 0 && decoded !== false) result[field.name] = decoded;
   }
   return result;
 }

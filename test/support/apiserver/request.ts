@@ -38,7 +38,10 @@ function verbOf(method: string, name: string | undefined, query: URLSearchParams
 
 /** @returns undefined for a path that is no resource of the server. */
 export function parseRequest(method: string, url: URL): RequestInfo | undefined {
-  const parts = url.pathname.split('/').filter((part) => part !== '').map(decodeURIComponent);
+  const parts = url.pathname
+    .split('/')
+    .filter((part) => part !== '')
+    .map(decodeURIComponent);
   const root = parts.shift();
   const group = root === 'api' ? '' : root === 'apis' ? parts.shift() : undefined;
   const version = parts.shift();

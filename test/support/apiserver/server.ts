@@ -22,7 +22,7 @@ export interface ApiServerOptions {
   readonly host?: string;
   /** Names and addresses that clients use, for the certificate; the first is the one in the kubeconfig. Default: the host. */
   readonly addresses?: readonly string[];
-  /** At most one a family; the first is the primary family. Default: 10.96.0.0/16 and fd00:10:96::/112. */
+  /** At most one a family; the first is the primary family. Default: 10.96.0.0/16 and fd96::/108. */
   readonly serviceCidrs?: readonly string[];
   /** Load balancers get addresses of these. Default: none, they stay pending. */
   readonly loadBalancerCidrs?: readonly string[];
@@ -30,6 +30,8 @@ export interface ApiServerOptions {
   readonly validation?: 'on' | 'off';
   /** Users beside `admin`, with what they may. */
   readonly authorize?: Readonly<Record<string, readonly Rule[]>>;
+  /** Token of the user admin. Default: a random one. */
+  readonly adminToken?: string;
   /** Time between bookmarks in ms. Default: 60 s. */
   readonly bookmarkMs?: number;
   /** Changes of a resource that watches can go back. Default: 10,000. */
@@ -67,7 +69,7 @@ function resourceOfKind(kind: string): Resource {
   return resource;
 }
 
-const DEFAULT_CIDRS = ['10.96.0.0/16', 'fd00:10:96::/112'];
+const DEFAULT_CIDRS = ['10.96.0.0/16', 'fd96::/108'];
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
 const urlHost = (address: string) => (address.includes(':') ? `[${address}]` : address);
@@ -79,9 +81,10 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   const certificates = await makeCertificates(addresses);
   const cidrs = options.serviceCidrs ?? DEFAULT_CIDRS;
   const pools = {
-    clusterIPs: cidrs.map(createAddressPool),
-    loadBalancerIPs: (options.loadBalancerCidrs ?? []).map(createAddressPool),
-    ports: createPortPool(30000, 32767),
+    // As in a real server, what is asked for by number is at the start, what is given out comes after.
+    clusterIPs: cidrs.map((cidr) => createAddressPool(cidr, 256)),
+    loadBalancerIPs: (options.loadBalancerCidrs ?? []).map((cidr) => createAddressPool(cidr)),
+    ports: createPortPool(30000, 32767, 86),
   };
   const store = createStore(options.historyLimit ?? 10_000);
   const objects = createObjects(store, createAdmission(pools, options.validation ?? 'on'));
@@ -91,11 +94,19 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     lists.forget();
   });
   const counters = createCounters();
-  const users: User[] = [makeUser('admin'), ...Object.entries(options.authorize ?? {}).map(([name, rules]) => makeUser(name, rules))];
+  const users: User[] = [
+    { ...makeUser('admin'), ...(options.adminToken ? { token: options.adminToken } : {}) },
+    ...Object.entries(options.authorize ?? {}).map(([name, rules]) => makeUser(name, rules)),
+  ];
   const state = { store, objects, lists, faults, counters, users, bookmarkMs: options.bookmarkMs ?? 60_000 };
 
   for (const name of NAMESPACES) objects.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
-  objects.apply({ apiVersion: 'networking.k8s.io/v1', kind: 'ServiceCIDR', metadata: { name: 'kubernetes' }, spec: { cidrs } });
+  objects.apply({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'ServiceCIDR',
+    metadata: { name: 'kubernetes' },
+    spec: { cidrs },
+  });
 
   const server = createServer({ cert: certificates.cert, key: certificates.key }, (request, response) => {
     void handle(state, request, response);
@@ -140,4 +151,3 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     },
   };
 }
-

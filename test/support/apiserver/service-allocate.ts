@@ -18,8 +18,14 @@ export interface Pools {
 function held(service: KubeObject | undefined): { addresses: Set<string>; ports: Set<number> } {
   const spec = service?.spec;
   const status = service?.status;
-  const ips: unknown[] = [...(spec?.clusterIPs ?? []), ...(status?.loadBalancer?.ingress ?? []).map((i: KubeObject) => i?.ip)];
-  const numbers: unknown[] = [...(spec?.ports ?? []).map((port: KubeObject) => port?.nodePort), spec?.healthCheckNodePort];
+  const ips: unknown[] = [
+    ...(spec?.clusterIPs ?? []),
+    ...(status?.loadBalancer?.ingress ?? []).map((i: KubeObject) => i?.ip),
+  ];
+  const numbers: unknown[] = [
+    ...(spec?.ports ?? []).map((port: KubeObject) => port?.nodePort),
+    spec?.healthCheckNodePort,
+  ];
   return {
     addresses: new Set(ips.filter((ip): ip is string => typeof ip === 'string')),
     ports: new Set(numbers.filter((port): port is number => typeof port === 'number')),
@@ -32,7 +38,8 @@ export function release(pools: Pools, before: KubeObject | undefined, after: Kub
   const kept = held(after);
   for (const address of old.addresses) {
     if (kept.addresses.has(address)) continue;
-    for (const pool of [...pools.clusterIPs, ...pools.loadBalancerIPs]) if (pool.contains(address)) pool.release(address);
+    for (const pool of [...pools.clusterIPs, ...pools.loadBalancerIPs])
+      if (pool.contains(address)) pool.release(address);
   }
   for (const port of old.ports) if (!kept.ports.has(port)) pools.ports.release(port);
 }
@@ -40,7 +47,12 @@ export function release(pools: Pools, before: KubeObject | undefined, after: Kub
 /** The same pools, and a way to give back all that was taken through them. */
 export function reversible(pools: Pools): { pools: Pools; undo: () => void } {
   const undos: (() => void)[] = [];
-  const track = <T extends string | number, P extends { take(x: T): boolean; next(): T | undefined; release(x: T): void }>(pool: P): P => ({
+  const track = <
+    T extends string | number,
+    P extends { take(x: T): boolean; next(): T | undefined; release(x: T): void },
+  >(
+    pool: P,
+  ): P => ({
     ...pool,
     take(value: T) {
       const taken = pool.take(value);
@@ -84,8 +96,11 @@ type Fail = (field: string, value: unknown, why: string) => void;
 function familiesOf(pools: Pools, spec: KubeObject, fail: Fail): Family[] {
   const available = pools.clusterIPs.map((pool) => pool.family);
   const headless = spec.clusterIP === 'None';
-  const given: Family[] = (spec.clusterIPs ?? []).filter((ip: string) => ip !== 'None').map((ip: string) => (ip.includes(':') ? 'IPv6' : 'IPv4'));
-  const wanted: Family[] = spec.ipFamilies?.length > 0 ? [...spec.ipFamilies] : given.length > 0 ? given : available.slice(0, 1);
+  const given: Family[] = (spec.clusterIPs ?? [])
+    .filter((ip: string) => ip !== 'None')
+    .map((ip: string) => (ip.includes(':') ? 'IPv6' : 'IPv4'));
+  const wanted: Family[] =
+    spec.ipFamilies?.length > 0 ? [...spec.ipFamilies] : given.length > 0 ? given : available.slice(0, 1);
   spec.ipFamilyPolicy ??= wanted.length > 1 ? 'RequireDualStack' : 'SingleStack';
   if (spec.ipFamilyPolicy === 'SingleStack') return wanted.slice(0, 1);
   const families = [...wanted, ...available.filter((family) => !wanted.includes(family))].slice(0, 2);
@@ -114,7 +129,12 @@ function allocateClusterIPs(pools: Pools, spec: KubeObject, own: ReadonlySet<str
     }
     const ip = asked.find((address) => address.includes(':') === (family === 'IPv6')) ?? pool.next();
     if (ip === undefined) fail('spec.clusterIPs', null, `failed to allocate IP ${i}: range is full`);
-    else if (!pool.contains(ip)) fail('spec.clusterIPs', asked, `failed to allocate IP ${ip}: the provided IP is not in the valid range ${pool.cidr}`);
+    else if (!pool.contains(ip))
+      fail(
+        'spec.clusterIPs',
+        asked,
+        `failed to allocate IP ${ip}: the provided IP is not in the valid range ${pool.cidr}`,
+      );
     else if (asked.includes(ip) && !own.has(ip) && !pool.take(ip)) {
       fail('spec.clusterIPs', asked, `failed to allocate IP ${ip}: provided IP is already allocated`);
     } else ips.push(ip);
@@ -130,12 +150,14 @@ function allocatePorts(pools: Pools, spec: KubeObject, own: ReadonlySet<number>,
     else mine.add(port);
   };
   const ports: KubeObject[] = spec.ports ?? [];
-  for (const [i, port] of ports.entries()) if (typeof port.nodePort === 'number') take(`spec.ports[${i}].nodePort`, port.nodePort);
+  for (const [i, port] of ports.entries())
+    if (typeof port.nodePort === 'number') take(`spec.ports[${i}].nodePort`, port.nodePort);
   if (spec.type === 'NodePort' || spec.allocateLoadBalancerNodePorts !== false) {
     for (const port of ports) port.nodePort ??= pools.ports.next();
   }
   if (!needsHealthCheckPort(spec)) return;
-  if (typeof spec.healthCheckNodePort === 'number' && spec.healthCheckNodePort > 0) take('spec.healthCheckNodePort', spec.healthCheckNodePort);
+  if (typeof spec.healthCheckNodePort === 'number' && spec.healthCheckNodePort > 0)
+    take('spec.healthCheckNodePort', spec.healthCheckNodePort);
   else spec.healthCheckNodePort = pools.ports.next();
 }
 
@@ -146,10 +168,16 @@ export function setLoadBalancerStatus(pools: Pools, service: KubeObject): void {
     return;
   }
   service.status ??= { loadBalancer: {} };
-  if (pools.loadBalancerIPs.length === 0 || service.spec.loadBalancerClass || service.status.loadBalancer?.ingress?.length > 0) return;
+  if (
+    pools.loadBalancerIPs.length === 0 ||
+    service.spec.loadBalancerClass ||
+    service.status.loadBalancer?.ingress?.length > 0
+  )
+    return;
   const ips = (service.spec.ipFamilies as Family[]).flatMap((family) => {
     const ip = pools.loadBalancerIPs.find((pool) => pool.family === family)?.next();
     return ip === undefined ? [] : [ip];
   });
-  if (ips.length > 0) service.status = { ...service.status, loadBalancer: { ingress: ips.map((ip) => ({ ip, ipMode: 'VIP' })) } };
+  if (ips.length > 0)
+    service.status = { ...service.status, loadBalancer: { ingress: ips.map((ip) => ({ ip, ipMode: 'VIP' })) } };
 }

@@ -36,6 +36,7 @@ function keepAllocated(spec: KubeObject, before: KubeObject): void {
       spec.clusterIP = before.clusterIP;
       spec.clusterIPs = before.clusterIPs;
     }
+    spec.clusterIP ??= spec.clusterIPs?.[0];
     if (!spec.ipFamilies?.length) spec.ipFamilies = before.ipFamilies;
     spec.ipFamilyPolicy ??= before.ipFamilyPolicy;
   }
@@ -53,7 +54,8 @@ function keepAllocated(spec: KubeObject, before: KubeObject): void {
   const wanted = isExternallyReachable(spec);
   for (const port of ports) {
     const old = portsBefore.find((p) => p?.port === port?.port && p?.protocol === port?.protocol);
-    if (wanted && port.nodePort === undefined && isExternallyReachable(before) && old?.nodePort) port.nodePort = old.nodePort;
+    if (wanted && port.nodePort === undefined && isExternallyReachable(before) && old?.nodePort)
+      port.nodePort = old.nodePort;
     if (!wanted && isExternallyReachable(before) && old?.nodePort === port.nodePort) delete port.nodePort;
   }
   if (!wanted && isExternallyReachable(before) && !(spec.externalIPs?.length > 0)) {
@@ -63,9 +65,11 @@ function keepAllocated(spec: KubeObject, before: KubeObject): void {
     if (needsHealthCheckPort(before)) spec.healthCheckNodePort ??= before.healthCheckNodePort;
   } else if (spec.healthCheckNodePort === before.healthCheckNodePort) delete spec.healthCheckNodePort;
   if (spec.type !== 'LoadBalancer') {
-    if (spec.allocateLoadBalancerNodePorts === before.allocateLoadBalancerNodePorts) delete spec.allocateLoadBalancerNodePorts;
+    if (spec.allocateLoadBalancerNodePorts === before.allocateLoadBalancerNodePorts)
+      delete spec.allocateLoadBalancerNodePorts;
     if (spec.loadBalancerClass === before.loadBalancerClass) delete spec.loadBalancerClass;
   }
 }
 
-export const needsHealthCheckPort = (spec: KubeObject) => spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local';
+export const needsHealthCheckPort = (spec: KubeObject) =>
+  spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local';

@@ -30,7 +30,11 @@ export interface SliceOptions {
 type ServiceWithMeta = Service & { metadata?: { uid?: string } };
 
 /** @returns slices with stable names: the same pods give the same slices. */
-export function buildSlices(service: ServiceWithMeta, pods: readonly SlicePod[], options: SliceOptions = {}): EndpointSlice[] {
+export function buildSlices(
+  service: ServiceWithMeta,
+  pods: readonly SlicePod[],
+  options: SliceOptions = {},
+): EndpointSlice[] {
   const families = service.spec?.ipFamilies ?? ['IPv4'];
   const slices: EndpointSlice[] = [];
   for (const family of families) {
@@ -95,7 +99,9 @@ function sliceOf(
     'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
   };
   if (service.spec?.clusterIP === 'None') labels['service.kubernetes.io/headless'] = '';
-  const annotations = options.triggerTime && { 'endpoints.kubernetes.io/last-change-trigger-time': options.triggerTime.toISOString() };
+  const annotations = options.triggerTime && {
+    'endpoints.kubernetes.io/last-change-trigger-time': options.triggerTime.toISOString(),
+  };
   const owner = { apiVersion: 'v1', kind: 'Service', name, uid, controller: true, blockOwnerDeletion: true };
   const metadata = {
     name: `${name}-${suffix}`,

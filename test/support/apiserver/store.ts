@@ -92,7 +92,12 @@ export function createStore(historyLimit: number): Store {
   function stamped(object: KubeObject, metadata: Partial<Metadata>): KubeObject {
     const { kind, apiVersion, metadata: given, ...rest } = object;
     const merged = Object.entries({ ...given, ...metadata });
-    return { kind, apiVersion, metadata: Object.fromEntries(merged.filter(([, v]) => v !== undefined)) as unknown as Metadata, ...rest };
+    return {
+      kind,
+      apiVersion,
+      metadata: Object.fromEntries(merged.filter(([, v]) => v !== undefined)) as unknown as Metadata,
+      ...rest,
+    };
   }
 
   return {
@@ -165,6 +170,7 @@ export function createStore(historyLimit: number): Store {
       }
     },
     itemText,
-    text: (object) => `{"kind":${JSON.stringify(object.kind)},"apiVersion":${JSON.stringify(object.apiVersion)},${itemText(object).slice(1)}`,
+    text: (object) =>
+      `{"kind":${JSON.stringify(object.kind)},"apiVersion":${JSON.stringify(object.apiVersion)},${itemText(object).slice(1)}`,
   };
 }

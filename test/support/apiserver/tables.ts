@@ -15,34 +15,56 @@ function column(name: string, value: Column['value'], priority = 0): Column {
   return { name, type: 'string', description: name, priority, value };
 }
 
-const NAME: Column = { name: 'Name', type: 'string', format: 'name', description: 'Name', priority: 0, value: (o) => o.metadata.name };
+const NAME: Column = {
+  name: 'Name',
+  type: 'string',
+  format: 'name',
+  description: 'Name',
+  priority: 0,
+  value: (o) => o.metadata.name,
+};
 const AGE = column('Age', (o) => age(o.metadata.creationTimestamp));
 
 const join = (items: (string | number)[]) => (items.length === 0 ? '<none>' : items.join(','));
 
 /** As kubectl shortens lists: the first three, then how many more. */
 function shorten(items: (string | number)[]): string {
-  return items.length > 3 ? `${items.slice(0, 3).join(',')} + ${items.length - 3} more...` : items.length === 0 ? '<unset>' : items.join(',');
+  return items.length > 3
+    ? `${items.slice(0, 3).join(',')} + ${items.length - 3} more...`
+    : items.length === 0
+      ? '<unset>'
+      : items.join(',');
 }
 
-const list = (value: unknown): KubeObject[] => (Array.isArray(value) ? value.filter((item) => typeof item === 'object' && item !== null) : []);
+const list = (value: unknown): KubeObject[] =>
+  Array.isArray(value) ? value.filter((item) => typeof item === 'object' && item !== null) : [];
 
-const servicePort = (port: KubeObject) => `${port.port}${port.nodePort ? `:${port.nodePort}` : ''}/${port.protocol ?? 'TCP'}`;
+const servicePort = (port: KubeObject) =>
+  `${port.port}${port.nodePort ? `:${port.nodePort}` : ''}/${port.protocol ?? 'TCP'}`;
 
 function externalIP(service: KubeObject): string {
   const { spec, status } = service;
   if (spec?.type === 'ExternalName') return spec.externalName ?? '<none>';
   const ingress = list(status?.loadBalancer?.ingress).map((i) => i.ip ?? i.hostname);
-  const all = [...(spec?.type === 'LoadBalancer' ? ingress : []), ...(Array.isArray(spec?.externalIPs) ? spec.externalIPs : [])];
+  const all = [
+    ...(spec?.type === 'LoadBalancer' ? ingress : []),
+    ...(Array.isArray(spec?.externalIPs) ? spec.externalIPs : []),
+  ];
   return all.length === 0 && spec?.type === 'LoadBalancer' ? '<pending>' : join(all);
 }
 
-const selector = (map: unknown) => join(Object.entries((map as Record<string, string>) ?? {}).map(([key, value]) => `${key}=${value}`));
-const address = (node: KubeObject, type: string) => list(node.status?.addresses).find((a) => a.type === type)?.address ?? '<none>';
+const selector = (map: unknown) =>
+  join(Object.entries((map as Record<string, string>) ?? {}).map(([key, value]) => `${key}=${value}`));
+const address = (node: KubeObject, type: string) =>
+  list(node.status?.addresses).find((a) => a.type === type)?.address ?? '<none>';
 
 function roles(node: KubeObject): string {
   const prefix = 'node-role.kubernetes.io/';
-  return join(Object.keys(node.metadata.labels ?? {}).flatMap((key) => (key.startsWith(prefix) ? [key.slice(prefix.length)] : [])));
+  return join(
+    Object.keys(node.metadata.labels ?? {}).flatMap((key) =>
+      key.startsWith(prefix) ? [key.slice(prefix.length)] : [],
+    ),
+  );
 }
 
 function nodeStatus(node: KubeObject): string {
@@ -64,7 +86,9 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     NAME,
     column('AddressType', (o) => o.addressType ?? '<unset>'),
     column('Ports', (o) => shorten(list(o.ports).map((port) => port.port ?? '*'))),
-    column('Endpoints', (o) => shorten(list(o.endpoints).flatMap((e) => (Array.isArray(e.addresses) ? e.addresses : [])))),
+    column('Endpoints', (o) =>
+      shorten(list(o.endpoints).flatMap((e) => (Array.isArray(e.addresses) ? e.addresses : []))),
+    ),
     AGE,
   ],
   Node: [
@@ -79,7 +103,10 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   Namespace: [NAME, column('Status', (o) => o.status?.phase ?? 'Active'), AGE],
   Pod: [
     NAME,
-    column('Ready', (o) => `${list(o.status?.containerStatuses).filter((c) => c.ready).length}/${list(o.spec?.containers).length}`),
+    column(
+      'Ready',
+      (o) => `${list(o.status?.containerStatuses).filter((c) => c.ready).length}/${list(o.spec?.containers).length}`,
+    ),
     column('Status', (o) => o.status?.phase ?? 'Unknown'),
     AGE,
     column('IP', (o) => o.status?.podIP ?? '<none>', 1),
@@ -89,7 +116,11 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     column('Last Seen', (o) => age(o.lastTimestamp ?? o.eventTime ?? o.metadata.creationTimestamp)),
     column('Type', (o) => o.type ?? ''),
     column('Reason', (o) => o.reason ?? ''),
-    column('Object', (o) => `${(o.involvedObject ?? o.regarding)?.kind?.toLowerCase() ?? ''}/${(o.involvedObject ?? o.regarding)?.name ?? ''}`),
+    column(
+      'Object',
+      (o) =>
+        `${(o.involvedObject ?? o.regarding)?.kind?.toLowerCase() ?? ''}/${(o.involvedObject ?? o.regarding)?.name ?? ''}`,
+    ),
     column('Message', (o) => o.message ?? o.note ?? ''),
   ],
   ServiceCIDR: [NAME, column('CIDRs', (o) => join(o.spec?.cidrs ?? [])), AGE],
@@ -106,14 +137,22 @@ function age(timestamp: string | undefined, now = Date.now()): string {
 }
 
 /** @param include what each row carries of its object: `Object`, `Metadata` (the default) or `None` */
-export function toTable(resource: Resource, objects: readonly KubeObject[], include: string, metadata: Record<string, unknown>): KubeObject {
+export function toTable(
+  resource: Resource,
+  objects: readonly KubeObject[],
+  include: string,
+  metadata: Record<string, unknown>,
+): KubeObject {
   const columns = COLUMNS[resource.kind] ?? [NAME, AGE];
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
     metadata: metadata as unknown as KubeObject['metadata'],
     columnDefinitions: columns.map(({ value: _value, format = '', ...definition }) => ({ ...definition, format })),
-    rows: objects.map((object) => ({ cells: columns.map(({ value }) => value(object)), object: rowObject(object, include) })),
+    rows: objects.map((object) => ({
+      cells: columns.map(({ value }) => value(object)),
+      object: rowObject(object, include),
+    })),
   };
 }
 

@@ -44,13 +44,20 @@ async function generate(names: readonly string[]): Promise<Certificates> {
     await openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.crt', '-days', '30', ...subject);
     await openssl('req', ...newKey, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=kube-apiserver');
     const san = names.map((name) => (isIP(name) ? `IP:${name}` : `DNS:${name}`)).join(',');
-    await writeFile(file('ext'), `subjectAltName=${san}\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n`);
+    await writeFile(
+      file('ext'),
+      `subjectAltName=${san}\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n`,
+    );
     const sign = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '30', '-extfile', 'ext'];
     await openssl('x509', '-req', '-in', 'server.csr', '-out', 'server.crt', ...sign);
-    const [ca, cert, key] = await Promise.all(['ca.crt', 'server.crt', 'server.key'].map((name) => readFile(file(name), 'utf8')));
+    const [ca, cert, key] = await Promise.all(
+      ['ca.crt', 'server.crt', 'server.key'].map((name) => readFile(file(name), 'utf8')),
+    );
     return { ca: ca ?? '', cert: cert ?? '', key: key ?? '' };
   } catch (error) {
-    throw new Error(`make certificates with openssl: ${(error as Error).message}: is the package openssl installed?`, { cause: error });
+    throw new Error(`make certificates with openssl: ${(error as Error).message}: is the package openssl installed?`, {
+      cause: error,
+    });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -25,12 +25,16 @@ export function checkOneOf(report: Report, field: string, value: unknown, allowe
 
 export function checkName(report: Report, name: string): void {
   if (!DNS_LABEL.test(name)) {
-    report('metadata.name', 'FieldValueInvalid', invalidValue(name, "a DNS-1035 label must consist of lower case alphanumeric characters or '-'"));
+    report(
+      'metadata.name',
+      'FieldValueInvalid',
+      invalidValue(name, "a DNS-1035 label must consist of lower case alphanumeric characters or '-'"),
+    );
   }
 }
 
 /** @returns what is wrong with a Service whose defaults are set. */
-export function validateService(service: KubeObject): Cause[] {
+export function validateService(service: KubeObject, previous: KubeObject | undefined): Cause[] {
   const causes: Cause[] = [];
   const report: Report = (field, reason, message) => causes.push({ field, reason, message });
   const { spec } = service;
@@ -47,7 +51,14 @@ export function validateService(service: KubeObject): Cause[] {
       report('spec.sessionAffinityConfig.clientIP.timeoutSeconds', 'FieldValueInvalid', invalidValue(seconds, why));
     }
   }
-  if (spec.type === 'ExternalName' && !spec.externalName) report('spec.externalName', 'FieldValueRequired', 'Required value');
+  if (spec.type === 'ExternalName' && !spec.externalName)
+    report('spec.externalName', 'FieldValueRequired', 'Required value');
+  const before = previous?.spec;
+  if (before?.clusterIP && before.type !== 'ExternalName' && spec.type !== 'ExternalName') {
+    if (spec.clusterIP !== before.clusterIP || (spec.clusterIPs?.[0] ?? spec.clusterIP) !== before.clusterIP) {
+      report('spec.clusterIPs[0]', 'FieldValueInvalid', invalidValue(spec.clusterIP, 'field is immutable'));
+    }
+  }
   checkAddresses(report, spec);
   checkPorts(report, spec);
   return causes;
@@ -67,7 +78,11 @@ function checkAddresses(report: Report, spec: KubeObject): void {
     const [address = '', bits = ''] = String(range).trim().split('/');
     const width = isIP(address) === 4 ? 32 : isIP(address) === 6 ? 128 : -1;
     if (!/^\d{1,3}$/.test(bits) || Number(bits) > width) {
-      report(`spec.LoadBalancerSourceRanges[${i}]`, 'FieldValueInvalid', invalidValue(range, 'must be a valid CIDR value'));
+      report(
+        `spec.LoadBalancerSourceRanges[${i}]`,
+        'FieldValueInvalid',
+        invalidValue(range, 'must be a valid CIDR value'),
+      );
     }
   }
 }
@@ -75,7 +90,8 @@ function checkAddresses(report: Report, spec: KubeObject): void {
 function checkPorts(report: Report, spec: KubeObject): void {
   const ports = list(spec.ports) as KubeObject[];
   const headless = spec.clusterIP === 'None';
-  if (ports.length === 0 && !headless && spec.type !== 'ExternalName') report('spec.ports', 'FieldValueRequired', 'Required value');
+  if (ports.length === 0 && !headless && spec.type !== 'ExternalName')
+    report('spec.ports', 'FieldValueRequired', 'Required value');
   const names = new Set<unknown>();
   const numbers = new Set<string>();
   for (const [i, port] of ports.entries()) {
@@ -95,7 +111,12 @@ function checkPorts(report: Report, spec: KubeObject): void {
     }
     names.add(port.name);
     const number = `${port.protocol}/${port.port}`;
-    if (numbers.has(number)) report(field, 'FieldValueDuplicate', `Duplicate value: ${JSON.stringify({ port: port.port, protocol: port.protocol })}`);
+    if (numbers.has(number))
+      report(
+        field,
+        'FieldValueDuplicate',
+        `Duplicate value: ${JSON.stringify({ port: port.port, protocol: port.protocol })}`,
+      );
     numbers.add(number);
     if (port.nodePort === undefined) continue;
     if (spec.type === 'ClusterIP') {

@@ -12,7 +12,8 @@ export function validateSlice(slice: KubeObject, previous: KubeObject | undefine
     report('addressType', 'FieldValueInvalid', invalidValue(slice.addressType, 'field is immutable'));
   }
   const endpoints = Array.isArray(slice.endpoints) ? slice.endpoints : [];
-  if (endpoints.length > 1000) report('endpoints', 'FieldValueTooMany', `Too many: ${endpoints.length}: must have at most 1000 items`);
+  if (endpoints.length > 1000)
+    report('endpoints', 'FieldValueTooMany', `Too many: ${endpoints.length}: must have at most 1000 items`);
   for (const [i, endpoint] of endpoints.entries()) {
     const addresses = endpoint?.addresses;
     if (!Array.isArray(addresses) || addresses.length === 0) {
@@ -21,13 +22,18 @@ export function validateSlice(slice: KubeObject, previous: KubeObject | undefine
     }
     for (const [j, address] of addresses.entries()) {
       const valid =
-        slice.addressType === 'IPv4' ? isIPv4(address) : slice.addressType === 'IPv6' ? isIPv6(address) : typeof address === 'string';
+        slice.addressType === 'IPv4'
+          ? isIPv4(address)
+          : slice.addressType === 'IPv6'
+            ? isIPv6(address)
+            : typeof address === 'string';
       const why = `must be a valid ${slice.addressType} address`;
       if (!valid) report(`endpoints[${i}].addresses[${j}]`, 'FieldValueInvalid', invalidValue(address, why));
     }
   }
   const ports = Array.isArray(slice.ports) ? slice.ports : [];
-  if (ports.length > 100) report('ports', 'FieldValueTooMany', `Too many: ${ports.length}: must have at most 100 items`);
+  if (ports.length > 100)
+    report('ports', 'FieldValueTooMany', `Too many: ${ports.length}: must have at most 100 items`);
   for (const [i, port] of ports.entries()) {
     if (typeof port?.port === 'number') checkPort(report, `ports[${i}].port`, port.port);
     checkOneOf(report, `ports[${i}].protocol`, port?.protocol, ['SCTP', 'TCP', 'UDP']);

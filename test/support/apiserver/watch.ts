@@ -22,12 +22,22 @@ type EventType = Change['type'];
  * Starts the stream; it ends after the request's timeoutSeconds or when the client goes.
  * @throws ApiError for a request that is refused before the stream starts
  */
-export function serveWatch(store: Store, info: RequestInfo, response: ServerResponse, stream: Stream, options: WatchOptions): void {
+export function serveWatch(
+  store: Store,
+  info: RequestInfo,
+  response: ServerResponse,
+  stream: Stream,
+  options: WatchOptions,
+): void {
   const { resource, query } = info;
   const since = parseVersion(query.get('resourceVersion'));
   const matches = parseSelectors(query, info.namespace);
   if (query.has('sendInitialEvents')) {
-    throw new ApiError(422, 'Invalid', 'sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled');
+    throw new ApiError(
+      422,
+      'Invalid',
+      'sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled',
+    );
   }
   const send = (type: EventType, object: KubeObject): void => {
     if (!options.table) stream.write(`{"type":"${type}","object":${store.text(object)}}\n`);
@@ -37,16 +47,25 @@ export function serveWatch(store: Store, info: RequestInfo, response: ServerResp
     const before = change.previous !== undefined && matches(change.previous);
     const after = change.type !== 'DELETED' && matches(change.object);
     if (after) send(before ? 'MODIFIED' : 'ADDED', change.object);
-    else if (before) send('DELETED', change.type === 'DELETED' ? change.object : withVersion(change.previous as KubeObject, change.version));
+    else if (before)
+      send(
+        'DELETED',
+        change.type === 'DELETED' ? change.object : withVersion(change.previous as KubeObject, change.version),
+      );
   };
   const bookmark = (): void => {
-    const object = { kind: resource.kind, apiVersion: apiVersionOf(resource), metadata: { resourceVersion: String(store.version), creationTimestamp: null } };
+    const object = {
+      kind: resource.kind,
+      apiVersion: apiVersionOf(resource),
+      metadata: { resourceVersion: String(store.version), creationTimestamp: null },
+    };
     stream.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
   };
 
   response.writeHead(200, { 'content-type': 'application/json' });
   response.flushHeaders();
-  if (since === undefined || since === 0) for (const object of store.list(resource)) if (matches(object)) send('ADDED', object);
+  if (since === undefined || since === 0)
+    for (const object of store.list(resource)) if (matches(object)) send('ADDED', object);
   if (since !== undefined && since > 0) {
     if (since < store.oldest(resource) - 1) {
       stream.write(errorEvent(expired(`too old resource version: ${since} (${store.oldest(resource)})`)));
@@ -89,5 +108,7 @@ function withVersion(object: KubeObject, version: number): KubeObject {
 }
 
 function tableOf(resource: Resource, object: KubeObject, query: URLSearchParams): KubeObject {
-  return toTable(resource, [object], query.get('includeObject') ?? 'Metadata', { resourceVersion: object.metadata.resourceVersion });
+  return toTable(resource, [object], query.get('includeObject') ?? 'Metadata', {
+    resourceVersion: object.metadata.resourceVersion,
+  });
 }

@@ -1,7 +1,4 @@
 /** A lab with a control plane: API server, the lab's controllers, workloads from manifests, an agent a node. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
 import type { EndpointSlice, KubernetesObject, Service } from '../../../src/model/kubernetes.ts';
 import type { Agent, AgentOptions } from './agent.ts';
 import { type LabApi, startLabApi } from './api.ts';
@@ -12,15 +9,6 @@ import { Pods, type RunningPod } from './pods.ts';
 import type { SelectingService } from './slices.ts';
 import { isWorkload, readWorkload, type Workload } from './workload.ts';
 import { dnsZone } from './zone.ts';
-
-/** Documents of the YAML files in a directory, by file name and place. */
-export function readManifests(directory: string): KubernetesObject[] {
-  const files = readdirSync(directory).filter((name) => /\.ya?ml$/.test(name));
-  return files.sort().flatMap((name) => {
-    const documents = parseAllDocuments(readFileSync(join(directory, name), 'utf8'));
-    return documents.map((document) => document.toJS() as KubernetesObject | null).filter((object) => object !== null);
-  });
-}
 
 export class Cluster {
   readonly lab: Lab;
@@ -74,6 +62,11 @@ export class Cluster {
     return this.api.client.get<Service>({ kind: 'Service', metadata: { namespace, name } });
   }
 
+  /** Every Service, as the API server has it now. */
+  async services(): Promise<SelectingService[]> {
+    return (await this.api.client.list<SelectingService>('Service')).items;
+  }
+
   /** Every EndpointSlice, as the API server has it now. */
   async slices(): Promise<EndpointSlice[]> {
     return (await this.api.client.list<EndpointSlice>('EndpointSlice')).items;
@@ -81,8 +74,7 @@ export class Cluster {
 
   /** Tells the pods that serve DNS what the Services are called. */
   async publishNames(dnsWorkload: string): Promise<void> {
-    const { items } = await this.api.client.list<SelectingService>('Service');
-    const zone = dnsZone(items, this.pods.all);
+    const zone = dnsZone(await this.services(), this.pods.all);
     await Promise.all(this.pods.of(dnsWorkload).map(({ pod }) => pod.actor.setZone(zone)));
   }
 

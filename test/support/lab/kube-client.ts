@@ -135,17 +135,22 @@ export class KubeClient {
     return JSON.parse(text) as T;
   }
 
+  /** One request, and another when the server had just closed the idle connection that it was sent on. */
+  #ask(what: RequestOptions, body: string | undefined): Promise<IncomingMessage> {
+    const headers = { ...this.#options.headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
+    return new Promise((resolve, reject) => {
+      const outgoing = request({ ...this.#options, ...what, headers }, resolve);
+      outgoing.on('error', (error: NodeJS.ErrnoException) => {
+        if (outgoing.reusedSocket && error.code === 'ECONNRESET') resolve(this.#ask(what, body));
+        else reject(error);
+      });
+      outgoing.end(body);
+    });
+  }
+
   /** @throws KubeError for a status of 400 and up */
   async #send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const headers = {
-        ...this.#options.headers,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      };
-      const outgoing = request({ ...this.#options, method, path, headers, signal }, resolve);
-      outgoing.on('error', reject);
-      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
-    });
+    const response = await this.#ask({ method, path, signal }, body === undefined ? undefined : JSON.stringify(body));
     const status = response.statusCode ?? 0;
     if (status < 400) return response;
     let text = '';

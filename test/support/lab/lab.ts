@@ -1,11 +1,12 @@
 /** A small cluster of network namespaces: nodes with pods, a router, clients outside. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkRunId, newRunId } from '../run-id.ts';
 import { clientAddresses, type IpFamily, nodeAddresses, routerAddresses } from './addressing.ts';
 import { type Agent, type AgentOptions, startAgent } from './agent.ts';
 import { type Cni, prepareNode } from './cni.ts';
 import { ipBatch, run } from './command.ts';
+import { enterScript } from './enter.ts';
 import { forward } from './forward.ts';
 import { Host } from './host.ts';
 import { cleanLeftovers, destroyLab } from './leftovers.ts';
@@ -124,6 +125,7 @@ export class Lab {
 export async function createLab(options: LabOptions = {}): Promise<Lab> {
   const { id = newRunId(), nodes = 3, podsPerNode = 0, families = ['IPv4', 'IPv6'] } = options;
   const { cni = 'bridge', externalClients = 1, rpFilter = 2 } = options;
+  if (process.getuid?.() !== 0) throw new Error('make a lab: namespaces need root; run it as root');
   await cleanLeftovers();
   claim(checkRunId(id));
   try {
@@ -147,6 +149,7 @@ function claim(id: string): void {
   if (hasOwner(id)) throw new Error(`make lab ${id}: there is one of that name, and its owner is alive`);
   for (const part of ['bpf', 'logs']) mkdirSync(join(runDirectory(id), part), { recursive: true });
   writeOwner(id);
+  writeFileSync(join(runDirectory(id), 'enter'), enterScript(id), { mode: 0o755 });
 }
 
 function outsider(id: string, name: string, addresses: Host['addresses']): Host {

@@ -60,9 +60,9 @@ export class Pods {
   /**
    * As kubelet ends a pod: it is terminating, goes on serving for a while and until its connections
    * are over, and is gone then.
-   * @param quietMs how long it serves at the least, for proxies to hear of it; default 1,000
+   * @param quietMs how long it serves at the least, for proxies to hear of it, as a preStop hook does; default 3,000
    */
-  async stop(pod: RunningPod, { quietMs = 1000, drainMs = 10_000 } = {}): Promise<void> {
+  async stop(pod: RunningPod, { quietMs = 3000, drainMs = 10_000 } = {}): Promise<void> {
     pod.phase = 'terminating';
     this.#onChange();
     const since = performance.now();

@@ -100,6 +100,17 @@ describe('service addresses', () => {
     expect(rows()).toEqual({ '192.0.2.7': CLUSTER_IP | PING });
   });
 
+  it('R-95 go with a frontend that its new owner could not write', () => {
+    const { apply, rows, log } = setUp();
+    const young = service('young', [{ frontends: [frontendOf('192.0.2.7')], cluster: [A] }], 2);
+    const unwritable = backend('10.1.1.1', 70000);
+    const old = service('old', [{ frontends: [frontendOf('192.0.2.7')], cluster: [unwritable] }], 1);
+    apply([young]);
+    expect(apply([old]).failed).toMatchObject([{ name: 'old' }]);
+    expect(log).toEqual(['delete service_addresses', 'delete frontends']);
+    expect(rows()).toEqual({});
+  });
+
   it('R-32 come after their frontends and go before them', () => {
     const { apply, log } = setUp();
     const web = service('web', [{ frontends: [frontendOf('10.96.0.1'), frontendOf('10.96.0.1', 81)], cluster: [A] }]);

@@ -1,0 +1,103 @@
+/*
+ * Connections that go to a backend by themselves, without a frontend on this node. A flow may have
+ * their answers: the same client dialled a Service from the same port, or source NAT gave a client
+ * that port of ours. Then another port stands in for theirs, as netfilter does it:
+ *
+ *   comes in                                  comes from a process of this node
+ *   in   C>B => C'>B                          out  S>B => S'>B
+ *   out  B>C' => B>C                          in   B>S' => B>S
+ *
+ * Without such a flow, which is nearly always, they are left alone and nothing is remembered.
+ */
+#pragma once
+
+#include "new_flow.h"
+
+/* Could the packet be the first of its connection? Of a datagram nobody knows. */
+INLINE bool direct_may_begin(const struct packet *packet)
+{
+	return packet->key.proto != IPPROTO_TCP || (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/* The flow that has the answers to the packet, where @hook sees them. NULL: none. */
+INLINE const struct flow *direct_rival(const struct packet *packet, __u8 hook)
+{
+	struct flow_key key;
+	bool half_open;
+
+	address_copy(&key.saddr, &packet->key.daddr);
+	address_copy(&key.daddr, &packet->key.saddr);
+	key.sport = packet->key.dport;
+	key.dport = packet->key.sport;
+	key.proto = packet->key.proto;
+	key.hook = hook;
+	key.pad[0] = 0;
+	key.pad[1] = 0;
+	return flow_find(&key, &half_open);
+}
+
+/* A flow of the rival's Service and backend, to an endpoint that is the destination itself. */
+INLINE void direct_init(struct flow *flow, struct backend_slot *slot, const struct packet *packet,
+			const struct flow *rival)
+{
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->last_seen = clock_now();
+	flow->created = flow->last_seen;
+	flow->service_port_id = rival->service_port_id;
+	flow->backend_id = rival->backend_id;
+	flow->backend_generation = rival->backend_generation;
+	__builtin_memset(slot, 0, sizeof(*slot));
+	address_copy(&slot->address, &packet->key.daddr);
+	slot->port = packet->key.dport;
+}
+
+/*
+ * For the packet in the scratch memory, which comes in: makes entries when a flow has its answers.
+ * Returns REASON_NOT_OURS when none has; REASON_NEW_FLOW, with the entry for the packet in
+ * scratch->flow; or the reason to drop it.
+ */
+GLOBAL int direct_ingress(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+	const struct flow *rival;
+	struct backend_slot slot;
+	struct packet *packet;
+	__u32 reason;
+
+	if (!scratch)
+		return REASON_DROP_IMPOSSIBLE;
+	packet = &scratch->packet;
+	rival = direct_rival(packet, HOOK_EGRESS);
+	if (likely(!rival))
+		return REASON_NOT_OURS;
+	direct_init(&scratch->flow, &slot, packet, rival);
+	reason = flow_begin_stack(skb, packet, &slot, false, scratch);
+	if (reason != REASON_NEW_FLOW)
+		return reason;
+	scratch->flow.packets = 1;
+	scratch->flow.bytes = packet->bytes;
+	flow_set_deltas(&scratch->flow, &packet->key);
+	if (bpf_map_update_elem(&half_open_flows, &packet->key, &scratch->flow, BPF_ANY))
+		return REASON_DROP_FLOW_TABLE;
+	return REASON_NEW_FLOW;
+}
+
+/* The same for a packet that goes out and is the node's own. Its entries stay in half_open_flows. */
+GLOBAL int direct_egress(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+	const struct flow *rival;
+	struct backend_slot slot;
+	struct packet *packet;
+
+	if (!scratch)
+		return REASON_DROP_IMPOSSIBLE;
+	packet = &scratch->packet;
+	rival = direct_rival(packet, HOOK_INGRESS);
+	if (likely(!rival))
+		return REASON_NOT_OURS;
+	direct_init(&scratch->flow, &slot, packet, rival);
+	address_copy(&scratch->masquerade, &packet->key.saddr);
+	scratch->answer[ANSWER_FRONTEND].dport = packet->key.sport;
+	return flow_begin_staged(skb, packet, &slot, scratch);
+}

@@ -1,0 +1,137 @@
+/** Every exit of the tc programs has a reason, and every reason that they can reach is reached here. */
+import { once } from 'node:events';
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  FRONTEND_CLUSTER_IP,
+  FRONTEND_EXTERNAL_DROP,
+  FRONTEND_SOURCE_RANGES,
+  reasons,
+} from '../../maps-schema/gen/codecs.ts';
+import { run } from '../kernel/bpf/rig.ts';
+import { packet } from '../support/packet/builder.ts';
+import { BEHIND_BARE, CLIENT, NODE, NOWHERE, POD, REMOTE_POD } from '../support/packet/network.ts';
+import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
+import { backend, frontend, remote, service } from '../support/packet/services.ts';
+
+const VIP = (i: number) => `10.96.0.${i}`;
+/**
+ * Reasons that these programs have no path to, or that only a failing kernel helper leads to:
+ * packets that are not ours are not counted one by one, sockets have their own programs.
+ */
+const NOT_REACHED = [
+  'NOT_OURS',
+  'SOCKET_CONNECT',
+  'SOCKET_SEND',
+  'SOCKET_LEFT_TO_PACKETS',
+  'SOCKET_BIND_REFUSED',
+  'DROP_TUPLE_TAKEN',
+  'DROP_FLOW_TABLE',
+  'DROP_STALE_BACKEND',
+  'DROP_REWRITE',
+  'DROP_IMPOSSIBLE',
+];
+let rig: PacketRig | undefined;
+
+afterEach(() => {
+  rig?.remove();
+  rig = undefined;
+});
+
+const tcp = (from: string, to: string, sport: number, dport: number, flags = 'S') =>
+  packet(from, to).tcp(sport, dport, flags).build();
+
+describe('counters', () => {
+  it('count each exit once, with its bytes', async () => {
+    // Two ports for source NAT: the third connection to one backend finds none.
+    rig = await createPacketRig({ snatPortMin: 40000, snatPortMax: 40001 });
+    const closed = FRONTEND_CLUSTER_IP | FRONTEND_SOURCE_RANGES;
+    const dropping = FRONTEND_CLUSTER_IP | FRONTEND_EXTERNAL_DROP;
+    rig.serve(
+      service('local', { frontends: [frontend(VIP(1), 80)], cluster: [backend(POD[4])] }),
+      ...[2, 3, 4].map((i) =>
+        service(`remote-${i}`, { frontends: [frontend(VIP(i), 80)], cluster: [remote(REMOTE_POD[4])] }),
+      ),
+      service('none', { frontends: [frontend(VIP(5), 80)] }),
+      service('silent', { frontends: [frontend(VIP(6), 80, { flags: dropping })] }),
+      service('closed', { frontends: [frontend(VIP(7), 80, { flags: closed })], cluster: [backend(POD[4])] }),
+      service('nowhere', { frontends: [frontend(VIP(8), 80)], cluster: [remote(NOWHERE[4])] }),
+      service('bare', { frontends: [frontend(VIP(9), 80)], cluster: [remote(BEHIND_BARE[4])] }),
+    );
+    const steps: readonly [string, 'ingress' | 'egress', Buffer][] = [
+      ['NEW_FLOW', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 80)],
+      ['FORWARDED', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 80)],
+      ['FORWARDED', 'egress', tcp(POD[4], CLIENT[4], 8080, 5000, 'S.')],
+      ['NEW_FLOW', 'ingress', tcp(CLIENT[4], VIP(2), 40000, 80)],
+      ['REDIRECTED', 'ingress', tcp(CLIENT[4], VIP(2), 40000, 80)],
+      ['REDIRECTED', 'ingress', tcp(REMOTE_POD[4], NODE[4], 8080, 40000, 'S.')],
+      ['DROP_TTL', 'ingress', packet(CLIENT[4], VIP(2)).ttl(1).tcp(40000, 80, '.').build()],
+      ['NEW_FLOW', 'ingress', tcp(NOWHERE[4], VIP(3), 40001, 80)],
+      ['DROP_NO_ROUTE', 'ingress', tcp(REMOTE_POD[4], NODE[4], 8080, 40001, 'S.')],
+      ['DROP_NO_SNAT_PORT', 'ingress', tcp(CLIENT[4], VIP(4), 40000, 80)],
+      ['REJECT_NO_BACKEND', 'ingress', tcp(CLIENT[4], VIP(5), 5000, 80)],
+      ['DROP_REJECT_FAILED', 'ingress', tcp(CLIENT[4], VIP(5), 5000, 80, 'R')],
+      ['DROP_NO_LOCAL_BACKEND', 'ingress', tcp(CLIENT[4], VIP(6), 5000, 80)],
+      ['DROP_SOURCE_RANGE', 'ingress', tcp(CLIENT[4], VIP(7), 5000, 80)],
+      ['DROP_NO_ROUTE', 'ingress', tcp(CLIENT[4], VIP(8), 5000, 80)],
+      ['DROP_NO_SNAT_ADDRESS', 'ingress', tcp(CLIENT[4], VIP(9), 5000, 80)],
+    ];
+    const expected: Record<string, { packets: number; bytes: number }> = {};
+    for (const [reason, hook, frame] of steps) {
+      expect([reason, rig[hook](frame).reasons]).toEqual([reason, [reason]]);
+      const before = expected[reason] ?? { packets: 0, bytes: 0 };
+      expected[reason] = { packets: before.packets + 1, bytes: before.bytes + frame.length - 14 };
+    }
+    expect(rig.counters()).toEqual(expected);
+    expect([...Object.keys(expected), ...NOT_REACHED].sort()).toEqual(reasons.map(({ name }) => name).sort());
+  });
+
+  it('leave nothing behind when no port is free', async () => {
+    rig = await createPacketRig({ snatPortMin: 40000, snatPortMax: 40000 });
+    rig.serve(
+      ...[1, 2].map((i) => service(`r-${i}`, { frontends: [frontend(VIP(i), 80)], cluster: [remote(REMOTE_POD[4])] })),
+    );
+    rig.ingress(tcp(CLIENT[4], VIP(1), 40000, 80));
+    const before = rig.flows('halfOpenFlows').length;
+    expect(rig.ingress(tcp(CLIENT[4], VIP(2), 40000, 80)).reasons).toEqual(['DROP_NO_SNAT_PORT']);
+    expect(rig.flows('halfOpenFlows')).toHaveLength(before);
+  });
+});
+
+describe('source NAT beside sockets of the node', () => {
+  const through = (protocol: 'tcp' | 'udp') =>
+    rig?.ingress(packet(CLIENT[4], VIP(1))[protocol](45000, 80).build()).parsed().sport;
+  const serve = async () => {
+    rig = await createPacketRig();
+    const cluster = [remote(REMOTE_POD[4])];
+    rig.serve(
+      service('tcp', { frontends: [frontend(VIP(1), 80)], cluster }),
+      service('udp', { protocol: 'UDP', frontends: [frontend(VIP(1), 80)], cluster }),
+    );
+  };
+
+  it('takes no port of a UDP socket', async () => {
+    await serve();
+    const { createSocket } = await import('node:dgram');
+    const socket = createSocket('udp4').bind(45000, NODE[4]);
+    await once(socket, 'listening');
+    expect(through('udp')).not.toBe(45000);
+    expect(through('tcp')).toBe(45000);
+    socket.close();
+  });
+
+  it('takes no port of a connection to the same backend; a listener does not mind', async () => {
+    await serve();
+    const { createServer, connect } = await import('node:net');
+    const listener = createServer().listen(45000, NODE[4]);
+    await once(listener, 'listening');
+    expect(through('tcp')).toBe(45000);
+    listener.close();
+    rig?.remove();
+    await serve();
+    const connection = connect({ host: REMOTE_POD[4], port: 8080, localAddress: NODE[4], localPort: 45000 });
+    connection.on('error', () => {});
+    await expect.poll(() => run('ss', '-Htn', 'state', 'syn-sent')).toContain(':45000');
+    expect(through('tcp')).not.toBe(45000);
+    connection.destroy();
+  });
+});

@@ -1,0 +1,103 @@
+/** What is not ours goes on untouched, byte for byte. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packet } from '../support/packet/builder.ts';
+import { BRIDGE, CLIENT, NODE, NODE_SECOND, POD, REMOTE_POD } from '../support/packet/network.ts';
+import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
+import { backend, frontend, service } from '../support/packet/services.ts';
+
+const VIP = { 4: '10.96.0.10', 6: 'fd00:10:96::a' } as const;
+let rig: PacketRig;
+
+beforeAll(async () => {
+  rig = await createPacketRig();
+  rig.serve(
+    ...([4, 6] as const).flatMap((family) => [
+      service(`tcp${family}`, { frontends: [frontend(VIP[family], 80)], cluster: [backend(POD[family])] }),
+      service(`node${family}`, {
+        frontends: [frontend(family === 4 ? '0.0.0.0' : '::', 30080)],
+        cluster: [backend(POD[family])],
+      }),
+    ]),
+  );
+});
+afterAll(() => rig?.remove());
+
+const arp = () => {
+  const frame = Buffer.alloc(42);
+  frame.writeUInt16BE(0x0806, 12);
+  frame.writeUInt16BE(1, 14);
+  frame.writeUInt16BE(0x0800, 16);
+  return frame;
+};
+
+/** Cuts a frame, as a device would give it to us. */
+const cut = (frame: Buffer, length: number) => Buffer.from(frame.subarray(0, length));
+
+/** Writes a byte of the network header. */
+const poke = (frame: Buffer, offset: number, value: number) => {
+  frame[14 + offset] = value;
+  return frame;
+};
+
+const v4 = () => packet(CLIENT[4], VIP[4]);
+const v6 = () => packet(CLIENT[6], VIP[6]);
+
+const cases: readonly [string, Buffer][] = [
+  ['TCP to a pod', packet(CLIENT[4], POD[4]).tcp(40000, 8080).payload('x').build()],
+  ['TCP to a pod, IPv6', packet(CLIENT[6], POD[6]).tcp(40000, 8080).payload('x').build()],
+  ['TCP to another port of a frontend', v4().tcp(40000, 81).build()],
+  ['UDP to a frontend of TCP', v4().udp(40000, 80).build()],
+  ['UDP to a frontend of TCP, IPv6', v6().udp(40000, 80).build()],
+  ['an answer of a pod that is no backend', packet(REMOTE_POD[4], CLIENT[4]).tcp(8080, 40000, 'S.').build()],
+  ['ICMP to a frontend', v4().ping().build()],
+  ['ICMPv6 to a frontend', v6().ping().build()],
+  ['SCTP to a frontend', v4().protocol(132, Buffer.alloc(32, 80)).build()],
+  ['another protocol, IPv6', v6().protocol(47, Buffer.alloc(32)).build()],
+  ['a NodePort on an address where it does not answer', packet(CLIENT[4], NODE_SECOND[4]).tcp(40000, 30080).build()],
+  ['a NodePort on the bridge', packet(CLIENT[6], BRIDGE[6]).tcp(40000, 30080).build()],
+  ['a NodePort on an address of another node (R-59)', packet(CLIENT[4], '192.0.2.2').tcp(40000, 30080).build()],
+  ['SSH to the node', packet(CLIENT[4], NODE[4]).tcp(40000, 22).build()],
+  ['ARP', arp()],
+  ['a later fragment', v4().fragment(185).tcp(40000, 80).build()],
+  [
+    'a later fragment, IPv6',
+    v6()
+      .extension(44, Buffer.from([0, 0, 5, 0xc8, 0, 0, 0, 1]))
+      .tcp(40000, 80)
+      .build(),
+  ],
+  ['a truncated TCP header', cut(v4().tcp(40000, 80).build(), 14 + 20 + 19)],
+  ['a truncated TCP header, IPv6', cut(v6().tcp(40000, 80).build(), 14 + 40 + 19)],
+  ['a truncated UDP header', cut(v4().udp(40000, 80).build(), 14 + 20 + 7)],
+  ['a packet that ends after the IPv4 header', cut(v4().tcp(40000, 80).build(), 14 + 20)],
+  ['a packet that ends after the IPv6 header', cut(v6().tcp(40000, 80).build(), 14 + 40)],
+  ['IPv4 options that end after the packet', cut(poke(v4().tcp(40000, 80).build(), 0, 0x4f), 14 + 40)],
+  ['an IPv4 header length below 5', poke(v4().tcp(40000, 80).build(), 0, 0x44)],
+  ['an IPv4 header length of 0', poke(v4().tcp(40000, 80).build(), 0, 0x40)],
+  ['an extension header that ends after the packet', cut(v6().extension(0).tcp(40000, 80).build(), 14 + 43)],
+  ['an authentication header', v6().extension(51, Buffer.alloc(16)).tcp(40000, 80).build()],
+  [
+    'more extension headers than are walked',
+    [...Array(5)]
+      .reduce((p) => p.extension(60), v6())
+      .tcp(40000, 80)
+      .build(),
+  ],
+];
+
+describe.each(['ingress', 'egress'] as const)('%s', (hook) => {
+  it.each(cases)('leaves %s alone', (_, frame) => {
+    const before = Buffer.from(frame);
+    const { verdict, frame: after } = rig[hook](frame);
+    expect(verdict).toBe('NEXT');
+    expect(after.equals(before)).toBe(true);
+    expect(rig.flows('halfOpenFlows')).toEqual([]);
+  });
+});
+
+it('translates none of these frontends where packets leave', () => {
+  const frame = v4().tcp(40000, 80).build();
+  const { verdict, frame: after } = rig.egress(frame);
+  expect(verdict).toBe('NEXT');
+  expect(after.equals(frame)).toBe(true);
+});

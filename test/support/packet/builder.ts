@@ -1,0 +1,182 @@
+/**
+ * Builds Ethernet frames with IPv4 or IPv6 in them, checksums correct unless asked otherwise:
+ * `packet('192.0.2.9', '10.96.0.10').tcp(40000, 80, 'S').build()`.
+ */
+import { type Address, familyOf } from '../../../src/model/address.ts';
+import { writeMac } from '../../../src/model/mac.ts';
+import { addressBytes, checksumOf, pseudoHeader } from './checksum.ts';
+
+export const TCP = 6;
+export const UDP = 17;
+export const ICMP = 1;
+export const ICMPV6 = 58;
+export const FRAGMENT = 44;
+
+/** TCP flags by their letters, as tcpdump writes them. */
+const TCP_FLAGS: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, '.': 16 };
+
+export interface TcpOptions {
+  readonly seq?: number;
+  readonly ack?: number;
+  /** Bytes of TCP options, a multiple of 4. */
+  readonly options?: Buffer;
+}
+
+/** An IPv6 extension header: its number, and its bytes. */
+interface Extension {
+  readonly proto: number;
+  readonly bytes: Buffer;
+}
+
+export class PacketBuilder {
+  readonly #source: Address;
+  readonly #destination: Address;
+  #macs: readonly string[] = ['02:00:00:00:00:aa', '02:00:00:00:00:bb'];
+  #ttl = 64;
+  #options = Buffer.alloc(0);
+  #fragment = 0;
+  #extensions: Extension[] = [];
+  #proto = 0;
+  #l4 = Buffer.alloc(0);
+  #payload = Buffer.alloc(0);
+  /** Offset of the checksum in the transport header; none: it has no checksum. */
+  #checkAt: number | undefined;
+  #zeroChecksum = false;
+
+  constructor(source: Address, destination: Address) {
+    this.#source = source;
+    this.#destination = destination;
+  }
+
+  macs(source: string, destination: string): this {
+    this.#macs = [source, destination];
+    return this;
+  }
+
+  /** TTL or hop limit. */
+  ttl(ttl: number): this {
+    this.#ttl = ttl;
+    return this;
+  }
+
+  /** IPv4 options, a multiple of 4 bytes. */
+  ipOptions(bytes: Buffer): this {
+    this.#options = Buffer.from(bytes);
+    return this;
+  }
+
+  /** IPv4: offset in units of 8 bytes, and whether more fragments follow. */
+  fragment(offset: number, more = false): this {
+    this.#fragment = offset | (more ? 0x2000 : 0);
+    return this;
+  }
+
+  /** Adds an IPv6 extension header, a multiple of 8 bytes: next header and length are filled in. */
+  extension(proto: number, bytes: Buffer = Buffer.alloc(8)): this {
+    const header = Buffer.from(bytes);
+    // A fragment header has a reserved byte there (RFC 8200 4.5).
+    if (proto !== FRAGMENT) header[1] = header.length / 8 - 1;
+    this.#extensions.push({ proto, bytes: header });
+    return this;
+  }
+
+  /** @param flags e.g. `S`, `S.`, `.`, `F.`, `R` */
+  tcp(source: number, destination: number, flags = 'S', { seq = 1000, ack = 0, options }: TcpOptions = {}): this {
+    const header = Buffer.concat([Buffer.alloc(20), options ?? Buffer.alloc(0)]);
+    header.writeUInt16BE(source, 0);
+    header.writeUInt16BE(destination, 2);
+    header.writeUInt32BE(seq, 4);
+    header.writeUInt32BE(ack, 8);
+    header[12] = (header.length / 4) << 4;
+    header[13] = [...flags].reduce((bits, letter) => bits | (TCP_FLAGS[letter] ?? 0), 0);
+    header.writeUInt16BE(64240, 14);
+    return this.#transport(TCP, header, 16);
+  }
+
+  udp(source: number, destination: number, { noChecksum = false } = {}): this {
+    const header = Buffer.alloc(8);
+    header.writeUInt16BE(source, 0);
+    header.writeUInt16BE(destination, 2);
+    this.#zeroChecksum = noChecksum;
+    return this.#transport(UDP, header, 6);
+  }
+
+  /** An echo request of the addresses' family. */
+  ping(identifier = 7): this {
+    const v4 = familyOf(this.#source) === 'IPv4';
+    const header = Buffer.from([v4 ? 8 : 128, 0, 0, 0, 0, 0, 0, 1]);
+    header.writeUInt16BE(identifier, 4);
+    return this.#transport(v4 ? ICMP : ICMPV6, header, 2);
+  }
+
+  /** Any other protocol: the bytes after the network header. */
+  protocol(proto: number, bytes: Buffer): this {
+    return this.#transport(proto, bytes, undefined);
+  }
+
+  payload(bytes: Buffer | string): this {
+    this.#payload = Buffer.from(bytes);
+    return this;
+  }
+
+  build(): Buffer {
+    const l4 = Buffer.concat([this.#l4, this.#payload]);
+    if (this.#proto === UDP) l4.writeUInt16BE(l4.length, 4);
+    this.#writeTransportChecksum(l4);
+    const v4 = familyOf(this.#source) === 'IPv4';
+    const ethernet = Buffer.alloc(14);
+    writeMac(ethernet, 0, this.#macs[1] ?? '');
+    writeMac(ethernet, 6, this.#macs[0] ?? '');
+    ethernet.writeUInt16BE(v4 ? 0x0800 : 0x86dd, 12);
+    return Buffer.concat([ethernet, v4 ? this.#ipv4(l4.length) : this.#ipv6(l4.length), l4]);
+  }
+
+  #transport(proto: number, header: Buffer, checkAt: number | undefined): this {
+    this.#proto = proto;
+    this.#l4 = Buffer.from(header);
+    this.#checkAt = checkAt;
+    return this;
+  }
+
+  #writeTransportChecksum(l4: Buffer): void {
+    if (this.#checkAt === undefined || this.#zeroChecksum) return;
+    const pseudo = pseudoHeader(addressBytes(this.#source), addressBytes(this.#destination), this.#proto, l4.length);
+    const check = this.#proto === ICMP ? checksumOf(l4) : checksumOf(pseudo, l4);
+    l4.writeUInt16BE(this.#proto === UDP && check === 0 ? 0xffff : check, this.#checkAt);
+  }
+
+  #ipv4(length: number): Buffer {
+    const header = Buffer.concat([Buffer.alloc(20), this.#options]);
+    header[0] = 0x40 | (header.length / 4);
+    header.writeUInt16BE(header.length + length, 2);
+    header.writeUInt16BE(0x1234, 4);
+    header.writeUInt16BE(this.#fragment, 6);
+    header[8] = this.#ttl;
+    header[9] = this.#proto;
+    addressBytes(this.#source).copy(header, 12);
+    addressBytes(this.#destination).copy(header, 16);
+    header.writeUInt16BE(checksumOf(header), 10);
+    return header;
+  }
+
+  #ipv6(length: number): Buffer {
+    const numbers = [...this.#extensions.map(({ proto }) => proto), this.#proto];
+    const extensions = this.#extensions.map(({ bytes }, i) => {
+      bytes[0] = numbers[i + 1] ?? 0;
+      return bytes;
+    });
+    const after = Buffer.concat(extensions);
+    const header = Buffer.alloc(40);
+    header[0] = 0x60;
+    header.writeUInt16BE(after.length + length, 4);
+    header[6] = numbers[0] ?? 0;
+    header[7] = this.#ttl;
+    addressBytes(this.#source).copy(header, 8);
+    addressBytes(this.#destination).copy(header, 24);
+    return Buffer.concat([header, after]);
+  }
+}
+
+export function packet(source: Address, destination: Address): PacketBuilder {
+  return new PacketBuilder(source, destination);
+}

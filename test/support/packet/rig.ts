@@ -1,0 +1,212 @@
+/** The real tc programs, loaded into a bpffs of the test's own and run on frames with BPF_PROG_TEST_RUN. */
+import { fileURLToPath } from 'node:url';
+import { encode } from '../../../maps-schema/codec.ts';
+import {
+  counter,
+  DEVICE_NODE,
+  DEVICE_POD,
+  type Flow,
+  type FlowKey,
+  flow,
+  flowKey,
+  type Knobs,
+  knobs as knobsCodec,
+  NODE_ADDRESS_LOCAL,
+  NODE_ADDRESS_NODE_PORT,
+  reasons,
+} from '../../../maps-schema/gen/codecs.ts';
+import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
+import { loadPrograms } from '../../../src/bpf/loader.ts';
+import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
+import { ensurePinDirectory } from '../../../src/bpf/paths.ts';
+import { testRun } from '../../../src/bpf/test-run.ts';
+import type { CompiledService } from '../../../src/model/compiled.ts';
+import { createTables, type Tables } from '../../../src/tables/tables.ts';
+import { mountBpffs, SMALL_MAPS } from '../../kernel/bpf/rig.ts';
+import { BRIDGE, createNetwork, type DeviceName, NODE, NODE_SECOND } from './network.ts';
+import { type ParsedFrame, parseFrame, tupleText } from './parser.ts';
+
+export type Verdict = 'NEXT' | 'DROP' | 'REDIRECT';
+const VERDICTS: Readonly<Record<number, Verdict>> = { 4294967295: 'NEXT', 2: 'DROP', 7: 'REDIRECT' };
+
+/** Where the programs under test are; another build of them can be put in their place. */
+const OBJECTS = process.env.SLUICE_BPF_OBJECTS ?? fileURLToPath(new URL('../../../dist/bpf', import.meta.url));
+
+/** Offset of `ifindex` in struct __sk_buff, and its size. */
+const SKB_IFINDEX = 40;
+const SKB_SIZE = 192;
+/** BPF_F_TEST_SKB_CHECKSUM_COMPLETE: as from a device that has summed the packet; a wrong sum fails the run. */
+const CHECKSUM_COMPLETE = 4;
+
+export interface Outcome {
+  readonly verdict: Verdict;
+  readonly frame: Buffer;
+  /** Reasons counted, in the order of the schema. */
+  readonly reasons: readonly string[];
+  /** @throws when a checksum does not hold. */
+  parsed(): ParsedFrame;
+  /** `address port > address port` of the frame. */
+  tuple(): string;
+}
+
+export interface RunOptions {
+  /** The device that the frame came in by or leaves by; default node0. */
+  readonly device?: DeviceName;
+  /** The device has summed the packet (CHECKSUM_COMPLETE): the sum has to follow every change. */
+  readonly summed?: boolean;
+}
+
+export interface FlowRow {
+  readonly key: FlowKey;
+  readonly flow: Flow;
+}
+
+export interface PacketRig {
+  readonly maps: Maps;
+  readonly tables: Tables;
+  ifindex(device: DeviceName): number;
+  /** Makes these the only Services, and forgets flows and affinities. */
+  serve(...services: readonly CompiledService[]): void;
+  /** Makes these the only Services; flows stay. */
+  change(...services: readonly CompiledService[]): void;
+  ingress(frame: Buffer, options?: RunOptions): Outcome;
+  egress(frame: Buffer, options?: RunOptions): Outcome;
+  /** Descriptor of `ingress` or `egress`. */
+  program(name: 'ingress' | 'egress'): number;
+  flows(table: 'flows' | 'halfOpenFlows'): FlowRow[];
+  /** Writes a row as if the data path had: to make a flow old. */
+  putFlow(table: 'flows' | 'halfOpenFlows', row: FlowRow): void;
+  /** By reason, since the programs were loaded; zeroes left out. */
+  counters(): Record<string, { readonly packets: number; readonly bytes: number }>;
+  remove(): void;
+}
+
+const DEFAULT_KNOBS: Knobs = {
+  ...knobsCodec.read(Buffer.alloc(knobsCodec.size), 0),
+  jiffiesPerSecond: 1000,
+  tcpEstablishedSeconds: 86400,
+  tcpClosingSeconds: 120,
+  tcpHalfOpenSeconds: 60,
+  udpSeconds: 30,
+  udpStreamSeconds: 120,
+  snatPortMin: 32768,
+  snatPortMax: 65535,
+  nodePortMin: 30000,
+  nodePortMax: 32767,
+  detectPods4: 1,
+  detectPods6: 1,
+};
+
+export function clear(map: KernelHash): void {
+  for (const { key } of [...map.entries()]) map.delete(key);
+}
+
+function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): void {
+  const device = (name: DeviceName, flags: number, of: typeof NODE | typeof BRIDGE) => ({
+    ifindex: ifindex(name),
+    device: { masquerade4: of[4], masquerade6: of[6], flags, mtu: 1500 },
+  });
+  const both = NODE_ADDRESS_LOCAL | NODE_ADDRESS_NODE_PORT;
+  const address = (of: Readonly<Record<4 | 6, string>>, flags: number) =>
+    ([4, 6] as const).map((family) => ({ address: of[family], flags }));
+  tables.applyNodeTables({
+    nodeAddresses: [
+      ...address(NODE, both),
+      ...address(NODE_SECOND, NODE_ADDRESS_LOCAL),
+      ...address(BRIDGE, NODE_ADDRESS_LOCAL),
+    ],
+    devices: [device('node0', DEVICE_NODE, NODE), device('pod0', DEVICE_POD, BRIDGE)],
+    podCidrs: [
+      { address: '10.1.0.0', bits: 16 },
+      { address: 'fd00:1::', bits: 32 },
+    ],
+  });
+}
+
+/** @param knobs what differs from the defaults. */
+export async function createPacketRig(knobs: Partial<Knobs> = {}): Promise<PacketRig> {
+  const undo: (() => void)[] = [];
+  const remove = () => {
+    for (const step of undo.splice(0).reverse()) step();
+  };
+  try {
+    return await build(knobs, undo, remove);
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+async function build(knobs: Partial<Knobs>, undo: (() => void)[], remove: () => void): Promise<PacketRig> {
+  const network = createNetwork();
+  undo.push(() => network.remove());
+  const bpffs = mountBpffs();
+  undo.push(() => bpffs.remove());
+  const pinDirectory = ensurePinDirectory(bpffs.root);
+  const loaded = await loadPrograms({
+    objectDirectory: OBJECTS,
+    pinDirectory,
+    knobs: { ...DEFAULT_KNOBS, ...knobs },
+    mapSizes: { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192 },
+    objects: ['tc.bpf.o'],
+  });
+  undo.push(() => loaded.close());
+  const maps = openMaps(pinDirectory);
+  undo.push(() => maps.close());
+  const tables = createTables(maps, { graceMs: 0 });
+  describeNode(tables, network.ifindex);
+
+  const counts = () =>
+    reasons.map((_, i) => maps.counters.lookup(i).reduce((sum, value) => sum + Number(value.readBigUInt64LE(0)), 0));
+
+  function runOn(name: string, data: Buffer, { device = 'node0', summed = false }: RunOptions): Outcome {
+    const context = Buffer.alloc(SKB_SIZE);
+    context.writeUInt32LE(network.ifindex(device), SKB_IFINDEX);
+    const before = counts();
+    const result = testRun(loaded.program(name), { data, context, flags: summed ? CHECKSUM_COMPLETE : 0 });
+    const after = counts();
+    const verdict = VERDICTS[result.retval];
+    if (verdict === undefined) throw new Error(`verdict ${result.retval}`);
+    const frame = Buffer.from(result.data);
+    return {
+      verdict,
+      frame,
+      reasons: reasons.flatMap(({ name }, i) => ((after[i] ?? 0) > (before[i] ?? 0) ? [name] : [])),
+      parsed: () => parseFrame(frame),
+      tuple: () => tupleText(parseFrame(frame)),
+    };
+  }
+
+  function change(...services: readonly CompiledService[]): void {
+    const { failed, problems } = tables.apply({ changed: services, removed: [] }, { complete: true });
+    const [problem] = [...failed, ...problems];
+    if (problem !== undefined) throw new Error(`${problem.name}: ${problem.message}`);
+  }
+
+  return {
+    maps,
+    tables,
+    ifindex: network.ifindex,
+    change,
+    serve(...services) {
+      for (const map of [maps.flows, maps.halfOpenFlows, maps.affinities]) clear(map);
+      change(...services);
+    },
+    ingress: (frame, options = {}) => runOn('ingress', frame, options),
+    egress: (frame, options = {}) => runOn('egress', frame, options),
+    program: (name) => loaded.program(name),
+    flows: (table) =>
+      [...maps[table].entries()].map(({ key, value }) => ({ key: flowKey.read(key, 0), flow: flow.read(value, 0) })),
+    putFlow: (table, row) => maps[table].update(encode(flowKey, row.key), encode(flow, row.flow)),
+    counters: () =>
+      Object.fromEntries(
+        reasons.flatMap(({ name }, i) => {
+          const values = maps.counters.lookup(i).map((value) => counter.read(value, 0));
+          const packets = values.reduce((sum, value) => sum + Number(value.packets), 0);
+          const bytes = values.reduce((sum, value) => sum + Number(value.bytes), 0);
+          return packets > 0 ? [[name, { packets, bytes }] as const] : [];
+        }),
+      ),
+    remove,
+  };
+}

@@ -1,0 +1,107 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { nodeNameOf } from '../../../src/cli/agent-options.ts';
+import { sluice } from './fake-kernel.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-cli-'));
+const file = join(directory, 'config.yaml');
+writeFileSync(file, '');
+afterAll(() => rmSync(directory, { recursive: true }));
+
+test('without flags: in-cluster, and the defaults', async () => {
+  const { code, agent } = await sluice(['agent']);
+  expect(code).toBe(0);
+  expect(agent).toEqual({
+    nodeName: 'node-a.example',
+    nodeNameGiven: false,
+    source: { kind: 'in-cluster' },
+    socketLb: 'all',
+    bpfRoot: '/sys/fs/bpf/sluice',
+    bindProtection: true,
+    logLevel: 'info',
+  });
+});
+
+test('every flag', async () => {
+  const words = [
+    'agent',
+    '--node-name',
+    'Node-B',
+    '--kubeconfig',
+    file,
+    '--config',
+    file,
+    '--devices',
+    'eth0, eth1,eth0',
+  ];
+  words.push('--socket-lb', 'host-only', '--pod-devices', 'cali*,veth?', '--cgroup-root', directory);
+  words.push('--bpf-root', '/sys/fs/bpf/../bpf/other', '--bind-protection', 'off', '--log-level', 'debug');
+  expect((await sluice(words)).agent).toEqual({
+    nodeName: 'node-b',
+    nodeNameGiven: true,
+    source: { kind: 'kubeconfig', file },
+    configFile: file,
+    devices: ['eth0', 'eth1'],
+    socketLb: 'host-only',
+    podDevices: 'cali*,veth?',
+    cgroupRoot: directory,
+    bpfRoot: '/sys/fs/bpf/other',
+    bindProtection: false,
+    logLevel: 'debug',
+  });
+});
+
+test('a directory of manifests', async () => {
+  const { agent } = await sluice(['agent', '--manifests', directory]);
+  expect(agent?.source).toEqual({ kind: 'manifests', directory });
+});
+
+test('in-cluster may be said', async () => {
+  expect((await sluice(['agent', 'in-cluster'])).agent?.source).toEqual({ kind: 'in-cluster' });
+});
+
+test.each([
+  [['--kubeconfig', '/no/such'], '--kubeconfig: /no/such: no such file'],
+  [['--kubeconfig', directory], `--kubeconfig: ${directory} is not a file`],
+  [['--manifests', file], `--manifests: ${file} is not a directory`],
+  [['--manifests', directory, '--kubeconfig', file], '--kubeconfig and --manifests exclude each other'],
+  [['in-cluster', '--manifests', directory], '--manifests and in-cluster exclude each other'],
+  [['--config', '/no/such'], '--config: /no/such: no such file'],
+  [['--cgroup-root', file], `--cgroup-root: ${file} is not a directory`],
+  [['--devices', 'eth0,,eth1'], "--devices: '' is no name of a device"],
+  [['--devices', 'a-name-of-sixteen'], "--devices: 'a-name-of-sixteen'"],
+  [['--pod-devices', 'veth*,'], '--pod-devices'],
+  [['--node-name', ' '], '--node-name: is empty'],
+  [['--node-name', 'a b'], '--node-name'],
+  [['--socket-lb', 'some'], '--socket-lb'],
+  [['--bind-protection', 'maybe'], '--bind-protection'],
+  [['--log-level', 'loud'], '--log-level'],
+  [['--bpf-root', ''], '--bpf-root'],
+  [['--device', 'eth0'], "unknown option '--device' (Did you mean --devices?)"],
+  [['outside'], 'in-cluster'],
+])('%j is wrong usage, named in one line', async (words, message) => {
+  const { code, err, agent } = await sluice(['agent', ...words]);
+  expect(code).toBe(2);
+  expect(err).toContain(message);
+  expect(err).toMatch(/^sluice: [^\n]+\n$/);
+  expect(agent).toBeUndefined();
+});
+
+test('--cleanup cleans up and starts nothing', async () => {
+  const roots: string[] = [];
+  const removeEverything = (root: string) => {
+    roots.push(root);
+    return { links: 1, filters: 0, programs: 13, maps: 16, directories: [`${root}/v1`] };
+  };
+  const { code, out, agent } = await sluice(['agent', '--cleanup', '--bpf-root', '/b'], { removeEverything });
+  expect({ code, agent, roots }).toEqual({ code: 0, agent: undefined, roots: ['/b'] });
+  expect(out).toBe('removed 1 link, 13 programs, 16 maps, /b/v1\n');
+});
+
+test('R-84: hostnameOverride counts when --node-name is absent', () => {
+  expect(nodeNameOf({ nodeName: 'host', nodeNameGiven: false }, ' Other ')).toBe('other');
+  expect(nodeNameOf({ nodeName: 'host', nodeNameGiven: false }, '')).toBe('host');
+  expect(nodeNameOf({ nodeName: 'flag', nodeNameGiven: true }, 'other')).toBe('flag');
+});

@@ -1,0 +1,188 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import {
+  mark,
+  nodeAddressKey,
+  REASON_DROP_TTL,
+  REASON_FORWARDED,
+  REASON_REJECT_NO_BACKEND,
+} from '../../../maps-schema/gen/codecs.ts';
+import type { PinnedLink } from '../../../src/bpf/links.ts';
+import type { Maps } from '../../../src/bpf/open-maps.ts';
+import { renderStatus, type Status } from '../../../src/cli/commands/status.ts';
+import { readAttachments } from '../../../src/cli/views/attachments.ts';
+import { readOccupancy } from '../../../src/cli/views/occupancy.ts';
+import { SluiceError } from '../../../src/model/errors.ts';
+import { createMaps, kernelWith, put, putFrontend, putSlot, sluice } from './fake-kernel.ts';
+
+let answer = 200;
+const server = createServer((_, response) => response.writeHead(answer).end('{}'));
+let url = '';
+beforeAll(async () => {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/healthz`;
+});
+afterAll(() => server.close());
+
+const counts = {
+  [REASON_FORWARDED]: [
+    { packets: 900n, bytes: 90_000n },
+    { packets: 100n, bytes: 10_000n },
+  ],
+  [REASON_REJECT_NO_BACKEND]: [{ packets: 3n, bytes: 180n }],
+  [REASON_DROP_TTL]: [{ packets: 1n, bytes: 60n }],
+};
+
+const link = (more: Partial<PinnedLink>): PinnedLink => ({
+  name: '',
+  id: 1,
+  programId: 7,
+  kind: 'tcx',
+  target: 4n,
+  attachType: 46,
+  attached: true,
+  ...more,
+});
+
+/** Maps of which one is not pinned. */
+function without(maps: Maps, name: keyof Maps): Maps {
+  return Object.defineProperty(maps, name, {
+    get() {
+      throw new SluiceError('NOT_RUNNING', `open map ${name}`);
+    },
+  });
+}
+
+test('status as JSON: everything, zeros included', async () => {
+  const maps = createMaps(counts);
+  putFrontend(maps, {}, { internalBase: 1, internalCount: 3, externalBase: 1, externalCount: 3 });
+  putFrontend(maps, { port: 81 }, { internalBase: 4, internalCount: 1, externalBase: 1, externalCount: 3 });
+  putSlot(maps, 1, {});
+  putSlot(maps, 60, {}, false);
+  const { code, out } = await sluice(['status', '-o', 'json', '--health', url], kernelWith(maps));
+  const status = JSON.parse(out) as Status;
+  expect(code).toBe(0);
+  expect(status).toMatchObject({ schemaVersion: 1, bpfRoot: '/sys/fs/bpf/sluice', agent: { url, state: 'healthy' } });
+  const entries = Object.fromEntries(status.maps.map(({ map, entries }) => [map, entries]));
+  expect(entries).toMatchObject({ frontends: 2, backend_slots: 4, backend_states: 1, flows: 0 });
+  const counters = Object.fromEntries((status.counters ?? []).map((row) => [row.reason, row]));
+  expect(counters.FORWARDED).toMatchObject({ packets: 1000, bytes: 100_000, drop: false });
+  expect(counters.REJECT_NO_BACKEND).toMatchObject({ packets: 3, drop: true });
+  expect(counters.SOCKET_CONNECT).toMatchObject({ packets: 0 });
+});
+
+test('an agent that is ill, and one that is gone', async () => {
+  answer = 503;
+  const ill = await sluice(['status', '-o', 'json', '--health', url]);
+  expect(JSON.parse(ill.out).agent).toEqual({ url, state: 'unhealthy', detail: 'it answered 503' });
+  const gone = await sluice(['status', '-o', 'json', '--health', 'http://127.0.0.1:1/']);
+  expect(gone.code).toBe(0);
+  expect(JSON.parse(gone.out).agent).toMatchObject({ state: 'unreachable' });
+});
+
+test('status as a table', () => {
+  const status: Status = {
+    schemaVersion: 1,
+    bpfRoot: '/b',
+    agent: { url: 'http://h', state: 'unreachable', detail: 'refused' },
+    attachments: [
+      { program: 'connect4', hook: 'connect4', target: '/cg', state: 'attached' },
+      { program: '', hook: 'clsact egress', target: 'eth0', state: 'recorded' },
+    ],
+    maps: [
+      { map: 'frontends', entries: 80, maxEntries: 100, nearlyFull: true, evicts: false },
+      { map: 'flows', entries: 99, maxEntries: 100, nearlyFull: true, evicts: true },
+      { map: 'devices', maxEntries: 4096, nearlyFull: false, evicts: false },
+    ],
+    counters: [
+      { reason: 'FORWARDED', packets: 10, bytes: 1000, drop: false, meaning: 'established flow' },
+      { reason: 'REDIRECTED', packets: 0, bytes: 0, drop: false, meaning: 'sent out' },
+      { reason: 'DROP_TTL', packets: 1, bytes: 60, drop: true, meaning: 'hop limit' },
+    ],
+    features: [{ name: 'tcx', present: false, kernel: '6.6', effect: 'clsact' }],
+  };
+  expect(renderStatus(status)).toBe(`schema:    v1
+bpf-root:  /b
+agent:     unreachable (refused)  http://h
+
+PROGRAM    HOOK            TARGET   STATE
+connect4   connect4        /cg      attached
+-          clsact egress   eth0     recorded
+
+MAP         ENTRIES    MAX   USED   NOTE
+frontends        80    100    80%   ! nearly full
+flows            99    100    99%   ! nearly full: evicts what was used least recently
+devices           -   4096      -   not pinned
+
+REASON      COUNT   BYTES   KIND     MEANING
+FORWARDED      10    1000   served   established flow
+DROP_TTL        1      60   ! drop   hop limit
+
+FEATURE   PRESENT   NEEDS        WITHOUT
+tcx       no        kernel 6.6   clsact
+`);
+  expect(renderStatus(status, true)).toContain('REDIRECTED');
+  expect(renderStatus({ ...status, counters: undefined })).toContain('! counters are not pinned');
+  expect(renderStatus({ ...status, attachments: [] })).toContain('! no program is attached');
+});
+
+test('a map that is not pinned leaves a gap, no failure', async () => {
+  const maps = without(without(createMaps(), 'counters'), 'flows');
+  const { code, out } = await sluice(['status', '--health', url], kernelWith(maps));
+  expect(code).toBe(0);
+  expect(out).toMatch(/^flows +- +524288 +- +not pinned$/m);
+  expect(out).toContain('! counters are not pinned');
+});
+
+test('a map of 80 % is nearly full, one of less is not', () => {
+  const maps = createMaps();
+  const small = { ...maps.nodeAddresses, shape: { ...maps.nodeAddresses.shape, maxEntries: 5 } };
+  const nearlyFull = () =>
+    readOccupancy({ ...maps, nodeAddresses: small }).find(({ map }) => map === 'node_addresses')?.nearlyFull;
+  for (const address of ['10.0.0.1', '10.0.0.2', '10.0.0.3']) {
+    put(maps.nodeAddresses, nodeAddressKey, { address }, mark, { flags: 1 });
+  }
+  expect(nearlyFull()).toBe(false);
+  put(maps.nodeAddresses, nodeAddressKey, { address: '10.0.0.4' }, mark, { flags: 1 });
+  expect(nearlyFull()).toBe(true);
+});
+
+test('attachments: names where they are known, numbers where not', () => {
+  const links = [
+    link({}),
+    link({ programId: 9, attachType: 47, target: 5n }),
+    link({ kind: 'cgroup', programId: 8, attachType: 10, target: 42n }),
+    link({ kind: 'cgroup', programId: 8, attachType: 10, target: 43n }),
+    link({ attached: false, target: 0n }),
+  ];
+  const programs = [
+    { name: 'ingress', id: 7 },
+    { name: 'connect4', id: 8 },
+  ];
+  const rows = readAttachments(links, [{ ifindex: 4, direction: 'egress' }], programs, {
+    device: (ifindex) => (ifindex === 4 ? 'eth0' : undefined),
+    cgroup: (id) => (id === 42n ? '/sys/fs/cgroup/pods' : undefined),
+  });
+  expect(rows).toEqual([
+    { program: 'ingress', hook: 'tcx ingress', target: '', state: 'detached' },
+    { program: 'connect4', hook: 'connect4', target: '/sys/fs/cgroup/pods', state: 'attached' },
+    { program: 'connect4', hook: 'connect4', target: 'cgroup 43', state: 'attached' },
+    { program: '', hook: 'clsact egress', target: 'eth0', state: 'recorded' },
+    { program: 'ingress', hook: 'tcx ingress', target: 'eth0', state: 'attached' },
+    { program: 'program 9', hook: 'tcx egress', target: 'ifindex 5', state: 'attached' },
+  ]);
+});
+
+test('drops: most frequent first, with their share', async () => {
+  const { out } = await sluice(['drops'], kernelWith(createMaps(counts)));
+  expect(out).toBe(
+    [
+      'REASON              COUNT   BYTES   SHARE   MEANING',
+      'REJECT_NO_BACKEND       3     180     75%   refused: the service has no usable endpoint (R-28)',
+      'DROP_TTL                1      60     25%   dropped: hop limit reached',
+      '',
+    ].join('\n'),
+  );
+  expect(await sluice(['drops'])).toMatchObject({ code: 0, out: '', err: 'nothing was refused or dropped\n' });
+});

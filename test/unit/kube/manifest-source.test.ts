@@ -1,0 +1,199 @@
+import { renameSync } from 'node:fs';
+import { mkdir, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createManifestSource } from '../../../src/kube/manifest-source.ts';
+import { temporaryDirectory } from './fixture.ts';
+import { createRecorder, type Recorder, until } from './recorder.ts';
+
+const service = (name: string, extra = '') =>
+  `apiVersion: v1\nkind: Service\nmetadata: {name: ${name}}\nspec: {clusterIP: 10.96.0.1, ports: [{port: 80}]${extra}}\n`;
+const slice = (name: string, address: string) =>
+  `apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: ${name}}\naddressType: IPv4\nendpoints: [{addresses: [${address}]}]\n`;
+const node = (name: string) => `apiVersion: v1\nkind: Node\nmetadata: {name: ${name}}\n`;
+
+/** @param rescanMs long, so that what a test sees is the kernel's notification */
+async function start(directory: string, rescanMs = 3_600_000): Promise<Recorder> {
+  const source = createManifestSource({ directory, nodeName: 'node-1', watch: { settleMs: 10, rescanMs } });
+  const recorder = createRecorder();
+  const controller = new AbortController();
+  const running = source.run(recorder, controller.signal);
+  onTestFinished(async () => {
+    controller.abort();
+    await running;
+  });
+  await until(() => recorder.syncs === 1);
+  return recorder;
+}
+
+describe('manifest source', () => {
+  it('reads YAML and JSON, several documents, Lists and folders, and passes over the rest', async () => {
+    const directory = await temporaryDirectory();
+    await mkdir(join(directory, 'sub'));
+    await writeFile(
+      join(directory, 'a.yaml'),
+      `${service('a')}---\n${slice('a-1', '10.0.0.1')}---\n---\n${node('node-1')}`,
+    );
+    await writeFile(
+      join(directory, 'sub/b.yml'),
+      `apiVersion: v1\nkind: List\nitems:\n- ${service('b').replaceAll('\n', '\n  ')}`,
+    );
+    const items = [{ metadata: { name: 'c', namespace: 'shop' }, spec: {} }];
+    await writeFile(join(directory, 'c.json'), JSON.stringify({ apiVersion: 'v1', kind: 'ServiceList', items }));
+    await writeFile(join(directory, 'd.yaml'), 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n');
+    await writeFile(join(directory, 'e.yaml'), 'just text');
+    await writeFile(join(directory, 'notes.txt'), service('never'));
+    await writeFile(join(directory, '.hidden.yaml'), service('never'));
+    const recorder = await start(directory);
+    expect([...recorder.state.services.keys()].sort()).toEqual(['default/a', 'default/b', 'shop/c']);
+    expect([...recorder.state.slices.keys()]).toEqual(['default/a-1']);
+    expect(recorder.state.node?.metadata?.name).toBe('node-1');
+    expect(recorder.problems).toEqual([]);
+  });
+
+  it('syncs an empty directory', async () => {
+    const recorder = await start(await temporaryDirectory());
+    expect(recorder.log).toEqual(['no node', 'synced']);
+  });
+
+  it('follows files added, changed, renamed over and deleted, with the least events', async () => {
+    const directory = await temporaryDirectory();
+    await writeFile(join(directory, 'a.yaml'), `${service('a')}---\n${service('same')}`);
+    const recorder = await start(directory);
+    recorder.log.length = 0;
+    await writeFile(join(directory, 'b.yaml'), service('b'));
+    await until(() => recorder.state.services.has('default/b'));
+    await writeFile(join(directory, 'a.yaml'), `${service('a', ', type: NodePort')}---\n${service('same')}`);
+    await until(() => recorder.state.services.get('default/a')?.spec?.type === 'NodePort');
+    await writeFile(join(directory, '.tmp'), slice('b-1', '10.0.0.9'));
+    await rename(join(directory, '.tmp'), join(directory, 'b.yaml'));
+    await until(() => recorder.state.slices.has('default/b-1'));
+    await unlink(join(directory, 'a.yaml'));
+    await until(() => recorder.state.services.size === 0);
+    expect(recorder.log).toEqual([
+      'set service default/b',
+      'set service default/a',
+      'delete service default/b',
+      'set slice default/b-1',
+      'delete service default/a',
+      'delete service default/same',
+    ]);
+  });
+
+  it('sees folders that come and go', async () => {
+    const directory = await temporaryDirectory();
+    const recorder = await start(directory);
+    for (const round of ['one', 'two']) {
+      await mkdir(join(directory, 'sub'));
+      await writeFile(join(directory, 'sub/a.yaml'), service(round));
+      await until(() => recorder.state.services.has(`default/${round}`));
+      await writeFile(join(directory, 'sub/b.yaml'), service(`${round}-later`));
+      await until(() => recorder.state.services.has(`default/${round}-later`));
+      await rm(join(directory, 'sub'), { recursive: true });
+      await until(() => recorder.state.services.size === 0);
+    }
+  });
+
+  it('watches the folder that takes the place of another', async () => {
+    const directory = await temporaryDirectory();
+    const path = (name: string) => join(directory, name);
+    await mkdir(path('sub'));
+    await mkdir(path('.next'));
+    await writeFile(path('sub/a.yaml'), service('old'));
+    await writeFile(path('.next/a.yaml'), service('new'));
+    const recorder = await start(directory);
+    renameSync(path('sub'), path('.old'));
+    renameSync(path('.next'), path('sub'));
+    await until(() => recorder.state.services.has('default/new'));
+    await writeFile(path('sub/b.yaml'), service('later'));
+    await until(() => recorder.state.services.has('default/later'));
+  });
+
+  it('follows the links of a mounted ConfigMap when they are swapped', async () => {
+    const directory = await temporaryDirectory();
+    const data = async (version: string, name: string) => {
+      await mkdir(join(directory, version));
+      await writeFile(join(directory, version, 'a.yaml'), service(name));
+      await symlink(version, join(directory, '..data_tmp'));
+      await rename(join(directory, '..data_tmp'), join(directory, '..data'));
+    };
+    await data('..1', 'old');
+    await symlink('..data/a.yaml', join(directory, 'a.yaml'));
+    const recorder = await start(directory);
+    expect([...recorder.state.services.keys()]).toEqual(['default/old']);
+    await data('..2', 'new');
+    await until(() => recorder.state.services.has('default/new'));
+    expect(recorder.state.services.size).toBe(1);
+  });
+
+  it('keeps the last good contents of a file that breaks, tells it once with its line, and serves the rest', async () => {
+    const directory = await temporaryDirectory();
+    await writeFile(join(directory, 'a.yaml'), service('a'));
+    await writeFile(join(directory, 'bad.json'), '{\n"kind": "Service",\n}');
+    const recorder = await start(directory, 20);
+    expect(recorder.problems).toEqual([
+      {
+        object: join(directory, 'bad.json'),
+        message: expect.stringMatching(/bad\.json: line 3: .*last good contents/s),
+      },
+    ]);
+    await writeFile(join(directory, 'a.yaml'), `${service('a')}---\nkind: Service\n  broken: [\n`);
+    await until(() => recorder.problems.length === 2);
+    expect(recorder.problems[1]?.message).toMatch(/a\.yaml: line [567]: /);
+    await writeFile(join(directory, 'c.yaml'), service('c'));
+    await until(() => recorder.state.services.has('default/c'));
+    expect(recorder.state.services.has('default/a')).toBe(true);
+    await writeFile(join(directory, 'a.yaml'), service('a2'));
+    await until(() => recorder.state.services.has('default/a2'));
+    expect(recorder.state.services.has('default/a')).toBe(false);
+    expect(recorder.problems).toHaveLength(3);
+  });
+
+  it('serves the first of two objects with one name and tells it', async () => {
+    const directory = await temporaryDirectory();
+    await writeFile(join(directory, 'a.yaml'), service('x'));
+    await writeFile(join(directory, 'b.yaml'), service('x', ', type: NodePort'));
+    const recorder = await start(directory, 20);
+    expect(recorder.state.services.get('default/x')?.spec?.type).toBeUndefined();
+    expect(recorder.problems.map(({ message }) => message)).toEqual([
+      'Service default/x is in a.yaml and again in b.yaml; the first is taken',
+    ]);
+    await unlink(join(directory, 'a.yaml'));
+    await until(() => recorder.state.services.get('default/x')?.spec?.type === 'NodePort');
+    expect(recorder.log).not.toContain('delete service default/x');
+  });
+
+  it('survives objects that are nothing like what they say', async () => {
+    const directory = await temporaryDirectory();
+    const odd = [
+      null,
+      7,
+      [],
+      { kind: 'Service' },
+      { kind: 'Service', metadata: 7 },
+      { kind: 'constructor', metadata: { name: 'x' } },
+    ];
+    await writeFile(join(directory, 'a.json'), JSON.stringify({ kind: 'List', items: odd }));
+    await writeFile(join(directory, 'b.yaml'), service('b'));
+    const recorder = await start(directory);
+    expect([...recorder.state.services.keys()]).toEqual(['default/b']);
+  });
+
+  it('keeps what it has when the directory goes, and says so once', async () => {
+    const directory = join(await temporaryDirectory(), 'manifests');
+    await mkdir(directory);
+    await writeFile(join(directory, 'a.yaml'), service('a'));
+    const recorder = await start(directory, 20);
+    await rename(directory, `${directory}.gone`);
+    await until(() => recorder.problems.length === 1);
+    expect(recorder.state.services.size).toBe(1);
+    await rename(`${directory}.gone`, directory);
+    await writeFile(join(directory, 'b.yaml'), service('b'));
+    await until(() => recorder.state.services.has('default/b'));
+    expect(recorder.problems.at(-1)?.message).toBe('reads well again');
+  });
+
+  it('refuses a directory that is none', () => {
+    expect(() => createManifestSource({ directory: '/nowhere', nodeName: 'n' })).toThrow(/\/nowhere is no directory/);
+  });
+});

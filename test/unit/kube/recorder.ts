@@ -1,0 +1,62 @@
+/** Collects what a source delivers, and waits for conditions on it. */
+import type { EndpointSlice, Node, Service } from '../../../src/model/kubernetes.ts';
+import type { ObjectEvent, SourceListener } from '../../../src/model/source.ts';
+
+export interface Recorder extends SourceListener {
+  readonly state: { services: Map<string, Service>; slices: Map<string, EndpointSlice>; node: Node | undefined };
+  /** Every event as text, e.g. `set service default/web`. */
+  readonly log: string[];
+  readonly problems: { object: string; message: string }[];
+  readonly syncs: number;
+  readonly batches: number;
+}
+
+export function createRecorder(): Recorder {
+  const state: Recorder['state'] = { services: new Map(), slices: new Map(), node: undefined };
+  const log: string[] = [];
+  const problems: Recorder['problems'] = [];
+  let syncs = 0;
+  let batches = 0;
+
+  function apply<T>(kind: string, map: Map<string, T>, events: readonly ObjectEvent<T>[]): void {
+    batches++;
+    if (events.length === 0) throw new Error('an empty batch was delivered');
+    for (const { type, key, object } of events) {
+      log.push(`${type} ${kind} ${key}`);
+      if (type === 'delete') map.delete(key);
+      else map.set(key, object as T);
+    }
+  }
+
+  return {
+    state,
+    log,
+    problems,
+    get syncs() {
+      return syncs;
+    },
+    get batches() {
+      return batches;
+    },
+    services: (events) => apply('service', state.services, events),
+    endpointSlices: (events) => apply('slice', state.slices, events),
+    node(node) {
+      log.push(node ? `set node ${node.metadata?.name}` : 'no node');
+      state.node = node;
+    },
+    synced() {
+      syncs++;
+      log.push('synced');
+    },
+    problem: (problem) => problems.push(problem),
+  };
+}
+
+/** Polls until the condition holds. @throws after 10 s, with the condition's text */
+export async function until(condition: () => boolean): Promise<void> {
+  const end = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`never came true: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
