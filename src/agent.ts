@@ -1,4 +1,5 @@
 /** Wires the agent: sources → compiler → tables → kernel, with the servers beside them. */
+import { setMaxListeners } from 'node:events';
 import { release } from 'node:os';
 import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
@@ -88,6 +89,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   );
 
   const stop = new AbortController();
+  // Each connection of the reflector listens, and each server.
+  setMaxListeners(0, stop.signal);
   signal.addEventListener('abort', () => stop.abort(), { once: true });
   let failure: unknown;
   const fail = (error: unknown) => {
