@@ -34,9 +34,9 @@ export function parseConfiguration(text: string, origin: string): LoadedConfigur
   const yaml = parseDocument(text);
   const [error] = yaml.errors;
   if (error) {
-    throw new SluiceError('CONFIG_INVALID', `read configuration ${origin}: ${error.message.trimEnd()}`, {
-      cause: error,
-    });
+    // The first line says what and where; the others draw it.
+    const what = error.message.split('\n')[0]?.replace(/:$/, '');
+    throw new SluiceError('CONFIG_INVALID', `read configuration ${origin}: ${what}`, { cause: error });
   }
   const document: unknown = yaml.toJS();
   const parsed = kubeProxyConfiguration.safeParse(document);

@@ -6,7 +6,7 @@ import { type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
 import { acquireLock, type Lock } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { ensurePinDirectory } from '../bpf/paths.ts';
-import { checkPrivileges } from '../bpf/preconditions.ts';
+import { checkCgroup2, checkPrivileges } from '../bpf/preconditions.ts';
 import { pinPrograms } from '../bpf/programs.ts';
 import type { HostDevice } from '../host/state.ts';
 import { type Attachments, createAttachments } from './attachments.ts';
@@ -45,9 +45,10 @@ function lockFor(bpfRoot: string): Lock {
   return acquireLock(join(RUN_DIRECTORY, `${encodeURIComponent(bpfRoot)}.lock`));
 }
 
-/** @throws SluiceError PERMISSION, BPFFS_MISSING or STATE_LOCKED. */
+/** @throws SluiceError PERMISSION, CGROUP_MISSING, BPFFS_MISSING or STATE_LOCKED, before anything is made. */
 export function createDataPath(options: DataPathOptions): DataPath {
   checkPrivileges();
+  checkCgroup2(options.cgroupRoot);
   const pinDirectory = ensurePinDirectory(options.bpfRoot);
   const lock = lockFor(options.bpfRoot);
   let knobsInForce = '';

@@ -48,14 +48,18 @@ export function createSchedule(options: ScheduleOptions): Schedule {
 
     async run(sync, signal) {
       let retry = 0;
+      let lastPeriodic = now();
       while (!signal.aborted) {
-        await rest(retry > 0 ? retry : options.maxInterval, true, signal);
+        const due = Math.max(0, lastPeriodic + options.maxInterval - now());
+        await rest(retry > 0 ? retry : due, true, signal);
         if (signal.aborted) return;
         // Events that are already on their way join this sync.
         await new Promise((resolve) => setImmediate(resolve));
-        const periodic = !woken;
-        woken = false;
         const started = now();
+        // Changes that never cease do not put it off.
+        const periodic = !woken || started - lastPeriodic >= options.maxInterval;
+        if (periodic) lastPeriodic = started;
+        woken = false;
         const ok = await sync(periodic);
         retry = ok ? 0 : Math.min(options.maxInterval, Math.max(FIRST_RETRY, retry * 2));
         const left = options.minInterval - (now() - started);

@@ -8,7 +8,7 @@ import {
   reasons,
 } from '../../maps-schema/gen/codecs.ts';
 import { run } from '../kernel/bpf/rig.ts';
-import { packet } from '../support/packet/builder.ts';
+import { icmpError, packet } from '../support/packet/builder.ts';
 import { BEHIND_BARE, CLIENT, NODE, NOWHERE, POD, REMOTE_POD } from '../support/packet/network.ts';
 import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
 import { backend, frontend, remote, service } from '../support/packet/services.ts';
@@ -22,11 +22,10 @@ const NOT_REACHED = [
   'NOT_OURS',
   'SOCKET_CONNECT',
   'SOCKET_SEND',
+  'SOCKET_LOCALHOST',
   'SOCKET_LEFT_TO_PACKETS',
   'SOCKET_BIND_REFUSED',
-  'DROP_TUPLE_TAKEN',
   'DROP_FLOW_TABLE',
-  'DROP_STALE_BACKEND',
   'DROP_REWRITE',
   'DROP_IMPOSSIBLE',
 ];
@@ -70,6 +69,11 @@ describe('counters', () => {
       ['DROP_NO_SNAT_PORT', 'ingress', tcp(CLIENT[4], VIP(4), 40000, 80)],
       ['REJECT_NO_BACKEND', 'ingress', tcp(CLIENT[4], VIP(5), 5000, 80)],
       ['DROP_REJECT_FAILED', 'ingress', tcp(CLIENT[4], VIP(5), 5000, 80, 'R')],
+      ['REJECT_NO_PORT', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 81)],
+      ['REJECT_NO_PORT', 'egress', packet(NODE[4], VIP(1)).udp(5000, 80).build()],
+      ['PING_ANSWERED', 'ingress', packet(CLIENT[4], VIP(1)).ping().payload('abc').build()],
+      ['PING_ANSWERED', 'egress', packet(NODE[4], VIP(1)).ping().build()],
+      ['ICMP_ERROR', 'egress', icmpError(POD[4], CLIENT[4], tcp(CLIENT[4], POD[4], 5000, 8080)).build()],
       ['DROP_NO_LOCAL_BACKEND', 'ingress', tcp(CLIENT[4], VIP(6), 5000, 80)],
       ['DROP_SOURCE_RANGE', 'ingress', tcp(CLIENT[4], VIP(7), 5000, 80)],
       ['DROP_NO_ROUTE', 'ingress', tcp(CLIENT[4], VIP(8), 5000, 80)],

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packet } from '../support/packet/builder.ts';
 import { BRIDGE, CLIENT, NODE, NODE_SECOND, POD, REMOTE_POD } from '../support/packet/network.ts';
-import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
+import { createPacketRig, type Outcome, type PacketRig } from '../support/packet/rig.ts';
 import { backend, frontend, service } from '../support/packet/services.ts';
 
 const VIP = { 4: '10.96.0.10', 6: 'fd00:10:96::a' } as const;
@@ -39,19 +39,16 @@ const poke = (frame: Buffer, offset: number, value: number) => {
   return frame;
 };
 
+/** The checksum is nobody's business here. */
+const echoReply = (type: number) => Buffer.from([type, 0, 0, 0, 0, 7, 0, 1]);
+
 const v4 = () => packet(CLIENT[4], VIP[4]);
 const v6 = () => packet(CLIENT[6], VIP[6]);
 
 const cases: readonly [string, Buffer][] = [
   ['TCP to a pod', packet(CLIENT[4], POD[4]).tcp(40000, 8080).payload('x').build()],
   ['TCP to a pod, IPv6', packet(CLIENT[6], POD[6]).tcp(40000, 8080).payload('x').build()],
-  ['TCP to another port of a frontend', v4().tcp(40000, 81).build()],
-  ['UDP to a frontend of TCP', v4().udp(40000, 80).build()],
-  ['UDP to a frontend of TCP, IPv6', v6().udp(40000, 80).build()],
   ['an answer of a pod that is no backend', packet(REMOTE_POD[4], CLIENT[4]).tcp(8080, 40000, 'S.').build()],
-  ['ICMP to a frontend', v4().ping().build()],
-  ['ICMPv6 to a frontend', v6().ping().build()],
-  ['SCTP to a frontend', v4().protocol(132, Buffer.alloc(32, 80)).build()],
   ['another protocol, IPv6', v6().protocol(47, Buffer.alloc(32)).build()],
   ['a NodePort on an address where it does not answer', packet(CLIENT[4], NODE_SECOND[4]).tcp(40000, 30080).build()],
   ['a NodePort on the bridge', packet(CLIENT[6], BRIDGE[6]).tcp(40000, 30080).build()],
@@ -85,19 +82,47 @@ const cases: readonly [string, Buffer][] = [
   ],
 ];
 
-describe.each(['ingress', 'egress'] as const)('%s', (hook) => {
+/** Where a packet meets the programs; `forwarded`: out by node0 after it came in by the pods' device. */
+const PLACES = {
+  'as it comes in': (frame: Buffer) => rig.ingress(frame),
+  'as the node sends it': (frame: Buffer) => rig.egress(frame),
+  'as it is forwarded': (frame: Buffer) => rig.egress(frame, { from: 'pod0' }),
+} as const;
+
+function expectUntouched({ verdict, frame, reasons }: Outcome, before: Buffer): void {
+  expect({ verdict, reasons }).toEqual({ verdict: 'NEXT', reasons: [] });
+  expect(frame.equals(before)).toBe(true);
+  expect(rig.flows('halfOpenFlows')).toEqual([]);
+}
+
+describe.each(Object.keys(PLACES) as (keyof typeof PLACES)[])('%s', (place) => {
   it.each(cases)('leaves %s alone', (_, frame) => {
     const before = Buffer.from(frame);
-    const { verdict, frame: after } = rig[hook](frame);
-    expect(verdict).toBe('NEXT');
-    expect(after.equals(before)).toBe(true);
-    expect(rig.flows('halfOpenFlows')).toEqual([]);
+    expectUntouched(PLACES[place](frame), before);
   });
 });
 
-it('translates none of these frontends where packets leave', () => {
-  const frame = v4().tcp(40000, 80).build();
-  const { verdict, frame: after } = rig.egress(frame);
-  expect(verdict).toBe('NEXT');
-  expect(after.equals(frame)).toBe(true);
+it.each([
+  ['TCP', v4().tcp(40000, 80).build()],
+  ['TCP, IPv6', v6().tcp(40000, 80).build()],
+  ['TCP to an undefined port', v4().tcp(40000, 81).build()],
+  ['UDP to an undefined port, IPv6', v6().udp(40000, 80).build()],
+])('leaves %s for a frontend alone where it is only forwarded', (_, frame) => {
+  const before = Buffer.from(frame);
+  expectUntouched(rig.egress(frame, { from: 'pod0' }), before);
+});
+
+it.each([
+  ['an echo reply', packet(CLIENT[4], VIP[4]).protocol(1, echoReply(0)).build()],
+  ['an echo reply, IPv6', packet(CLIENT[6], VIP[6]).protocol(58, echoReply(129)).build()],
+  ['a ping to a pod', packet(CLIENT[4], POD[4]).ping().build()],
+  ['a ping to the node, IPv6', packet(CLIENT[6], NODE[6]).ping().build()],
+  ['a ping with IPv4 options', v4().ipOptions(Buffer.alloc(4, 1)).ping().build()],
+  ['a ping with an extension header', v6().extension(60).ping().build()],
+  ['a fragment of a ping', v4().fragment(0, true).ping().build()],
+])('answers pings, but not %s', (_, frame) => {
+  for (const hook of ['ingress', 'egress'] as const) {
+    const before = Buffer.from(frame);
+    expectUntouched(rig[hook](frame), before);
+  }
 });

@@ -14,6 +14,7 @@ import { createPacketRig, type Outcome, type PacketRig } from '../support/packet
 import { backend, frontend, service } from '../support/packet/services.ts';
 
 const VIP = { 4: '10.96.0.10', 6: 'fd00:10:96::a' } as const;
+const BALANCER = { 4: '203.0.113.1', 6: 'fd13::1' } as const;
 const FAMILIES = [4, 6] as const;
 const PROTOCOLS = ['TCP', 'UDP'] as const;
 let rig: PacketRig;
@@ -124,5 +125,48 @@ describe('policies that have nobody here', () => {
     expect(out).toMatchObject(
       inside ? { verdict: 'NEXT', reasons: ['NEW_FLOW'] } : { verdict: 'DROP', reasons: ['DROP_NO_LOCAL_BACKEND'] },
     );
+  });
+});
+
+/** Addresses and ports are those that the client dialled, the other way round; checksums hold. */
+describe.each(FAMILIES)('a port that a cluster IP does not have is refused, IPv%i (R-32)', (family) => {
+  beforeAll(() => {
+    rig.serve(
+      service('tcp', { frontends: [frontend(VIP[family], 80)], cluster: [backend(POD[family])] }),
+      service('balancer', {
+        frontends: [frontend(BALANCER[family], 80, { flags: FRONTEND_LOAD_BALANCER })],
+        cluster: [backend(POD[family])],
+      }),
+    );
+  });
+
+  const from = { ingress: CLIENT[family], egress: NODE[family] } as const;
+  describe.each(['ingress', 'egress'] as const)('%s', (hook) => {
+    const make = (to: string = VIP[family]) => packet(from[hook], to);
+
+    it('TCP, with a reset', () => {
+      const out = rig[hook](make().tcp(40000, 81).build());
+      expect(out).toMatchObject({ verdict: 'REDIRECT', reasons: ['REJECT_NO_PORT'] });
+      expect(out.tuple()).toBe(`${VIP[family]} 81 > ${from[hook]} 40000`);
+      expect(out.parsed().l4[13]).toBe(0x14);
+    });
+
+    it.each(['UDP', 'SCTP'] as const)('%s on the number of a TCP port, with port unreachable', (protocol) => {
+      const sent = (protocol === 'UDP' ? make().udp(40000, 80) : make().sctp(40000, 80)).payload('question').build();
+      const out = rig[hook](sent);
+      expect(out).toMatchObject({ verdict: 'REDIRECT', reasons: ['REJECT_NO_PORT'] });
+      const { source, destination, proto, l4 } = out.parsed();
+      expect({ source, destination }).toEqual({ source: VIP[family], destination: from[hook] });
+      expect([proto, l4[0], l4[1]]).toEqual(family === 4 ? [1, 3, 3] : [58, 1, 4]);
+      const quoted = l4.subarray(8);
+      expect(quoted.equals(sent.subarray(14, 14 + (family === 4 ? 20 : 40) + 8))).toBe(true);
+    });
+
+    it('not so on an address of a load balancer alone', () => {
+      const sent = make(BALANCER[family]).tcp(40000, 81).build();
+      const out = rig[hook](Buffer.from(sent));
+      expect(out).toMatchObject({ verdict: 'NEXT', reasons: [] });
+      expect(out.frame.equals(sent)).toBe(true);
+    });
   });
 });

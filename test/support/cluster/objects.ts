@@ -1,5 +1,5 @@
 /** Services and EndpointSlices for tests that write them by hand, both families at once. */
-import type { Endpoint, EndpointSlice, Service, ServiceSpec } from '../../../src/model/kubernetes.ts';
+import type { Endpoint, EndpointSlice, Service } from '../../../src/model/kubernetes.ts';
 import type { IpFamily } from '../lab/addressing.ts';
 import type { Pod } from '../lab/node.ts';
 
@@ -25,7 +25,7 @@ export function nodePortOf(n: number): number {
 }
 
 /** The nth Service of a test: with every kind of frontend, in both families. */
-export function service(name: string, n: number, spec: Partial<ServiceSpec> = {}): Service {
+export function service(name: string, n: number, spec: Service['spec'] = {}): Service {
   const { clusterIp, externalIp, balancerIp } = addressesOf(n);
   const nodePort = nodePortOf(n);
   return {

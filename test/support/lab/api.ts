@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { NODE_PROXIER_RULES } from '../apiserver/auth.ts';
-import { type ApiServer, startApiServer } from '../apiserver/server.ts';
+import { type ApiServer, type ApiServerOptions, startApiServer } from '../apiserver/server.ts';
 import { eachFamily, routerAddresses, SERVICE_CIDRS } from './addressing.ts';
 import { KubeClient } from './kube-client.ts';
 import type { Lab } from './lab.ts';
@@ -23,12 +23,13 @@ export interface LabApi {
   close(): Promise<void>;
 }
 
-/** Starts the server and opens it to the lab. */
-export async function startLabApi(lab: Lab): Promise<LabApi> {
+/** Starts the server and opens it to the lab. @param options as those of the server */
+export async function startLabApi(lab: Lab, options: Pick<ApiServerOptions, 'validation'> = {}): Promise<LabApi> {
   const inside = eachFamily(routerAddresses('nodes', lab.families)).map(([, address]) => address);
   const serviceCidrs = lab.families.map((family) => SERVICE_CIDRS[family]);
   const authorize = { [PROXY_USER]: NODE_PROXIER_RULES };
-  const server = await startApiServer({ addresses: ['127.0.0.1', ...inside], serviceCidrs, authorize });
+  const addresses = ['127.0.0.1', ...inside];
+  const server = await startApiServer({ ...options, addresses, serviceCidrs, authorize });
   const socket = join(lab.directory, 'api.sock');
   const bridge = await bridgeSocket(socket, Number(new URL(server.url).port));
   const kubeconfig = join(lab.directory, 'kubeconfig');

@@ -4,13 +4,23 @@
  */
 import { type Address, familyOf } from '../../../src/model/address.ts';
 import { writeMac } from '../../../src/model/mac.ts';
-import { addressBytes, checksumOf, pseudoHeader } from './checksum.ts';
+import { addressBytes, checksumOf, pseudoHeader, sctpChecksum } from './checksum.ts';
 
 export const TCP = 6;
 export const UDP = 17;
 export const ICMP = 1;
 export const ICMPV6 = 58;
+export const SCTP = 132;
 export const FRAGMENT = 44;
+
+/** Type and code of errors (RFC 792, RFC 1191, RFC 4443). */
+const ICMP_ERRORS = {
+  'port unreachable': { 4: [3, 3], 6: [1, 4] },
+  'too big': { 4: [3, 4], 6: [2, 0] },
+  'time exceeded': { 4: [11, 0], 6: [3, 0] },
+} as const;
+export type IcmpErrorKind = keyof typeof ICMP_ERRORS;
+export const ICMP_ERROR_KINDS = Object.keys(ICMP_ERRORS) as IcmpErrorKind[];
 
 /** TCP flags by their letters, as tcpdump writes them. */
 const TCP_FLAGS: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, '.': 16 };
@@ -101,6 +111,23 @@ export class PacketBuilder {
     return this.#transport(UDP, header, 6);
   }
 
+  /** Chunks are the payload. */
+  sctp(source: number, destination: number, { noChecksum = false } = {}): this {
+    const header = Buffer.alloc(12);
+    header.writeUInt16BE(source, 0);
+    header.writeUInt16BE(destination, 2);
+    header.writeUInt32BE(0xfeedbeef, 4);
+    this.#zeroChecksum = noChecksum;
+    return this.#transport(SCTP, header, 8);
+  }
+
+  /** An ICMP error of the addresses' family; what it quotes is the payload. @param rest its second four bytes */
+  icmp(type: number, code: number, rest = 0): this {
+    const header = Buffer.from([type, code, 0, 0, 0, 0, 0, 0]);
+    header.writeUInt32BE(rest, 4);
+    return this.#transport(familyOf(this.#source) === 'IPv4' ? ICMP : ICMPV6, header, 2);
+  }
+
   /** An echo request of the addresses' family. */
   ping(identifier = 7): this {
     const v4 = familyOf(this.#source) === 'IPv4';
@@ -140,6 +167,10 @@ export class PacketBuilder {
 
   #writeTransportChecksum(l4: Buffer): void {
     if (this.#checkAt === undefined || this.#zeroChecksum) return;
+    if (this.#proto === SCTP) {
+      l4.writeUInt32LE(sctpChecksum(l4), this.#checkAt);
+      return;
+    }
     const pseudo = pseudoHeader(addressBytes(this.#source), addressBytes(this.#destination), this.#proto, l4.length);
     const check = this.#proto === ICMP ? checksumOf(l4) : checksumOf(pseudo, l4);
     l4.writeUInt16BE(this.#proto === UDP && check === 0 ? 0xffff : check, this.#checkAt);
@@ -179,4 +210,22 @@ export class PacketBuilder {
 
 export function packet(source: Address, destination: Address): PacketBuilder {
   return new PacketBuilder(source, destination);
+}
+
+/**
+ * An ICMP error about a frame, port unreachable unless told otherwise: it quotes the network header and
+ * what follows it, `length` bytes at most.
+ */
+export function icmpError(
+  from: Address,
+  to: Address,
+  about: Buffer,
+  { kind = 'port unreachable' as IcmpErrorKind, mtu = 1300, length = 548 } = {},
+): PacketBuilder {
+  const family = familyOf(from) === 'IPv4' ? 4 : 6;
+  const [type, code] = ICMP_ERRORS[kind][family];
+  const rest = kind === 'too big' ? mtu : 0;
+  return packet(from, to)
+    .icmp(type, code, rest)
+    .payload(about.subarray(14, 14 + length));
 }

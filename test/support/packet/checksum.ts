@@ -28,3 +28,22 @@ export function pseudoHeader(source: Buffer, destination: Buffer, proto: number,
   else rest.writeUInt32BE(length, 0);
   return Buffer.concat([source, destination, rest]);
 }
+
+/** CRC32c of each byte (RFC 9260 appendix A), bits reflected. */
+const CRC32C = Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  return crc >>> 0;
+});
+
+/** CRC32c of the bytes as a number; on the wire it stands with the least byte first. */
+export function crc32c(bytes: Buffer): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = (crc >>> 8) ^ (CRC32C[(crc ^ byte) & 0xff] as number);
+  return ~crc >>> 0;
+}
+
+/** The CRC32c of an SCTP packet: its own field counts as zero. */
+export function sctpChecksum(l4: Buffer): number {
+  return crc32c(Buffer.concat([l4.subarray(0, 8), Buffer.alloc(4), l4.subarray(12)]));
+}

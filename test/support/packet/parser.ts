@@ -1,8 +1,8 @@
 /** Takes frames apart and checks every checksum in them. */
 import { readAddress } from '../../../src/model/address.ts';
 import { readMac } from '../../../src/model/mac.ts';
-import { FRAGMENT, ICMP, ICMPV6, TCP, UDP } from './builder.ts';
-import { onesSum, pseudoHeader } from './checksum.ts';
+import { FRAGMENT, ICMP, ICMPV6, SCTP, TCP, UDP } from './builder.ts';
+import { onesSum, pseudoHeader, sctpChecksum } from './checksum.ts';
 
 export interface Parsed {
   readonly family: 4 | 6;
@@ -10,7 +10,7 @@ export interface Parsed {
   readonly destination: string;
   readonly ttl: number;
   readonly proto: number;
-  /** Ports of TCP and UDP; 0 for others. */
+  /** Ports of TCP, UDP and SCTP; 0 for others. */
   readonly sport: number;
   readonly dport: number;
   /** Transport header and what follows it. */
@@ -33,18 +33,21 @@ function mapped(bytes: Buffer): string {
 }
 
 /** @returns where the transport header begins and which one it is. */
-function skipExtensions(ip: Buffer): { at: number; proto: number } {
+function skipExtensions(ip: Buffer): { at: number; proto: number; fragment: boolean } {
   let at = 40;
   let proto = ip[6] ?? 0;
+  let fragment = false;
   while ((EXTENSIONS.has(proto) || proto === FRAGMENT) && at + 8 <= ip.length) {
     const next = ip[at] ?? 0;
+    if (proto === FRAGMENT && (ip.readUInt16BE(at + 2) & 0xfff9) !== 0) fragment = true;
     at += proto === FRAGMENT ? 8 : ((ip[at + 1] ?? 0) + 1) * 8;
     proto = next;
   }
-  return { at, proto };
+  return { at, proto, fragment };
 }
 
 function transportIsWrong(source: Buffer, destination: Buffer, proto: number, l4: Buffer): boolean {
+  if (proto === SCTP) return l4.readUInt32LE(8) !== 0 && l4.readUInt32LE(8) !== sctpChecksum(l4);
   if (proto === ICMP) return onesSum(l4) !== 0xffff;
   if (proto !== TCP && proto !== UDP && proto !== ICMPV6) return false;
   if (proto === UDP && l4.readUInt16BE(6) === 0) return source.length === 16;
@@ -61,13 +64,13 @@ export function parsePacket(ip: Buffer, whole = true): Parsed {
   const header = v4 ? ((ip[0] ?? 0) & 15) * 4 : 40;
   const end = v4 ? ip.readUInt16BE(2) : 40 + ip.readUInt16BE(4);
   if (whole && end > ip.length) throw new RangeError(`packet of ${end} bytes in ${ip.length}`);
-  const { at, proto } = v4 ? { at: header, proto: ip[9] ?? 0 } : skipExtensions(ip);
+  const fragment4 = v4 && (ip.readUInt16BE(6) & 0x3fff) !== 0;
+  const { at, proto, fragment } = v4 ? { at: header, proto: ip[9] ?? 0, fragment: fragment4 } : skipExtensions(ip);
   const source = v4 ? ip.subarray(12, 16) : ip.subarray(8, 24);
   const destination = v4 ? ip.subarray(16, 20) : ip.subarray(24, 40);
   const l4 = ip.subarray(at, whole ? end : undefined);
-  const ports = proto === TCP || proto === UDP;
+  const ports = proto === TCP || proto === UDP || proto === SCTP;
   const wrong = v4 && onesSum(ip.subarray(0, header)) !== 0xffff ? ['IPv4 header'] : [];
-  const fragment = v4 && (ip.readUInt16BE(6) & 0x3fff) !== 0;
   if (whole && !fragment && transportIsWrong(source, destination, proto, l4)) wrong.push(`protocol ${proto}`);
   return {
     family: v4 ? 4 : 6,

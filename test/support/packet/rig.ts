@@ -32,7 +32,8 @@ const VERDICTS: Readonly<Record<number, Verdict>> = { 4294967295: 'NEXT', 2: 'DR
 /** Where the programs under test are; another build of them can be put in their place. */
 const OBJECTS = process.env.SLUICE_BPF_OBJECTS ?? fileURLToPath(new URL('../../../dist/bpf', import.meta.url));
 
-/** Offset of `ifindex` in struct __sk_buff, and its size. */
+/** Offsets of `ingress_ifindex` and `ifindex` in struct __sk_buff, and its size. */
+const SKB_INGRESS_IFINDEX = 36;
 const SKB_IFINDEX = 40;
 const SKB_SIZE = 192;
 /** BPF_F_TEST_SKB_CHECKSUM_COMPLETE: as from a device that has summed the packet; a wrong sum fails the run. */
@@ -52,6 +53,8 @@ export interface Outcome {
 export interface RunOptions {
   /** The device that the frame came in by or leaves by; default node0. */
   readonly device?: DeviceName;
+  /** At egress: the device that it came in by, when it is forwarded; default: a process of the node sent it. */
+  readonly from?: DeviceName;
   /** The device has summed the packet (CHECKSUM_COMPLETE): the sum has to follow every change. */
   readonly summed?: boolean;
 }
@@ -159,9 +162,10 @@ async function build(knobs: Partial<Knobs>, undo: (() => void)[], remove: () => 
   const counts = () =>
     reasons.map((_, i) => maps.counters.lookup(i).reduce((sum, value) => sum + Number(value.readBigUInt64LE(0)), 0));
 
-  function runOn(name: string, data: Buffer, { device = 'node0', summed = false }: RunOptions): Outcome {
+  function runOn(name: string, data: Buffer, { device = 'node0', from, summed = false }: RunOptions): Outcome {
     const context = Buffer.alloc(SKB_SIZE);
     context.writeUInt32LE(network.ifindex(device), SKB_IFINDEX);
+    if (from !== undefined) context.writeUInt32LE(network.ifindex(from), SKB_INGRESS_IFINDEX);
     const before = counts();
     const result = testRun(loaded.program(name), { data, context, flags: summed ? CHECKSUM_COMPLETE : 0 });
     const after = counts();
@@ -189,7 +193,7 @@ async function build(knobs: Partial<Knobs>, undo: (() => void)[], remove: () => 
     ifindex: network.ifindex,
     change,
     serve(...services) {
-      for (const map of [maps.flows, maps.halfOpenFlows, maps.affinities]) clear(map);
+      for (const map of [maps.flows, maps.halfOpenFlows, maps.fragments, maps.affinities]) clear(map);
       change(...services);
     },
     ingress: (frame, options = {}) => runOn('ingress', frame, options),
