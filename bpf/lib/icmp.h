@@ -65,7 +65,8 @@ INLINE bool icmp_quote6(struct __sk_buff *skb, struct icmp_quote *quote)
 	struct ipv6hdr ip;
 	__u8 type;
 
-	if (bpf_skb_load_bytes(skb, L3_OFFSET, &ip, sizeof(ip)))
+	/* After extension headers: left alone. */
+	if (bpf_skb_load_bytes(skb, L3_OFFSET, &ip, sizeof(ip)) || ip.nexthdr != IPPROTO_ICMPV6)
 		return false;
 	quote->ttl = ip.hop_limit;
 	quote->bytes = bpf_ntohs(ip.payload_len) + sizeof(ip);
@@ -118,6 +119,8 @@ NOINLINE int icmp_rewrite_quoted_l4(struct __sk_buff *skb, const struct icmp_quo
 	if (bpf_skb_load_bytes(skb, offset, &check, sizeof(check)) || !check)
 		return 0;
 	fixed = checksum_apply(check, checksum_fold32((__u64)flow->address_delta + flow->port_delta));
+	if (!fixed && quote->answer.proto == IPPROTO_UDP)
+		fixed = 0xffff;
 	*delta = checksum_fold32((__u64)*delta + (__u16)~check + fixed);
 	return bpf_skb_store_bytes(skb, offset, &fixed, sizeof(fixed), BPF_F_RECOMPUTE_CSUM);
 }

@@ -47,6 +47,12 @@ NOINLINE int rewrite_sctp(struct __sk_buff *skb, const struct packet *packet, co
 	following = packet->bytes - (packet->l4_offset - L3_OFFSET) - sizeof(after);
 	if (bpf_skb_load_bytes(skb, checksum_offset, &checksum, sizeof(checksum)))
 		return -1;
+	/* Zero: the device still has to fill it in, or the peers do without (RFC 9653). */
+	if (!checksum)
+		return bpf_skb_store_bytes(skb, packet->l4_offset, &after, sizeof(after), BPF_F_RECOMPUTE_CSUM);
+	/* The sum is one of the whole, whose length the first piece does not tell. */
+	if (packet->piece == PACKET_FIRST)
+		return -1;
 	checksum ^= crc32c_difference(before ^ after, following & 0xffff);
 	if (bpf_skb_store_bytes(skb, checksum_offset, &checksum, sizeof(checksum), BPF_F_RECOMPUTE_CSUM))
 		return -1;
