@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
+import { delay } from '../model/delay.ts';
 import { readHost } from './read.ts';
 import type { HostState } from './state.ts';
 
@@ -116,16 +117,4 @@ function createLook(onChange: (host: HostState) => void, signal: AbortSignal, op
   };
   signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
   return { soon, idle: () => running };
-}
-
-function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((done) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      done();
-    };
-    const timer = setTimeout(end, milliseconds);
-    signal.addEventListener('abort', end, { once: true });
-  });
 }

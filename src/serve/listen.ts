@@ -1,6 +1,7 @@
 /** An HTTP server that waits for its address, serves until the signal aborts, and then ends at once. */
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { delay } from '../model/delay.ts';
 import { SluiceError } from '../model/errors.ts';
 
 export interface ListenOptions {
@@ -103,18 +104,5 @@ export function closeServer(server: Server): Promise<void> {
       clearTimeout(force);
       done();
     });
-  });
-}
-
-function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((done) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      done();
-    };
-    const timer = setTimeout(end, milliseconds);
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
   });
 }
