@@ -82,6 +82,7 @@ function expectSameError(out: Outcome, sent: Buffer, family: 4 | 6): void {
 }
 
 describe.each(FAMILIES)('IPv%i (R-100)', (family) => {
+  const v4 = family === 4;
   const [client, pod, far, node, bridge] = [
     CLIENT[family],
     POD[family],
@@ -139,7 +140,6 @@ describe.each(FAMILIES)('IPv%i (R-100)', (family) => {
       ['a router before it', INNER[family], INNER[family]],
     ])('past the stack, from %s, reaches the client', (_, sender, shown) => {
       const outward = open(FAR[family]);
-      const { sport } = outward.parsed();
       const out = through('ingress', error(sender, node, outward.frame));
       expect(out).toMatchObject({ verdict: 'REDIRECT', reasons: ['ICMP_ERROR'] });
       expect(told(out, whole, proto)).toBe(`${shown} > ${client}: ${client} ${port} > ${FAR[family]} 80`);
@@ -200,7 +200,6 @@ describe.each(FAMILIES)('IPv%i (R-100)', (family) => {
   });
 
   describe('errors that are not about our packets go on untouched', () => {
-    const v4 = family === 4;
     const about = make('udp', client, pod, 40000, 8080).build();
     const otherPort = make('udp', client, pod, 40001, 8080).build();
     const otherProtocol = make('tcp', client, pod, 40000, 8080).build();

@@ -1,5 +1,5 @@
 /** Pings to a service address are answered while the Service has a backend (beyond R-97). */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FRONTEND_EXTERNAL_IP, FRONTEND_LOAD_BALANCER } from '../../maps-schema/gen/codecs.ts';
 import { packet } from '../support/packet/builder.ts';
 import { CLIENT, MACS, NODE, POD, REMOTE_POD } from '../support/packet/network.ts';
@@ -15,6 +15,8 @@ let rig: PacketRig;
 
 beforeAll(async () => {
   rig = await createPacketRig();
+});
+beforeEach(() =>
   rig.serve(
     ...FAMILIES.flatMap((family) => [
       service(`here-${family}`, {
@@ -27,8 +29,8 @@ beforeAll(async () => {
       }),
       service(`empty-${family}`, { frontends: [frontend(EMPTY[family], 80)] }),
     ]),
-  );
-});
+  ),
+);
 afterAll(() => rig?.remove());
 
 describe.each(FAMILIES)('IPv%i (R-97)', (family) => {

@@ -45,6 +45,7 @@ export class PacketBuilder {
   #ttl = 64;
   #options = Buffer.alloc(0);
   #fragment = 0;
+  #identification = 0x1234;
   #extensions: Extension[] = [];
   #proto = 0;
   #l4 = Buffer.alloc(0);
@@ -78,6 +79,12 @@ export class PacketBuilder {
   /** IPv4: offset in units of 8 bytes, and whether more fragments follow. */
   fragment(offset: number, more = false): this {
     this.#fragment = offset | (more ? 0x2000 : 0);
+    return this;
+  }
+
+  /** IPv4: what pieces of one datagram have in common; 16 bits. */
+  identification(id: number): this {
+    this.#identification = id & 0xffff;
     return this;
   }
 
@@ -148,7 +155,7 @@ export class PacketBuilder {
 
   build(): Buffer {
     const l4 = Buffer.concat([this.#l4, this.#payload]);
-    if (this.#proto === UDP) l4.writeUInt16BE(l4.length, 4);
+    if (this.#proto === UDP && this.#checkAt !== undefined) l4.writeUInt16BE(l4.length, 4);
     this.#writeTransportChecksum(l4);
     const v4 = familyOf(this.#source) === 'IPv4';
     const ethernet = Buffer.alloc(14);
@@ -180,7 +187,7 @@ export class PacketBuilder {
     const header = Buffer.concat([Buffer.alloc(20), this.#options]);
     header[0] = 0x40 | (header.length / 4);
     header.writeUInt16BE(header.length + length, 2);
-    header.writeUInt16BE(0x1234, 4);
+    header.writeUInt16BE(this.#identification, 4);
     header.writeUInt16BE(this.#fragment, 6);
     header[8] = this.#ttl;
     header[9] = this.#proto;
