@@ -7,11 +7,18 @@ export default defineConfig({
   test: {
     reporters: ['default'],
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/golden/**/*.test.ts'], testTimeout: 20_000 } },
+      {
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/golden/golden.test.ts'], testTimeout: 20_000 },
+      },
       {
         test: {
           name: 'kernel',
-          include: ['test/kernel/**/*.test.ts', 'test/packet/**/*.test.ts', 'test/cluster/**/*.test.ts'],
+          include: [
+            'test/golden/map-contents.test.ts',
+            'test/kernel/**/*.test.ts',
+            'test/packet/**/*.test.ts',
+            'test/cluster/**/*.test.ts',
+          ],
           ...serial,
         },
       },

@@ -1,5 +1,5 @@
-/** One agent a state directory: a lock that ends with the process, however it ends. */
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+/** One agent a pin directory: a lock that ends with the process, however it ends, and leaves no file. */
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { SluiceError } from '../model/errors.ts';
 import { EAGAIN, kernelError } from './errno.ts';
 import { errno, flock } from './ffi.ts';
@@ -7,32 +7,39 @@ import { errno, flock } from './ffi.ts';
 const LOCK_EX_NB = 2 | 4;
 
 export interface Lock {
-  /** The file stays: removing it would let two agents lock two files. */
   release(): void;
 }
 
+/** @returns the id of the process that locked an inode, as /proc/locks has it; undefined when it does not say. */
+function holderOf(inode: number): string | undefined {
+  for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
+    // 1: FLOCK  ADVISORY  WRITE 1234 00:2a:56789 0 EOF
+    const match = /FLOCK\s+ADVISORY\s+WRITE\s+(\d+)\s+[0-9a-f]+:[0-9a-f]+:(\d+)\s/.exec(line);
+    if (match?.[2] === String(inode)) return match[1];
+  }
+  return undefined;
+}
+
 /**
- * Locks a plain file (bpffs holds none) and writes the process id into it.
- * @throws SluiceError STATE_LOCKED that names the process which holds it, or CONFIG_INVALID when the file cannot be made.
+ * Locks a directory, on bpffs too.
+ * @throws SluiceError STATE_LOCKED that names the process which holds it, or CONFIG_INVALID when it cannot be opened.
  */
-export function acquireLock(path: string): Lock {
+export function acquireLock(directory: string): Lock {
   let fd: number;
   try {
-    fd = openSync(path, 'a+', 0o600);
+    fd = openSync(directory, 'r');
   } catch (cause) {
-    throw new SluiceError('CONFIG_INVALID', `lock ${path}: ${(cause as Error).message}`, { cause });
+    throw new SluiceError('CONFIG_INVALID', `lock ${directory}: ${(cause as Error).message}`, { cause });
   }
   if (flock(fd, LOCK_EX_NB) !== 0) {
     const failed = errno();
-    const holder = readFileSync(path, 'utf8').trim();
+    const holder = holderOf(fstatSync(fd).ino);
     closeSync(fd);
-    if (failed !== EAGAIN) throw kernelError('STATE_LOCKED', `lock ${path}`, 'flock', failed);
+    if (failed !== EAGAIN) throw kernelError('STATE_LOCKED', `lock ${directory}`, 'flock', failed);
     throw new SluiceError(
       'STATE_LOCKED',
-      `lock ${path}: process ${holder || 'unknown'} holds it; stop that agent, or choose another --bpf-root`,
+      `lock ${directory}: process ${holder ?? 'unknown'} holds it; stop that agent, or choose another --bpf-root`,
     );
   }
-  ftruncateSync(fd, 0);
-  writeSync(fd, `${process.pid}\n`);
   return { release: () => closeSync(fd) };
 }

@@ -1,5 +1,5 @@
 /** The data path as the agent holds it: programs loaded, maps open, links attached. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Knobs } from '../../maps-schema/gen/codecs.ts';
 import { type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
@@ -37,20 +37,12 @@ export interface DataPath {
 /** Older kernels lack these hooks; what that means is told by `sluice status`. */
 const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release'];
 
-/** Lock files: bpffs holds no plain files. */
-const RUN_DIRECTORY = '/run/sluice';
-
-function lockFor(bpfRoot: string): Lock {
-  mkdirSync(RUN_DIRECTORY, { recursive: true });
-  return acquireLock(join(RUN_DIRECTORY, `${encodeURIComponent(bpfRoot)}.lock`));
-}
-
 /** @throws SluiceError PERMISSION, CGROUP_MISSING, BPFFS_MISSING or STATE_LOCKED, before anything is made. */
 export function createDataPath(options: DataPathOptions): DataPath {
   checkPrivileges();
   checkCgroup2(options.cgroupRoot);
   const pinDirectory = ensurePinDirectory(options.bpfRoot);
-  const lock = lockFor(options.bpfRoot);
+  const lock = acquireLock(pinDirectory);
   let knobsInForce = '';
   let loaded: LoadedPrograms | undefined;
   let attachments: Attachments | undefined;
