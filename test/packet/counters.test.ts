@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import {
   FRONTEND_CLUSTER_IP,
   FRONTEND_EXTERNAL_DROP,
+  FRONTEND_SNAT_OUTSIDE,
   FRONTEND_SOURCE_RANGES,
   reasons,
 } from '../../maps-schema/gen/codecs.ts';
@@ -89,14 +90,15 @@ describe('counters', () => {
     expect([...Object.keys(expected), ...NOT_REACHED].sort()).toEqual(reasons.map(({ name }) => name).sort());
   });
 
-  it('leave nothing behind when no port is free', async () => {
+  it.each([
+    ['sent out from the hook', FRONTEND_CLUSTER_IP, remote(REMOTE_POD[4])],
+    ['through the stack', FRONTEND_CLUSTER_IP | FRONTEND_SNAT_OUTSIDE, backend(POD[4])],
+  ])('leave nothing behind when no port is free: %s', async (_, flags, to) => {
     rig = await createPacketRig({ snatPortMin: 40000, snatPortMax: 40000 });
-    rig.serve(
-      ...[1, 2].map((i) => service(`r-${i}`, { frontends: [frontend(VIP(i), 80)], cluster: [remote(REMOTE_POD[4])] })),
-    );
+    rig.serve(service('few', { frontends: [frontend(VIP(1), 80, { flags })], cluster: [to] }));
     rig.ingress(tcp(CLIENT[4], VIP(1), 40000, 80));
     const before = rig.flows('halfOpenFlows').length;
-    expect(rig.ingress(tcp(CLIENT[4], VIP(2), 40000, 80)).reasons).toEqual(['DROP_NO_SNAT_PORT']);
+    expect(rig.ingress(tcp('198.51.100.10', VIP(1), 40000, 80)).reasons).toEqual(['DROP_NO_SNAT_PORT']);
     expect(rig.flows('halfOpenFlows')).toHaveLength(before);
   });
 });

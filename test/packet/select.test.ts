@@ -1,6 +1,7 @@
 /** Which backend a new flow gets: any with the same chance, unless the client has one already. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { affinity, affinityKey } from '../../maps-schema/gen/codecs.ts';
+import { encode } from '../../maps-schema/codec.ts';
+import { affinity, affinityKey, affinityMember } from '../../maps-schema/gen/codecs.ts';
 import type { Backend } from '../../src/model/compiled.ts';
 import { packet } from '../support/packet/builder.ts';
 import { BRIDGE, CLIENT, type DeviceName } from '../support/packet/network.ts';
@@ -134,6 +135,17 @@ describe.each(FAMILIES)('IPv%i: ClientIP affinity', (family) => {
     expect(spread(20, () => dial(CLIENT[family], VIP[family]))).toEqual(new Map([[second, 20]]));
     rig.change(...serve({ cluster: [...left].reverse() }));
     expect(dial(CLIENT[family], VIP[family])).toBe(second);
+  });
+
+  it('trusts no place beyond the end of the list', () => {
+    rig.serve(...serve({ cluster: pods(family, 1) }));
+    const first = dial(CLIENT[family], VIP[family]);
+    for (const { key, value } of [...rig.maps.affinityMembers.entries()]) {
+      const { offset } = affinityMember.read(value, 0);
+      rig.maps.affinityMembers.update(key, encode(affinityMember, { offset: offset + 1000 }));
+    }
+    expect(dial(CLIENT[family], VIP[family])).toBe(first);
+    rig.serve();
   });
 
   it('applies only to the list in force for the packet (R-48)', () => {

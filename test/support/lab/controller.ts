@@ -2,6 +2,7 @@
  * The controllers that a cluster has and the lab needs: EndpointSlices from Services and pods, and
  * addresses for LoadBalancers in their status subresource.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { EndpointSlice, Service } from '../../../src/model/kubernetes.ts';
 import { objectKey } from '../../../src/model/kubernetes.ts';
 import type { IpFamily } from './addressing.ts';
@@ -12,6 +13,9 @@ import { buildSlices, type PodView, type SelectingService } from './slices.ts';
 export function balancerAddress(index: number, family: IpFamily): string {
   return family === 'IPv4' ? `203.0.113.${10 + index}` : `fd13::${10 + index}`;
 }
+
+/** Milliseconds between two attempts to watch. */
+const RETRY_MS = 100;
 
 export class ServiceController {
   readonly #client: KubeClient;
@@ -30,17 +34,29 @@ export class ServiceController {
     this.#pods = pods;
   }
 
-  /** Watches Services until the signal aborts. @throws Error when the watch fails */
+  /** Watches Services until the signal aborts, again when the server was away. @throws Error for what is no outage */
   async run(signal: AbortSignal): Promise<void> {
-    try {
-      await this.#client.watch<SelectingService>(
-        'Service',
-        ({ type, object }) => (type === 'set' ? this.observe(object) : this.#forget(object)),
-        signal,
-      );
-    } catch (error) {
-      if (!signal.aborted) throw error;
+    while (!signal.aborted) {
+      try {
+        await this.#forgetAbsent();
+        await this.#client.watch<SelectingService>(
+          'Service',
+          ({ type, object }) => (type === 'set' ? this.observe(object) : this.#forget(object)),
+          signal,
+        );
+      } catch (error) {
+        if (!signal.aborted && !isOutage(error)) throw error;
+      }
+      await delay(RETRY_MS, undefined, { signal }).catch(() => {});
     }
+  }
+
+  /** What was deleted while nobody watched. */
+  async #forgetAbsent(): Promise<void> {
+    if (this.#services.size === 0) return;
+    const { items } = await this.#client.list<SelectingService>('Service');
+    const present = new Set(items.map(objectKey));
+    for (const [key, service] of this.#services) if (!present.has(key)) this.#forget(service);
   }
 
   /** Takes a Service that somebody has just written; the watch would bring it a moment later. */
@@ -130,6 +146,12 @@ export class ServiceController {
       if (!(error instanceof KubeError) || ![404, 409].includes(error.status)) throw error;
     }
   }
+}
+
+/** The connection broke, or the server says that it cannot serve. */
+function isOutage(error: unknown): boolean {
+  if (error instanceof KubeError) return error.status >= 500 || error.status === 410;
+  return typeof (error as NodeJS.ErrnoException).code === 'string';
 }
 
 function versionOf(service: Service): number {
