@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Knobs } from '../../maps-schema/gen/codecs.ts';
 import { type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
-import { acquireLock, type Lock } from '../bpf/lock.ts';
+import { acquireLock } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { ensurePinDirectory } from '../bpf/paths.ts';
 import { checkCgroup2, checkPrivileges } from '../bpf/preconditions.ts';
