@@ -8,7 +8,11 @@ export default defineConfig({
     reporters: ['default'],
     projects: [
       {
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/golden/golden.test.ts'], testTimeout: 20_000 },
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts', 'test/golden/golden.test.ts', 'test/conformance/**/*.test.ts'],
+          testTimeout: 20_000,
+        },
       },
       {
         test: {

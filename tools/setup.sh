@@ -13,8 +13,7 @@ need nsenter util-linux
 need sysctl procps
 need openssl openssl
 need curl curl
-need iptables iptables
-need nft nftables
+need ping iputils-ping
 [ -e /usr/include/bpf/bpf_helpers.h ] || missing+=(libbpf-dev)
 ldconfig -p | grep -q 'libbpf\.so\.1' || missing+=(libbpf1)
 # Ubuntu has bpftool in the package of its kernel: there it is optional.

@@ -228,7 +228,7 @@ it('an outage of the API server fails nothing, and what changed in it is made go
   expect((await ask(stays)).ok).toBe(true);
 });
 
-it('asks for nothing that system:node-proxier may not', () => {
+it('asks for nothing that system:node-proxier may not (R-93)', () => {
   for (const agent of agents) {
     expect(agent.exit).toBeUndefined();
     const forbidden = agent.logs.filter((line) => JSON.stringify(line).includes('forbidden'));

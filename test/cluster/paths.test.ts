@@ -142,6 +142,7 @@ describe.each(['bridge', 'routed'] as const)('%s pods', (cni) => {
       return [...lines].sort();
     }
 
+    // NodePorts of own and other nodes, external addresses, backends elsewhere.
     it.each(CASES)('$client → $frontend, $family', async ({ client: clientName, frontend, family }) => {
       const client = clientOf(clientName);
       const actual: Record<string, string[]> = {};
