@@ -125,7 +125,8 @@ describe('Services', () => {
     await answers(address);
     await cluster.apply([service('moved', { ports: [{ name: 'web', port: 8000, targetPort: 'http' }] })]);
     await refuses(address);
-    expect((await client().actor.http(address, 8000)).ok).toBe(true);
+    // The slices follow the Service: until then the new port has no endpoint.
+    await poll('see port 8000 answer', async () => (await client().actor.http(address, 8000)).ok);
     await cluster.api.client.delete(await get('moved'));
   });
 
