@@ -1,10 +1,14 @@
 /** Workloads brought to life: pods of the lab with an actor that serves the container's ports. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Addresses } from './addressing.ts';
 import type { Lab } from './lab.ts';
 import type { LabNode, Pod } from './node.ts';
 import { poll } from './poll.ts';
 import type { PodPhase, PodView } from './slices.ts';
 import { placePod, servedPorts, type Workload } from './workload.ts';
+
+/** Milliseconds that a pod's network outlives its endpoints. */
+const TEARDOWN_MS = 1000;
 
 export interface RunningPod extends PodView {
   readonly workload: Workload;
@@ -68,9 +72,11 @@ export class Pods {
     const since = performance.now();
     const drained = async () => performance.now() - since > quietMs && (await pod.pod.actor.openConnections()) === 0;
     await poll(`drain ${pod.name}`, drained, { timeoutMs: drainMs, everyMs: 50 }).catch(() => {}); // its grace period is over
-    await pod.pod.node.removePod(pod.name);
     this.#leave(pod);
     this.#onChange();
+    // A UDP flow stays with a backend while slices say that it serves (R-66): proxies hear first, then it is gone.
+    await delay(TEARDOWN_MS);
+    await pod.pod.node.removePod(pod.name);
   }
 
   #place(workload: Workload): { node: LabNode; name: string } {
