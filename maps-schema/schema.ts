@@ -307,7 +307,7 @@ export const schema: Schema = {
         },
         { name: 'localhost_node_ports', type: 'u8', doc: '1: 127.0.0.0/8 answers NodePorts (R-55)' },
         { name: 'bind_protection', type: 'u8', doc: '1: a process of the node cannot bind a NodePort (R-57)' },
-        { name: 'have_set_retval', type: 'u8', doc: '1: bpf_set_retval() exists (kernel 5.18)' },
+        { name: 'have_set_retval', type: 'u8', doc: '1: bpf_set_retval() exists for these hooks (kernel 6.1)' },
         { name: 'detect_pods4', type: 'u8', doc: '1: detectLocalMode knows the IPv4 pods (R-36)' },
         { name: 'detect_pods6', type: 'u8', doc: '1: the same for IPv6' },
         { name: 'reserved', type: { pad: 18 }, doc: 'zero' },

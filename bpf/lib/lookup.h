@@ -14,6 +14,15 @@ INLINE __u32 node_address_flags(const struct address *address)
 	return mark ? mark->flags : 0;
 }
 
+/* The NodePort frontend of a port, in the family of @like. */
+INLINE const struct frontend *frontend_of_node_port(const struct address *like, __be16 port, __u8 proto)
+{
+	struct frontend_key key = {.port = port, .proto = proto};
+
+	address_any(&key.address, like);
+	return bpf_map_lookup_elem(&frontends, &key);
+}
+
 /*
  * @any_address: look for a NodePort whatever the address is (127.0.0.0/8 in the socket hook).
  * Returns NULL when nothing answers on this address, port and protocol.
@@ -29,8 +38,7 @@ INLINE const struct frontend *frontend_lookup(const struct address *address, __b
 		return frontend;
 	if (!any_address && !(node_address_flags(address) & NODE_ADDRESS_NODE_PORT))
 		return NULL;
-	address_any(&key.address, address);
-	return bpf_map_lookup_elem(&frontends, &key);
+	return frontend_of_node_port(address, port, proto);
 }
 
 /* enum service_address_flags of an address; NULL when no frontend has it. */
@@ -63,6 +71,5 @@ INLINE const struct frontend *frontend_of_packet(const struct flow_key *packet, 
 	}
 	if (!(node_address_flags(&packet->daddr) & NODE_ADDRESS_NODE_PORT))
 		return NULL;
-	address_any(&key.address, &packet->daddr);
-	return bpf_map_lookup_elem(&frontends, &key);
+	return frontend_of_node_port(&packet->daddr, packet->dport, packet->proto);
 }
