@@ -69,6 +69,7 @@ export class Pods {
   async stop(pod: RunningPod, { quietMs = 3000, drainMs = 10_000 } = {}): Promise<void> {
     pod.phase = 'terminating';
     this.#onChange();
+    await pod.pod.actor.drain();
     const since = performance.now();
     const drained = async () => performance.now() - since > quietMs && (await pod.pod.actor.openConnections()) === 0;
     await poll(`drain ${pod.name}`, drained, { timeoutMs: drainMs, everyMs: 50 }).catch(() => {}); // its grace period is over

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { closeHandle, dialHttp, dialTcp, dialUdp, exchange, open } from './dial.mjs';
 import { resolve, setZone } from './dns.mjs';
 import { startLoad } from './load.mjs';
-import { openConnections, serve, unserve } from './serve.mjs';
+import { drain, openConnections, serve, unserve } from './serve.mjs';
 
 const loads = new Map();
 let nextLoad = 1;
@@ -12,6 +12,7 @@ let nextLoad = 1;
 const operations = {
   serve,
   unserve,
+  drain,
   openConnections,
   http: dialHttp,
   tcp: dialTcp,

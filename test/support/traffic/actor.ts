@@ -71,6 +71,11 @@ export class Actor {
     await this.#call('unserve', { ports, connections });
   }
 
+  /** From now on its HTTP servers end each connection with the answer under way, as a server told to stop does. */
+  async drain(): Promise<void> {
+    await this.#call('drain', {});
+  }
+
   /** TCP connections and requests that its servers have open now. */
   openConnections(): Promise<number> {
     return this.#call('openConnections', {}) as Promise<number>;

@@ -10,6 +10,13 @@ import { dnsOverTcp, dnsOverUdp } from './dns.mjs';
 /** { port, server, connections } of each listening socket. */
 const listening = [];
 
+/** Answers ask the client to leave: nobody is cut off in the middle of a kept connection when this process ends. */
+let draining = false;
+
+export function drain() {
+  draining = true;
+}
+
 function witness(who, socket) {
   return {
     who,
@@ -34,6 +41,7 @@ function answerHttp(who, delayMs) {
     const number = (name, otherwise) => Number(url.searchParams.get(name) ?? otherwise);
     const seen = witness(who, request.socket);
     for (const [name, value] of Object.entries(seen)) response.setHeader(`x-${name.toLowerCase()}`, value ?? '');
+    if (draining) response.setHeader('connection', 'close');
     if (delayMs > 0) await delay(delayMs);
     if (url.pathname === '/slow') await delay(number('ms', 100));
     if (url.pathname === '/stream') return stream(response, number('ms', 1000), number('every', 100));
