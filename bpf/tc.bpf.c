@@ -3,13 +3,15 @@
  * socket hook does not serve. A packet's story: parse; an established flow says the whole rewrite;
  * else, coming in, a frontend leads to a backend and a flow is made.
  */
-#include "lib/common.h"
+#include "lib/packet_skb.h"
 #include "lib/direct.h"
+#include "lib/established.h"
 #include "lib/icmp.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
 #include "lib/reject.h"
-#include "lib/rewrite.h"
+#include "lib/rewrite_skb.h"
+#include "lib/send_skb.h"
 #include "lib/select.h"
 #include "lib/source.h"
 #include "lib/stats.h"
@@ -33,7 +35,7 @@ INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow
 	if (unlikely(packet->piece == PACKET_FIRST))
 		packet_remember_ports(packet);
 	if (redirect) {
-		verdict = fib_send(skb, flow);
+		verdict = packet_send(skb, flow);
 		if (unlikely(verdict == TC_ACT_SHOT))
 			return drop(packet, REASON_DROP_NO_ROUTE);
 	}
@@ -46,38 +48,11 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
 {
 	int verdict;
 
-	flow->last_seen = clock_now();
-	flow->packets++;
-	flow->bytes += packet->bytes;
-	if (packet->tcp_flags & (TCP_FIN | TCP_RST))
-		flow->flags |= FLOW_CLOSING;
+	flow_use(flow, packet, clock_now());
 	verdict = carry(skb, packet, flow, flow->flags & FLOW_REDIRECT ? REASON_REDIRECTED : REASON_FORWARDED);
-	if (unlikely(half_open)) {
-		flow->flags |= FLOW_SEEN;
-		if (flow_is_first_stage(flow, packet->key.hook) && !(packet->tcp_flags & TCP_SYN))
-			flow_promote();
-	}
+	if (unlikely(half_open) && flow_may_promote(flow, packet))
+		flow_promote();
 	return verdict;
-}
-
-/*
- * Does the client begin anew, or has the flow outlived its backend or its time? Then a backend is
- * chosen again, as conntrack forgets such a connection.
- */
-INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bool half_open)
-{
-	if (!flow_is_first_stage(flow, packet->key.hook))
-		return false;
-	if (packet->key.proto == IPPROTO_SCTP)
-		return flow_expired(flow, packet->key.proto, half_open);
-	if (packet->key.proto == IPPROTO_TCP) {
-		if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
-			return false;
-		return flow->flags & FLOW_CLOSING || !backend_serves(flow->backend_id, flow->backend_generation) ||
-		       flow_expired(flow, packet->key.proto, half_open);
-	}
-	return !backend_serves(flow->backend_id, flow->backend_generation) ||
-	       flow_expired(flow, packet->key.proto, half_open);
 }
 
 /* @reason: what direct_ingress or direct_egress said of the packet in the scratch memory. */

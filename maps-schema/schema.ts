@@ -6,7 +6,7 @@
 import type { Schema } from './describe.ts';
 
 export const schema: Schema = {
-  version: 1,
+  version: 2,
 
   structs: [
     {
@@ -146,7 +146,7 @@ export const schema: Schema = {
     {
       name: 'device',
       doc: 'What the data path must know of a device.',
-      size: 40,
+      size: 44,
       fields: [
         {
           name: 'masquerade4',
@@ -156,6 +156,7 @@ export const schema: Schema = {
         { name: 'masquerade6', type: 'address', doc: 'the same for IPv6' },
         { name: 'flags', type: 'u32', doc: 'enum device_flags' },
         { name: 'mtu', type: 'u32', doc: 'bytes' },
+        { name: 'xdp', type: 'u32', doc: 'enum xdp_choice' },
       ],
     },
     {
@@ -310,7 +311,8 @@ export const schema: Schema = {
         { name: 'have_set_retval', type: 'u8', doc: '1: bpf_set_retval() exists for these hooks (kernel 6.1)' },
         { name: 'detect_pods4', type: 'u8', doc: '1: detectLocalMode knows the IPv4 pods (R-36)' },
         { name: 'detect_pods6', type: 'u8', doc: '1: the same for IPv6' },
-        { name: 'reserved', type: { pad: 18 }, doc: 'zero' },
+        { name: 'xdp_mtu', type: 'u16', doc: 'longest packet that XDP sends on, in bytes; 0: none' },
+        { name: 'reserved', type: { pad: 16 }, doc: 'zero' },
       ],
     },
     {
@@ -429,6 +431,23 @@ export const schema: Schema = {
       ],
     },
     {
+      name: 'xdp_choice',
+      prefix: 'XDP_CHOICE',
+      doc: 'device.xdp: whether XDP is attached to the device, or why tc does its work alone.',
+      values: [
+        { name: 'OFF', doc: 'not asked for' },
+        { name: 'NATIVE', doc: 'attached, in the driver' },
+        { name: 'GENERIC', doc: 'attached, behind the driver: for tests' },
+        { name: 'NOT_CHOSEN', doc: 'auto leaves this kind of device alone' },
+        { name: 'NO_ETHERNET', doc: 'its frames have no Ethernet header' },
+        { name: 'NO_DRIVER', doc: 'its driver has no XDP' },
+        { name: 'OCCUPIED', doc: 'another XDP program is attached to it' },
+        { name: 'MTU', doc: 'its MTU is too large for XDP in its driver' },
+        { name: 'FAILED', doc: 'attaching failed; the log says how' },
+        { name: 'NO_KERNEL', doc: 'the kernel refused the program' },
+      ],
+    },
+    {
       name: 'reason',
       prefix: 'REASON',
       doc: 'Every exit of the data path: index into counters. The first ones are no drops.',
@@ -462,6 +481,7 @@ export const schema: Schema = {
         { name: 'DROP_REWRITE', doc: 'dropped: a helper failed while rewriting' },
         { name: 'DROP_REJECT_FAILED', doc: 'dropped: the refusal could not be built' },
         { name: 'DROP_IMPOSSIBLE', doc: 'dropped: what cannot happen did' },
+        { name: 'REDIRECTED_XDP', doc: 'established flow, sent out by XDP, before an skb was made' },
       ],
     },
   ],

@@ -155,6 +155,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         jiffiesPerSecond,
         haveSetRetval: hasFeature(features, 'set_retval'),
         detectLocal: detectLocalImplemented(configuration, node),
+        xdpMtu: 0,
       }),
       stop.signal,
     );

@@ -1,7 +1,7 @@
 /* Sends a packet that was made into its own answer back to where it came from. */
 #pragma once
 
-#include "fib.h"
+#include "send_skb.h"
 
 /*
  * Out by the device that it came in by; what this node itself sends comes in again as if from

@@ -19,7 +19,7 @@
 
 #define INLINE static __always_inline
 /* A function of its own in the object: paths that are taken once per flow. */
-#define NOINLINE static __attribute__((noinline))
+#define NOINLINE static __attribute__((noinline, unused))
 /* The same, verified once for all its callers: takes the context and numbers only (kernel 5.6). */
 #define GLOBAL __attribute__((noinline))
 

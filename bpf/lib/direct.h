@@ -56,7 +56,7 @@ INLINE void direct_init(struct flow *flow, struct backend_slot *slot, const stru
  * Returns REASON_NOT_OURS when none has; REASON_NEW_FLOW, with the entry for the packet in
  * scratch->flow; or the reason to drop it.
  */
-GLOBAL int direct_ingress(struct __sk_buff *skb)
+GLOBAL int direct_ingress(struct context *ctx)
 {
 	struct scratch *scratch = scratch_get();
 	const struct flow *rival;
@@ -71,7 +71,7 @@ GLOBAL int direct_ingress(struct __sk_buff *skb)
 	if (likely(!rival))
 		return REASON_NOT_OURS;
 	direct_init(&scratch->flow, &slot, packet, rival);
-	reason = flow_begin_stack(skb, packet, &slot, false, scratch);
+	reason = flow_begin_stack(ctx, packet, &slot, false, scratch);
 	if (reason != REASON_NEW_FLOW)
 		return reason;
 	scratch->flow.packets = 1;
@@ -83,7 +83,7 @@ GLOBAL int direct_ingress(struct __sk_buff *skb)
 }
 
 /* The same for a packet that goes out and is the node's own. Its entries stay in half_open_flows. */
-GLOBAL int direct_egress(struct __sk_buff *skb)
+GLOBAL int direct_egress(struct context *ctx)
 {
 	struct scratch *scratch = scratch_get();
 	const struct flow *rival;
@@ -99,5 +99,5 @@ GLOBAL int direct_egress(struct __sk_buff *skb)
 	direct_init(&scratch->flow, &slot, packet, rival);
 	address_copy(&scratch->masquerade, &packet->key.saddr);
 	scratch->answer[ANSWER_FRONTEND].dport = packet->key.sport;
-	return flow_begin_staged(skb, packet, &slot, scratch);
+	return flow_begin_staged(ctx, packet, &slot, scratch);
 }

@@ -5,9 +5,6 @@
 #include "clock.h"
 #include "packet.h"
 
-/* Marks a packet that this hook sends out, so that the egress program lets it by at once. */
-#define TC_INDEX_DONE 0x51
-
 /* The result of a lookup: a device, and its next hop's MAC addresses when they are known. */
 struct fib_result {
 	__u32 ifindex;
@@ -22,10 +19,10 @@ struct fib_result {
  * Looks up the route of a packet from @saddr to @daddr as if it had come in by @ifindex.
  * Returns false when there is no route.
  */
-NOINLINE bool fib_lookup(struct __sk_buff *skb, const struct address *saddr, const struct address *daddr,
+NOINLINE bool fib_lookup(struct context *ctx, const struct address *saddr, const struct address *daddr,
 			 struct fib_result *result)
 {
-	struct bpf_fib_lookup params = {.ifindex = skb->ifindex};
+	struct bpf_fib_lookup params = {.ifindex = context_ifindex(ctx)};
 	long ret;
 
 	if (!result)
@@ -39,7 +36,7 @@ NOINLINE bool fib_lookup(struct __sk_buff *skb, const struct address *saddr, con
 		__builtin_memcpy(params.ipv6_src, saddr, 16);
 		__builtin_memcpy(params.ipv6_dst, daddr, 16);
 	}
-	ret = bpf_fib_lookup(skb, &params, sizeof(params), 0);
+	ret = bpf_fib_lookup(ctx, &params, sizeof(params), 0);
 	result->ifindex = params.ifindex;
 	result->resolved = ret == BPF_FIB_LKUP_RET_SUCCESS;
 	result->local = ret == BPF_FIB_LKUP_RET_NOT_FWDED;
@@ -60,37 +57,19 @@ INLINE __u32 fib_generation(void)
 }
 
 /*
- * Sends a rewritten packet towards the new destination of @flow. The next hop is kept in the flow
- * and looked up again when the agent has raised the generation, and about once a second; that
- * packet goes by the neighbour subsystem, which keeps the neighbour entry alive.
- * Returns a TC_ACT verdict.
+ * Does the next hop that @flow remembers still hold? Until the agent raises the generation, and for
+ * a second: then the packet goes by the neighbour subsystem, which keeps the neighbour entry alive.
  */
-INLINE int fib_send(struct __sk_buff *skb, struct flow *flow)
+INLINE bool nexthop_holds(const struct flow *flow, __u32 generation, __u32 now)
 {
-	__u32 now = clock_now(), generation = fib_generation();
-	struct fib_result next = {};
+	return flow->ifindex && flow->nexthop_generation == generation && !clock_passed(now, flow->nexthop_stamp, 1);
+}
 
-	skb->tc_index = TC_INDEX_DONE;
-	if (likely(flow->ifindex && flow->nexthop_generation == generation &&
-		   !clock_passed(now, flow->nexthop_stamp, 1))) {
-		struct ethhdr *eth = (void *)(long)skb->data;
-
-		if ((void *)(eth + 1) > (void *)(long)skb->data_end)
-			return TC_ACT_SHOT;
-		__builtin_memcpy(eth->h_dest, flow->dmac, ETH_ALEN);
-		__builtin_memcpy(eth->h_source, flow->smac, ETH_ALEN);
-		return bpf_redirect(flow->ifindex, 0);
-	}
-	if (!fib_lookup(skb, &flow->saddr, &flow->daddr, &next) || next.local)
-		return TC_ACT_SHOT;
-	if (next.resolved) {
-		__builtin_memcpy(flow->dmac, next.dmac, ETH_ALEN);
-		__builtin_memcpy(flow->smac, next.smac, ETH_ALEN);
-		flow->nexthop_generation = generation;
-		flow->nexthop_stamp = now;
-		flow->ifindex = next.ifindex;
-	} else {
-		flow->ifindex = 0;
-	}
-	return bpf_redirect_neigh(next.ifindex, NULL, 0, 0);
+INLINE void nexthop_remember(struct flow *flow, const struct fib_result *next, __u32 generation, __u32 now)
+{
+	__builtin_memcpy(flow->dmac, next->dmac, ETH_ALEN);
+	__builtin_memcpy(flow->smac, next->smac, ETH_ALEN);
+	flow->nexthop_generation = generation;
+	flow->nexthop_stamp = now;
+	flow->ifindex = next->ifindex;
 }

@@ -10,6 +10,7 @@
 
 #include "flow.h"
 #include "ping.h"
+#include "send_skb.h"
 #include "stats.h"
 
 /* Quoted: the network header and at least eight bytes (RFC 792, RFC 4443). */
@@ -230,5 +231,5 @@ GLOBAL int icmp_carry(struct __sk_buff *skb, __u32 hook)
 	stats_count(error ? REASON_DROP_REWRITE : REASON_ICMP_ERROR, quote.bytes);
 	if (error)
 		return TC_ACT_SHOT;
-	return redirect ? fib_send(skb, flow) : VERDICT_NEXT;
+	return redirect ? packet_send(skb, flow) : VERDICT_NEXT;
 }

@@ -46,7 +46,7 @@ INLINE void flow_key_from_backend(struct flow_key *key, const struct packet *pac
  * The source NAT of a connection that goes through the stack: out C>B => S>B, in B>S => B>C.
  * scratch->answer[ANSWER_FRONTEND] holds C's port in B's eyes before source NAT.
  */
-NOINLINE __u32 flow_begin_staged(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
+NOINLINE __u32 flow_begin_staged(struct context *ctx, const struct packet *packet, const struct backend_slot *slot,
 				 struct scratch *scratch)
 {
 	struct flow_key *key = &scratch->answer[ANSWER_SNAT];
@@ -59,7 +59,7 @@ NOINLINE __u32 flow_begin_staged(struct __sk_buff *skb, const struct packet *pac
 	flow->sport = slot->port;
 	flow->dport = scratch->answer[ANSWER_FRONTEND].dport;
 	flow->flags = FLOW_REPLY | FLOW_SNAT | FLOW_STAGED;
-	claim = snat_claim(skb, ANSWER_SNAT, scratch->answer[ANSWER_FRONTEND].dport, true);
+	claim = snat_claim(ctx, ANSWER_SNAT, scratch->answer[ANSWER_FRONTEND].dport, true);
 	if (claim != CLAIM_DONE)
 		return flow_refused(claim);
 
@@ -81,7 +81,7 @@ NOINLINE __u32 flow_begin_staged(struct __sk_buff *skb, const struct packet *pac
  * Through the stack: the CNI's rules see client and backend. When another connection of this client
  * already has the answers of this backend to this port, another port stands in for the client's.
  */
-NOINLINE __u32 flow_begin_stack(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
+NOINLINE __u32 flow_begin_stack(struct context *ctx, const struct packet *packet, const struct backend_slot *slot,
 				bool snat, struct scratch *scratch)
 {
 	struct flow_key *key = &scratch->answer[ANSWER_FRONTEND];
@@ -92,11 +92,11 @@ NOINLINE __u32 flow_begin_stack(struct __sk_buff *skb, const struct packet *pack
 	flow_key_from_backend(key, packet, slot, &packet->key.saddr, HOOK_EGRESS);
 	flow_answer_from_frontend(flow, packet);
 	flow->flags = FLOW_REPLY;
-	claim = snat_claim(skb, ANSWER_FRONTEND, packet->key.sport, false);
+	claim = snat_claim(ctx, ANSWER_FRONTEND, packet->key.sport, false);
 	if (claim != CLAIM_DONE)
 		return flow_refused(claim);
 	if (snat) {
-		reason = flow_begin_staged(skb, packet, slot, scratch);
+		reason = flow_begin_staged(ctx, packet, slot, scratch);
 		if (reason != REASON_NEW_FLOW) {
 			bpf_map_delete_elem(&half_open_flows, key);
 			return reason;
@@ -114,7 +114,7 @@ NOINLINE __u32 flow_begin_stack(struct __sk_buff *skb, const struct packet *pack
  * Out again from the hook: both translations at once, C>V => S>B and in B>S => V>C. The answer to a
  * packet of this node goes up the stack, others are sent out again as well.
  */
-NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *packet, const struct backend_slot *slot,
+NOINLINE __u32 flow_begin_redirect(struct context *ctx, const struct packet *packet, const struct backend_slot *slot,
 				   struct scratch *scratch)
 {
 	struct flow_key *key = &scratch->answer[ANSWER_FRONTEND];
@@ -125,7 +125,7 @@ NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *p
 	flow_answer_from_frontend(flow, packet);
 	/* STAGED: the client's own entry is one of egress. */
 	flow->flags = FLOW_REPLY | FLOW_SNAT | (packet->key.hook == HOOK_EGRESS ? FLOW_STAGED : FLOW_REDIRECT);
-	claim = snat_claim(skb, ANSWER_FRONTEND, packet->key.sport, true);
+	claim = snat_claim(ctx, ANSWER_FRONTEND, packet->key.sport, true);
 	if (claim != CLAIM_DONE)
 		return flow_refused(claim);
 	address_copy(&flow->saddr, &scratch->masquerade);
@@ -133,13 +133,8 @@ NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *p
 	flow->sport = key->dport;
 	flow->dport = slot->port;
 	flow->flags = FLOW_SNAT | FLOW_REDIRECT | (packet->key.hook == HOOK_EGRESS ? FLOW_OUTPUT : 0);
-	if (scratch->next.resolved) {
-		flow->ifindex = scratch->next.ifindex;
-		flow->nexthop_generation = fib_generation();
-		flow->nexthop_stamp = flow->last_seen;
-		__builtin_memcpy(flow->dmac, scratch->next.dmac, ETH_ALEN);
-		__builtin_memcpy(flow->smac, scratch->next.smac, ETH_ALEN);
-	}
+	if (scratch->next.resolved)
+		nexthop_remember(flow, &scratch->next, fib_generation(), flow->last_seen);
 	return REASON_NEW_FLOW;
 }
 
@@ -150,7 +145,7 @@ NOINLINE __u32 flow_begin_redirect(struct __sk_buff *skb, const struct packet *p
  * Returns REASON_NEW_FLOW, or the reason to drop the packet; then nothing is left behind that a
  * later packet could use.
  */
-INLINE __u32 flow_begin(struct __sk_buff *skb, const struct packet *packet, const struct frontend *frontend,
+INLINE __u32 flow_begin(struct context *ctx, const struct packet *packet, const struct frontend *frontend,
 			const struct backend_slot *slot, bool snat, bool pod_device, struct scratch *scratch)
 {
 	/* What the node itself sends, where it leaves. */
@@ -166,7 +161,7 @@ INLINE __u32 flow_begin(struct __sk_buff *skb, const struct packet *packet, cons
 	snat = snat || address_equal(&slot->address, &packet->key.saddr) ||
 	       (!pod_device && !output && !(slot->flags & BACKEND_LOCAL));
 	if (snat || output) {
-		if (!fib_lookup(skb, &packet->key.saddr, &slot->address, &scratch->next))
+		if (!fib_lookup(ctx, &packet->key.saddr, &slot->address, &scratch->next))
 			return REASON_DROP_NO_ROUTE;
 		/* Delivered here: nothing leaves, so nothing is masqueraded. */
 		if (scratch->next.local)
@@ -179,9 +174,9 @@ INLINE __u32 flow_begin(struct __sk_buff *skb, const struct packet *packet, cons
 	else if (!snat_address(scratch->next.ifindex, packet_is_v4(packet), &scratch->masquerade))
 		return REASON_DROP_NO_SNAT_ADDRESS;
 	if (output || (snat && !pod_device && !(slot->flags & BACKEND_LOCAL)))
-		reason = flow_begin_redirect(skb, packet, slot, scratch);
+		reason = flow_begin_redirect(ctx, packet, slot, scratch);
 	else
-		reason = flow_begin_stack(skb, packet, slot, snat, scratch);
+		reason = flow_begin_stack(ctx, packet, slot, snat, scratch);
 	if (reason != REASON_NEW_FLOW)
 		return reason;
 	flow->packets = 1;

@@ -1,4 +1,7 @@
-/* A packet as the tc programs see it. Only parsers check bounds and compute offsets. */
+/*
+ * A packet as the programs see it. Only parsers check bounds and compute offsets. Whose context it
+ * comes in, packet_skb.h or packet_xdp.h says, which is included before.
+ */
 #pragma once
 
 #include "address.h"
@@ -62,20 +65,9 @@ struct packet {
 /* Offset of the network header: the programs are attached to Ethernet devices only. */
 #define L3_OFFSET ETH_HLEN
 
-/* The next program, or the stack, goes on with the packet. */
-#define VERDICT_NEXT TC_ACT_UNSPEC
-
 INLINE bool packet_is_v4(const struct packet *packet)
 {
 	return packet->family == 4;
-}
-
-/* Makes the first @length bytes of the packet readable by pointer. */
-INLINE bool packet_pull(struct __sk_buff *skb, __u32 length)
-{
-	if (likely((void *)(long)skb->data + length <= (void *)(long)skb->data_end))
-		return true;
-	return bpf_skb_pull_data(skb, length) == 0;
 }
 
 /* The ports of a later piece, which the first one left behind. */
@@ -113,7 +105,7 @@ NOINLINE void packet_remember_ports(const struct packet *packet)
 }
 
 /* Ports, and the flags of TCP. */
-INLINE enum packet_kind packet_parse_l4(struct __sk_buff *skb, struct packet *packet)
+INLINE enum packet_kind packet_parse_l4(struct context *ctx, struct packet *packet)
 {
 	__u32 need = sizeof(struct udphdr), offset = packet->l4_offset;
 	void *data, *end;
@@ -134,13 +126,15 @@ INLINE enum packet_kind packet_parse_l4(struct __sk_buff *skb, struct packet *pa
 	default:
 		return PACKET_OTHER;
 	}
+	if (unlikely(packet->piece != PACKET_WHOLE) && !PACKET_HARD_CASES)
+		return PACKET_OTHER;
 	if (unlikely(packet->piece == PACKET_LATER))
 		return packet_recall_ports(packet);
 	/* The verifier wants a bound on an offset that it did not see computed. */
-	if (offset > L3_OFFSET + 256 || !packet_pull(skb, offset + need))
+	if (offset > L3_OFFSET + 256 || !packet_pull(ctx, offset + need))
 		return PACKET_OTHER;
-	data = (void *)(long)skb->data + offset;
-	end = (void *)(long)skb->data_end;
+	data = context_data(ctx) + offset;
+	end = context_end(ctx);
 	if (packet->key.proto == IPPROTO_TCP) {
 		struct tcphdr *tcp = data;
 
@@ -161,14 +155,14 @@ INLINE enum packet_kind packet_parse_l4(struct __sk_buff *skb, struct packet *pa
 	return PACKET_FLOW;
 }
 
-INLINE enum packet_kind packet_parse_v4(struct __sk_buff *skb, struct packet *packet)
+INLINE enum packet_kind packet_parse_v4(struct context *ctx, struct packet *packet)
 {
 	struct iphdr *ip;
 
-	if (!packet_pull(skb, L3_OFFSET + sizeof(*ip)))
+	if (!packet_pull(ctx, L3_OFFSET + sizeof(*ip)))
 		return PACKET_OTHER;
-	ip = (void *)(long)skb->data + L3_OFFSET;
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end || ip->ihl < 5)
+	ip = context_data(ctx) + L3_OFFSET;
+	if ((void *)(ip + 1) > context_end(ctx) || ip->ihl < 5)
 		return PACKET_OTHER;
 	if (unlikely(ip->frag_off & bpf_htons(IP_OFFSET_MASK | IP_MORE))) {
 		packet->piece = ip->frag_off & bpf_htons(IP_OFFSET_MASK) ? PACKET_LATER : PACKET_FIRST;
@@ -181,28 +175,30 @@ INLINE enum packet_kind packet_parse_v4(struct __sk_buff *skb, struct packet *pa
 	packet->l4_offset = L3_OFFSET + ip->ihl * 4;
 	address_from_v4(&packet->key.saddr, ip->saddr);
 	address_from_v4(&packet->key.daddr, ip->daddr);
-	return packet_parse_l4(skb, packet);
+	return packet_parse_l4(ctx, packet);
 }
 
 /* Walks extension headers (RFC 8200 4). Returns false for one that hides the ports. */
-NOINLINE bool packet_skip_extensions(struct __sk_buff *skb, struct packet *packet)
+NOINLINE bool packet_skip_extensions(struct context *ctx, struct packet *packet)
 {
 	__u32 offset = packet->l4_offset;
 	__u8 next = packet->key.proto;
 	__u8 header[4];
 
+	if (!PACKET_HARD_CASES)
+		return next == IPPROTO_SCTP;
 	for (int i = 0; i < EXTENSION_HEADERS_MAX; i++) {
 		switch (next) {
 		case IPPROTO_HOPOPTS:
 		case IPPROTO_ROUTING:
 		case IPPROTO_DSTOPTS:
-			if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)) < 0)
+			if (!packet_load(ctx, offset, header, sizeof(header)))
 				return false;
 			offset += (header[1] + 1) * 8;
 			break;
 		case IPPROTO_FRAGMENT:
-			if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)) < 0 ||
-			    bpf_skb_load_bytes(skb, offset + 4, &packet->fragment_id, sizeof(packet->fragment_id)) < 0)
+			if (!packet_load(ctx, offset, header, sizeof(header)) ||
+			    !packet_load(ctx, offset + 4, &packet->fragment_id, sizeof(packet->fragment_id)))
 				return false;
 			if (header[2] || header[3] & 0xf8)
 				packet->piece = PACKET_LATER;
@@ -220,14 +216,14 @@ NOINLINE bool packet_skip_extensions(struct __sk_buff *skb, struct packet *packe
 	return false;
 }
 
-INLINE enum packet_kind packet_parse_v6(struct __sk_buff *skb, struct packet *packet)
+INLINE enum packet_kind packet_parse_v6(struct context *ctx, struct packet *packet)
 {
 	struct ipv6hdr *ip;
 
-	if (!packet_pull(skb, L3_OFFSET + sizeof(*ip)))
+	if (!packet_pull(ctx, L3_OFFSET + sizeof(*ip)))
 		return PACKET_OTHER;
-	ip = (void *)(long)skb->data + L3_OFFSET;
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+	ip = context_data(ctx) + L3_OFFSET;
+	if ((void *)(ip + 1) > context_end(ctx))
 		return PACKET_OTHER;
 	packet->family = 6;
 	packet->ttl = ip->hop_limit;
@@ -237,22 +233,22 @@ INLINE enum packet_kind packet_parse_v6(struct __sk_buff *skb, struct packet *pa
 	address_copy(&packet->key.saddr, (struct address *)&ip->saddr);
 	address_copy(&packet->key.daddr, (struct address *)&ip->daddr);
 	if (unlikely(ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP) && ip->nexthdr != IPPROTO_ICMPV6 &&
-	    !packet_skip_extensions(skb, packet))
+	    !packet_skip_extensions(ctx, packet))
 		return PACKET_OTHER;
-	return packet_parse_l4(skb, packet);
+	return packet_parse_l4(ctx, packet);
 }
 
 /*
  * @hook: enum flow_hook.
  * A later piece of a datagram has the ports of the first, when that belonged to a flow.
  */
-INLINE enum packet_kind packet_parse(struct __sk_buff *skb, struct packet *packet, __u8 hook)
+INLINE enum packet_kind packet_parse(struct context *ctx, struct packet *packet, __u8 hook)
 {
 	__builtin_memset(packet, 0, sizeof(*packet));
 	packet->key.hook = hook;
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return packet_parse_v4(skb, packet);
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return packet_parse_v6(skb, packet);
+	if (context_protocol(ctx) == bpf_htons(ETH_P_IP))
+		return packet_parse_v4(ctx, packet);
+	if (context_protocol(ctx) == bpf_htons(ETH_P_IPV6))
+		return packet_parse_v6(ctx, packet);
 	return PACKET_OTHER;
 }

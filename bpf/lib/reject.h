@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "checksum.h"
 #include "answer.h"
+#include "rewrite.h"
 #include "scratch.h"
 
 #define ICMP_DEST_UNREACH 3
@@ -21,18 +21,6 @@ struct icmp_error {
 	__be16 check;
 	__be32 unused;
 };
-
-/* Sum of the pseudo header (RFC 9293 3.1, RFC 8200 8.1), source and destination in any order. */
-INLINE __u64 reject_pseudo_sum(const struct packet *packet, __u8 proto, __u16 length)
-{
-	__u64 sum = bpf_htonl(proto + (__u32)length);
-
-	sum += checksum_address(&packet->key.saddr) + checksum_address(&packet->key.daddr);
-	if (packet_is_v4(packet))
-		/* Take the mapping prefix out of both again. */
-		sum += 2ULL * (__u32)~bpf_htonl(0xffff);
-	return sum;
-}
 
 /* Writes the network header of the answer. @payload: bytes after it. */
 INLINE int reject_write_l3(struct __sk_buff *skb, const struct packet *packet, __u8 proto, __u16 payload)
@@ -107,7 +95,7 @@ NOINLINE int reject_tcp(struct __sk_buff *skb, struct packet *packet)
 		rst.ack_seq = bpf_htonl(bpf_ntohl(tcp.seq) + segment + tcp.syn + tcp.fin);
 	}
 	partial = reject_checksum_is_partial(skb, packet->l4_offset + offsetof(struct tcphdr, check));
-	sum = reject_pseudo_sum(packet, IPPROTO_TCP, sizeof(rst));
+	sum = packet_pseudo_sum(packet, IPPROTO_TCP, sizeof(rst));
 	if (partial) {
 		rst.check = checksum_fold16(checksum_fold32(sum));
 	} else {
@@ -152,7 +140,7 @@ NOINLINE int reject_unreachable(struct __sk_buff *skb, struct packet *packet)
 			return TC_ACT_SHOT;
 		icmp.type = ICMPV6_DEST_UNREACH;
 		icmp.code = ICMPV6_PORT_UNREACH;
-		sum = reject_pseudo_sum(packet, IPPROTO_ICMPV6, inner + sizeof(icmp));
+		sum = packet_pseudo_sum(packet, IPPROTO_ICMPV6, inner + sizeof(icmp));
 	}
 	for (int i = 0; i < 12; i++)
 		sum += words[i];

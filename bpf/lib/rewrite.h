@@ -1,117 +1,28 @@
-/*
- * Writes a flow's new addresses and ports into a packet of the tc hooks.
- *
- * The transport checksum is changed through helpers, because only they know whether the device
- * still has to fill it in (CHECKSUM_PARTIAL) or has summed the whole packet (CHECKSUM_COMPLETE).
- */
+/* What of a rewrite is the same in tc and in XDP. */
 #pragma once
 
 #include "checksum.h"
-#include "crc32c.h"
 #include "packet.h"
 
-INLINE int rewrite_l4_checksum(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
-{
-	__u32 offset = packet->l4_offset;
-	__u64 udp = 0;
-	int error = 0;
+/* The difference to a header's sum when its TTL is one less (RFC 1141). */
+#define TTL_LESS_DELTA ((__u16)~bpf_htons(0x0100))
 
-	switch (packet->key.proto) {
-	case IPPROTO_TCP:
-		offset += offsetof(struct tcphdr, check);
-		break;
-	case IPPROTO_UDP:
-		offset += offsetof(struct udphdr, check);
-		udp = BPF_F_MARK_MANGLED_0;
-		break;
-	default:
-		return 0;
-	}
-	if (flow->address_delta)
-		error = bpf_l4_csum_replace(skb, offset, 0, flow->address_delta, BPF_F_PSEUDO_HDR | udp);
-	if (flow->port_delta)
-		error |= bpf_l4_csum_replace(skb, offset, 0, flow->port_delta, udp);
-	return error;
+/* @ttl_less: 1 when the packet is forwarded here, past the stack. */
+INLINE void rewrite_v4_header(struct iphdr *ip, const struct flow *flow, __u8 ttl_less)
+{
+	ip->saddr = address_word(&flow->saddr, 3);
+	ip->daddr = address_word(&flow->daddr, 3);
+	ip->ttl -= ttl_less;
+	ip->check = checksum_apply(ip->check,
+				   checksum_fold32((__u64)flow->address_delta + (ttl_less ? TTL_LESS_DELTA : 0)));
 }
 
-/* SCTP sums its ports, but not the addresses. */
-NOINLINE int rewrite_sctp(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+/* Sum of a pseudo header (RFC 9293 3.1, RFC 8200 8.1), in which source and destination may change places. */
+INLINE __u64 packet_pseudo_sum(const struct packet *packet, __u8 proto, __u32 length)
 {
-	__u32 checksum_offset, before, after, checksum, following;
+	__u64 sum = bpf_htonl(proto + length);
 
-	if (!packet || !flow)
-		return -1;
-	checksum_offset = packet->l4_offset + offsetof(struct sctphdr, checksum);
-	before = packet->key.sport | (__u32)packet->key.dport << 16;
-	after = flow->sport | (__u32)flow->dport << 16;
-	following = packet->bytes - (packet->l4_offset - L3_OFFSET) - sizeof(after);
-	if (bpf_skb_load_bytes(skb, checksum_offset, &checksum, sizeof(checksum)))
-		return -1;
-	/* Zero: the device still has to fill it in, or the peers do without (RFC 9653). */
-	if (!checksum)
-		return bpf_skb_store_bytes(skb, packet->l4_offset, &after, sizeof(after), BPF_F_RECOMPUTE_CSUM);
-	/* The sum is one of the whole, whose length the first piece does not tell. */
-	if (packet->piece == PACKET_FIRST)
-		return -1;
-	checksum ^= crc32c_difference(before ^ after, following & 0xffff);
-	if (bpf_skb_store_bytes(skb, checksum_offset, &checksum, sizeof(checksum), BPF_F_RECOMPUTE_CSUM))
-		return -1;
-	return bpf_skb_store_bytes(skb, packet->l4_offset, &after, sizeof(after), BPF_F_RECOMPUTE_CSUM);
-}
-
-/*
- * @ttl_less: 1 when the packet is forwarded here, past the stack.
- * Returns 0, or a negative error: the packet may be half rewritten then and must be dropped.
- */
-INLINE int rewrite_packet(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow, __u8 ttl_less)
-{
-	__be16 *at;
-	__u32 offset;
-	void *end;
-
-	if (packet->piece != PACKET_LATER && rewrite_l4_checksum(skb, packet, flow))
-		return -1;
-	if (packet_is_v4(packet)) {
-		struct iphdr *ip = (void *)(long)skb->data + L3_OFFSET;
-
-		end = (void *)(long)skb->data_end;
-		if ((void *)(ip + 1) > end)
-			return -1;
-		ip->saddr = address_word(&flow->saddr, 3);
-		ip->daddr = address_word(&flow->daddr, 3);
-		ip->check = checksum_apply(ip->check, flow->address_delta);
-		if (ttl_less) {
-			ip->ttl -= 1;
-			ip->check = checksum_apply(ip->check, (__u16)~bpf_htons(0x0100));
-		}
-	} else {
-		struct ipv6hdr *ip = (void *)(long)skb->data + L3_OFFSET;
-
-		end = (void *)(long)skb->data_end;
-		if ((void *)(ip + 1) > end)
-			return -1;
-		if (ttl_less) {
-			ip->hop_limit -= 1;
-			/* No header checksum absorbs the change: a sum of the whole packet has to follow. */
-			bpf_csum_update(skb, ~(__u32)bpf_htons(0x0001));
-		}
-		/* By helper: with CHECKSUM_COMPLETE the sum over the header has to follow. */
-		if (bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct ipv6hdr, saddr), &flow->saddr, 32,
-					BPF_F_RECOMPUTE_CSUM))
-			return -1;
-	}
-	if (packet->piece == PACKET_LATER || !flow->port_delta)
-		return 0;
-	if (packet->key.proto == IPPROTO_SCTP)
-		return rewrite_sctp(skb, packet, flow);
-	offset = packet->l4_offset;
-	if (offset > L3_OFFSET + 256)
-		return -1;
-	at = (void *)(long)skb->data + offset;
-	end = (void *)(long)skb->data_end;
-	if ((void *)(at + 2) > end)
-		return -1;
-	at[0] = flow->sport;
-	at[1] = flow->dport;
-	return 0;
+	if (packet_is_v4(packet))
+		return sum + address_word(&packet->key.saddr, 3) + address_word(&packet->key.daddr, 3);
+	return sum + checksum_address(&packet->key.saddr) + checksum_address(&packet->key.daddr);
 }

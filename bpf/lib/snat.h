@@ -28,7 +28,7 @@ INLINE bool snat_port_allowed(__u16 port)
  * Does a socket of this node use the tuple that the answers would have?
  * @key: the answer as it comes in: source is the backend, destination the address of ours.
  */
-NOINLINE bool snat_socket_exists(struct __sk_buff *skb, const struct flow_key *key)
+NOINLINE bool snat_socket_exists(struct context *ctx, const struct flow_key *key)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
@@ -51,13 +51,13 @@ NOINLINE bool snat_socket_exists(struct __sk_buff *skb, const struct flow_key *k
 		length = sizeof(tuple.ipv6);
 	}
 	if (key->proto == IPPROTO_TCP) {
-		sk = bpf_skc_lookup_tcp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+		sk = bpf_skc_lookup_tcp(ctx, &tuple, length, BPF_F_CURRENT_NETNS, 0);
 		if (!sk)
 			return false;
 		/* A listener does not mind: its connections have tuples of their own. */
 		exists = sk->state != BPF_TCP_LISTEN;
 	} else {
-		sk = bpf_sk_lookup_udp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+		sk = bpf_sk_lookup_udp(ctx, &tuple, length, BPF_F_CURRENT_NETNS, 0);
 		if (!sk)
 			return false;
 	}
@@ -72,7 +72,7 @@ NOINLINE bool snat_socket_exists(struct __sk_buff *skb, const struct flow_key *k
  * @ours: the destination address is one of this node's, so that local sockets matter.
  * Returns enum claim.
  */
-GLOBAL int snat_claim(struct __sk_buff *skb, __u32 answer, __u32 preferred, __u32 ours)
+GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 ours)
 {
 	__u32 range = knobs.snat_port_max - knobs.snat_port_min + 1;
 	struct scratch *scratch = scratch_get();
@@ -90,7 +90,7 @@ GLOBAL int snat_claim(struct __sk_buff *skb, __u32 answer, __u32 preferred, __u3
 		if ((i > 0 || ours) && !snat_port_allowed(port))
 			continue;
 		key->dport = bpf_htons(port);
-		if (ours && snat_socket_exists(skb, key))
+		if (ours && snat_socket_exists(ctx, key))
 			continue;
 		flow_set_deltas(&scratch->flow, key);
 		claim = flow_claim(key, &scratch->flow);

@@ -20,6 +20,8 @@ export interface KnobInputs {
   /** HZ of the running kernel. */
   readonly jiffiesPerSecond: number;
   readonly haveSetRetval: boolean;
+  /** Longest packet that XDP sends on, in bytes; 0: none. */
+  readonly xdpMtu: number;
   /** Whether detectLocalMode can tell pods, by family. */
   readonly detectLocal: Readonly<Record<Family, boolean>>;
 }
@@ -46,5 +48,6 @@ export function knobsOf(inputs: KnobInputs): Knobs {
     haveSetRetval: inputs.haveSetRetval ? 1 : 0,
     detectPods4: inputs.detectLocal.IPv4 ? 1 : 0,
     detectPods6: inputs.detectLocal.IPv6 ? 1 : 0,
+    xdpMtu: inputs.xdpMtu,
   };
 }

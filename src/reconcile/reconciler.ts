@@ -1,4 +1,5 @@
 /** One sync: whatever changed since the last one goes from the objects and the host into the kernel. */
+import { XDP_CHOICE_OFF } from '../../maps-schema/gen/codecs.ts';
 import type { Compiler } from '../compile/compiler.ts';
 import type { HostState } from '../host/state.ts';
 import type { CompiledService, Problem } from '../model/compiled.ts';
@@ -64,7 +65,10 @@ export function createReconciler(
     try {
       tables.applyNodeTables({
         nodeAddresses: current.addresses,
-        devices: current.deviceRows.map(({ ifindex, ...device }) => ({ ifindex, device })),
+        devices: current.deviceRows.map(({ ifindex, ...device }) => ({
+          ifindex,
+          device: { ...device, xdp: XDP_CHOICE_OFF },
+        })),
         podCidrs: current.podCidrs,
       });
       return true;

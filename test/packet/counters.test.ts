@@ -17,10 +17,11 @@ import { backend, frontend, remote, service } from '../support/packet/services.t
 const VIP = (i: number) => `10.96.0.${i}`;
 /**
  * Reasons that these programs have no path to, or that only a failing kernel helper leads to:
- * packets that are not ours are not counted one by one, sockets have their own programs.
+ * packets that are not ours are not counted one by one, sockets and XDP have their own programs.
  */
 const NOT_REACHED = [
   'NOT_OURS',
+  'REDIRECTED_XDP',
   'SOCKET_CONNECT',
   'SOCKET_SEND',
   'SOCKET_LOCALHOST',

@@ -1,4 +1,4 @@
-/** The real tc programs, loaded into a bpffs of the test's own and run on frames with BPF_PROG_TEST_RUN. */
+/** The real packet programs, loaded into a bpffs of the test's own and run on frames with BPF_PROG_TEST_RUN. */
 import { fileURLToPath } from 'node:url';
 import { encode } from '../../../maps-schema/codec.ts';
 import {
@@ -14,6 +14,8 @@ import {
   NODE_ADDRESS_LOCAL,
   NODE_ADDRESS_NODE_PORT,
   reasons,
+  XDP_CHOICE_NATIVE,
+  XDP_CHOICE_OFF,
 } from '../../../maps-schema/gen/codecs.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { loadPrograms } from '../../../src/bpf/loader.ts';
@@ -28,6 +30,8 @@ import { type ParsedFrame, parseFrame, tupleText } from './parser.ts';
 
 export type Verdict = 'NEXT' | 'DROP' | 'REDIRECT';
 const VERDICTS: Readonly<Record<number, Verdict>> = { 4294967295: 'NEXT', 2: 'DROP', 7: 'REDIRECT' };
+/** XDP_PASS is NEXT too: the packet goes on to tc. XDP_TX is a redirection to where it came from. */
+const XDP_VERDICTS: Readonly<Record<number, Verdict>> = { 1: 'DROP', 2: 'NEXT', 3: 'REDIRECT', 4: 'REDIRECT' };
 
 /** Where the programs under test are; another build of them can be put in their place. */
 const OBJECTS = process.env.SLUICE_BPF_OBJECTS ?? fileURLToPath(new URL('../../../dist/bpf', import.meta.url));
@@ -36,11 +40,21 @@ const OBJECTS = process.env.SLUICE_BPF_OBJECTS ?? fileURLToPath(new URL('../../.
 const SKB_INGRESS_IFINDEX = 36;
 const SKB_IFINDEX = 40;
 const SKB_SIZE = 192;
+/** struct xdp_md: `data_end`, `ingress_ifindex`, size. */
+const XDP_DATA_END = 4;
+const XDP_INGRESS_IFINDEX = 12;
+const XDP_MD_SIZE = 24;
 /** BPF_F_TEST_SKB_CHECKSUM_COMPLETE: as from a device that has summed the packet; a wrong sum fails the run. */
 const CHECKSUM_COMPLETE = 4;
 
+/** By which programs a packet comes in: tc alone, or XDP first and tc with what XDP lets pass. */
+export type Way = 'tc' | 'xdp';
+export const WAYS: readonly Way[] = ['tc', 'xdp'];
+
 export interface Outcome {
   readonly verdict: Verdict;
+  /** The hook that had the last word. */
+  readonly hook: Way;
   readonly frame: Buffer;
   /** Reasons counted, in the order of the schema. */
   readonly reasons: readonly string[];
@@ -57,6 +71,8 @@ export interface RunOptions {
   readonly from?: DeviceName;
   /** The device has summed the packet (CHECKSUM_COMPLETE): the sum has to follow every change. */
   readonly summed?: boolean;
+  /** At ingress; default that of the rig. */
+  readonly way?: Way;
 }
 
 export interface FlowRow {
@@ -74,8 +90,8 @@ export interface PacketRig {
   change(...services: readonly CompiledService[]): void;
   ingress(frame: Buffer, options?: RunOptions): Outcome;
   egress(frame: Buffer, options?: RunOptions): Outcome;
-  /** Descriptor of `ingress` or `egress`. */
-  program(name: 'ingress' | 'egress'): number;
+  /** Descriptor of a program. */
+  program(name: 'ingress' | 'egress' | 'xdp_ingress'): number;
   flows(table: 'flows' | 'halfOpenFlows'): FlowRow[];
   /** Writes a row as if the data path had: to make a flow old. */
   putFlow(table: 'flows' | 'halfOpenFlows', row: FlowRow): void;
@@ -98,6 +114,7 @@ const DEFAULT_KNOBS: Knobs = {
   nodePortMax: 32767,
   detectPods4: 1,
   detectPods6: 1,
+  xdpMtu: 1500,
 };
 
 export function clear(map: KernelHash): void {
@@ -107,7 +124,13 @@ export function clear(map: KernelHash): void {
 function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): void {
   const device = (name: DeviceName, flags: number, of: typeof NODE | typeof BRIDGE) => ({
     ifindex: ifindex(name),
-    device: { masquerade4: of[4], masquerade6: of[6], flags, mtu: 1500 },
+    device: {
+      masquerade4: of[4],
+      masquerade6: of[6],
+      flags,
+      mtu: 1500,
+      xdp: flags & DEVICE_NODE ? XDP_CHOICE_NATIVE : XDP_CHOICE_OFF,
+    },
   });
   const both = NODE_ADDRESS_LOCAL | NODE_ADDRESS_NODE_PORT;
   const address = (of: Readonly<Record<4 | 6, string>>, flags: number) =>
@@ -126,21 +149,21 @@ function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): 
   });
 }
 
-/** @param knobs what differs from the defaults. */
-export async function createPacketRig(knobs: Partial<Knobs> = {}): Promise<PacketRig> {
+/** @param knobs what differs from the defaults. @param way by which packets come in on node devices. */
+export async function createPacketRig(knobs: Partial<Knobs> = {}, way: Way = 'tc'): Promise<PacketRig> {
   const undo: (() => void)[] = [];
   const remove = () => {
     for (const step of undo.splice(0).reverse()) step();
   };
   try {
-    return await build(knobs, undo, remove);
+    return await build(knobs, way, undo, remove);
   } catch (error) {
     remove();
     throw error;
   }
 }
 
-async function build(knobs: Partial<Knobs>, undo: (() => void)[], remove: () => void): Promise<PacketRig> {
+async function build(knobs: Partial<Knobs>, rigWay: Way, undo: (() => void)[], remove: () => void): Promise<PacketRig> {
   const network = createNetwork();
   undo.push(() => network.remove());
   const bpffs = mountBpffs();
@@ -151,7 +174,7 @@ async function build(knobs: Partial<Knobs>, undo: (() => void)[], remove: () => 
     pinDirectory,
     knobs: { ...DEFAULT_KNOBS, ...knobs },
     mapSizes: { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192 },
-    objects: ['tc.bpf.o'],
+    objects: ['tc.bpf.o', 'xdp.bpf.o'],
   });
   undo.push(() => loaded.close());
   const maps = openMaps(pinDirectory);
@@ -162,18 +185,40 @@ async function build(knobs: Partial<Knobs>, undo: (() => void)[], remove: () => 
   const counts = () =>
     reasons.map((_, i) => maps.counters.lookup(i).reduce((sum, value) => sum + Number(value.readBigUInt64LE(0)), 0));
 
-  function runOn(name: string, data: Buffer, { device = 'node0', from, summed = false }: RunOptions): Outcome {
+  function runTc(name: string, data: Buffer, { device = 'node0', from, summed = false }: RunOptions) {
     const context = Buffer.alloc(SKB_SIZE);
     context.writeUInt32LE(network.ifindex(device), SKB_IFINDEX);
     if (from !== undefined) context.writeUInt32LE(network.ifindex(from), SKB_INGRESS_IFINDEX);
-    const before = counts();
     const result = testRun(loaded.program(name), { data, context, flags: summed ? CHECKSUM_COMPLETE : 0 });
+    return { hook: 'tc' as const, verdict: VERDICTS[result.retval], result };
+  }
+
+  function runXdp(data: Buffer, { device = 'node0' }: RunOptions) {
+    const context = Buffer.alloc(XDP_MD_SIZE);
+    context.writeUInt32LE(data.length, XDP_DATA_END);
+    context.writeUInt32LE(network.ifindex(device), XDP_INGRESS_IFINDEX);
+    const result = testRun(loaded.program('xdp_ingress'), { data, context });
+    const verdict = XDP_VERDICTS[result.retval];
+    if (verdict === 'NEXT' && !result.data.equals(data)) throw new Error('XDP let a packet pass that it had changed');
+    return { hook: 'xdp' as const, verdict, result };
+  }
+
+  /** XDP is attached to node devices alone, and what it lets pass meets tc. */
+  function runIngress(data: Buffer, options: RunOptions) {
+    const { device = 'node0', way = rigWay } = options;
+    const first = way === 'xdp' && device === 'node0' ? runXdp(data, options) : undefined;
+    return first === undefined || first.verdict === 'NEXT' ? runTc('ingress', data, options) : first;
+  }
+
+  function outcome(name: 'ingress' | 'egress', data: Buffer, options: RunOptions): Outcome {
+    const before = counts();
+    const { hook, verdict, result } = name === 'ingress' ? runIngress(data, options) : runTc(name, data, options);
     const after = counts();
-    const verdict = VERDICTS[result.retval];
     if (verdict === undefined) throw new Error(`verdict ${result.retval}`);
     const frame = Buffer.from(result.data);
     return {
       verdict,
+      hook,
       frame,
       reasons: reasons.flatMap(({ name }, i) => ((after[i] ?? 0) > (before[i] ?? 0) ? [name] : [])),
       parsed: () => parseFrame(frame),
@@ -196,8 +241,8 @@ async function build(knobs: Partial<Knobs>, undo: (() => void)[], remove: () => 
       for (const map of [maps.flows, maps.halfOpenFlows, maps.fragments, maps.affinities]) clear(map);
       change(...services);
     },
-    ingress: (frame, options = {}) => runOn('ingress', frame, options),
-    egress: (frame, options = {}) => runOn('egress', frame, options),
+    ingress: (frame, options = {}) => outcome('ingress', frame, options),
+    egress: (frame, options = {}) => outcome('egress', frame, options),
     program: (name) => loaded.program(name),
     flows: (table) =>
       [...maps[table].entries()].map(({ key, value }) => ({ key: flowKey.read(key, 0), flow: flow.read(value, 0) })),

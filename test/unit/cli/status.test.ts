@@ -7,6 +7,7 @@ import {
   REASON_DROP_TTL,
   REASON_FORWARDED,
   REASON_REJECT_NO_BACKEND,
+  SCHEMA_VERSION,
 } from '../../../maps-schema/gen/codecs.ts';
 import type { PinnedLink } from '../../../src/bpf/links.ts';
 import type { Maps } from '../../../src/bpf/open-maps.ts';
@@ -63,7 +64,11 @@ test('status as JSON: everything, zeros included', async () => {
   const { code, out } = await sluice(['status', '-o', 'json', '--health', url], kernelWith(maps));
   const status = JSON.parse(out) as Status;
   expect(code).toBe(0);
-  expect(status).toMatchObject({ schemaVersion: 1, bpfRoot: '/sys/fs/bpf/sluice', agent: { url, state: 'healthy' } });
+  expect(status).toMatchObject({
+    schemaVersion: SCHEMA_VERSION,
+    bpfRoot: '/sys/fs/bpf/sluice',
+    agent: { url, state: 'healthy' },
+  });
   const entries = Object.fromEntries(status.maps.map(({ map, entries }) => [map, entries]));
   expect(entries).toMatchObject({ frontends: 2, backend_slots: 4, backend_states: 1, flows: 0 });
   const counters = Object.fromEntries((status.counters ?? []).map((row) => [row.reason, row]));

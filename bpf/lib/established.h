@@ -1,0 +1,42 @@
+/* A flow that exists: does it go on, and what its next packet changes in it. */
+#pragma once
+
+#include "flow.h"
+#include "select.h"
+
+/*
+ * Does the client begin anew, or has the flow outlived its backend or its time? Then a backend is
+ * chosen again, as conntrack forgets such a connection.
+ */
+INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bool half_open)
+{
+	if (!flow_is_first_stage(flow, packet->key.hook))
+		return false;
+	if (packet->key.proto == IPPROTO_SCTP)
+		return flow_expired(flow, packet->key.proto, half_open);
+	if (packet->key.proto == IPPROTO_TCP) {
+		if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+			return false;
+		return flow->flags & FLOW_CLOSING || !backend_serves(flow->backend_id, flow->backend_generation) ||
+		       flow_expired(flow, packet->key.proto, half_open);
+	}
+	return !backend_serves(flow->backend_id, flow->backend_generation) ||
+	       flow_expired(flow, packet->key.proto, half_open);
+}
+
+/* Counts a packet. @now: jiffies. */
+INLINE void flow_use(struct flow *flow, const struct packet *packet, __u32 now)
+{
+	flow->last_seen = now;
+	flow->packets++;
+	flow->bytes += packet->bytes;
+	if (unlikely(packet->tcp_flags & (TCP_FIN | TCP_RST)))
+		flow->flags |= FLOW_CLOSING;
+}
+
+/* A packet used a half-open entry: may the connection be established with it? */
+INLINE bool flow_may_promote(struct flow *flow, const struct packet *packet)
+{
+	flow->flags |= FLOW_SEEN;
+	return flow_is_first_stage(flow, packet->key.hook) && !(packet->tcp_flags & TCP_SYN);
+}

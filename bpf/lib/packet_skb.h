@@ -1,0 +1,52 @@
+/*
+ * How the tc programs reach a packet: struct __sk_buff. An object includes this header or
+ * packet_xdp.h before the others, which know a packet's context as `struct context`.
+ */
+#pragma once
+
+#include "common.h"
+
+#define context __sk_buff
+
+/* Pieces of datagrams and extension headers are looked into. */
+#define PACKET_HARD_CASES true
+
+/* The next program, or the stack, goes on with the packet. */
+#define VERDICT_NEXT TC_ACT_UNSPEC
+#define VERDICT_DROP TC_ACT_SHOT
+
+INLINE void *context_data(const struct context *ctx)
+{
+	return (void *)(long)ctx->data;
+}
+
+INLINE void *context_end(const struct context *ctx)
+{
+	return (void *)(long)ctx->data_end;
+}
+
+/* The device that the packet came in by, or leaves by. */
+INLINE __u32 context_ifindex(const struct context *ctx)
+{
+	return ctx->ifindex;
+}
+
+/* ETH_P_*, network byte order. A VLAN tag was taken off before. */
+INLINE __be16 context_protocol(const struct context *ctx)
+{
+	return ctx->protocol;
+}
+
+/* Makes the first @length bytes of the packet readable by pointer. */
+INLINE bool packet_pull(struct context *ctx, __u32 length)
+{
+	if (likely(context_data(ctx) + length <= context_end(ctx)))
+		return true;
+	return bpf_skb_pull_data(ctx, length) == 0;
+}
+
+/* Copies @length bytes at @offset. Returns false when the packet is shorter. */
+INLINE bool packet_load(struct context *ctx, __u32 offset, void *to, __u32 length)
+{
+	return bpf_skb_load_bytes(ctx, offset, to, length) == 0;
+}

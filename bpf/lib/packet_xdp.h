@@ -1,0 +1,51 @@
+/*
+ * How the XDP program reaches a packet: struct xdp_md, and pointers straight into the buffer. The
+ * counterpart of packet_skb.h. What needs more than that is left to tc, untouched.
+ */
+#pragma once
+
+#include "common.h"
+
+#define context xdp_md
+
+/* Pieces of datagrams and extension headers are left to tc. */
+#define PACKET_HARD_CASES false
+
+/* The packet goes on to the stack, where tc meets it. */
+#define VERDICT_NEXT XDP_PASS
+#define VERDICT_DROP XDP_DROP
+
+INLINE void *context_data(const struct context *ctx)
+{
+	return (void *)(long)ctx->data;
+}
+
+INLINE void *context_end(const struct context *ctx)
+{
+	return (void *)(long)ctx->data_end;
+}
+
+/* The device that the packet came in by. */
+INLINE __u32 context_ifindex(const struct context *ctx)
+{
+	return ctx->ingress_ifindex;
+}
+
+/* ETH_P_*, network byte order; of a packet with a VLAN tag that of the tag, so that it is left alone. */
+INLINE __be16 context_protocol(const struct context *ctx)
+{
+	const struct ethhdr *eth = context_data(ctx);
+
+	return (void *)(eth + 1) <= context_end(ctx) ? eth->h_proto : 0;
+}
+
+INLINE bool packet_pull(struct context *ctx, __u32 length)
+{
+	return context_data(ctx) + length <= context_end(ctx);
+}
+
+/* For hard cases, of which there are none here. */
+INLINE bool packet_load(struct context *ctx, __u32 offset, void *to, __u32 length)
+{
+	return false;
+}
