@@ -7,8 +7,8 @@ import { nodePortOf, SERVICE_PORTS } from './objects.ts';
 export type Protocol = 'http' | 'udp' | 'sendto';
 export const PROTOCOLS: readonly Protocol[] = ['http', 'udp', 'sendto'];
 
-/** Below the NodePorts; every dial of a run has its own. */
-const LOCAL_PORTS = { first: 10_000, last: 29_999 };
+/** Above what agents listen on, below the NodePorts; every dial of a run has its own. */
+const LOCAL_PORTS = { first: 10_300, last: 29_999 };
 let nextLocalPort = LOCAL_PORTS.first;
 
 /**

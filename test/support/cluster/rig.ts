@@ -25,9 +25,25 @@ export function serve(pod: Pod): Promise<void> {
   return pod.actor.serve({ http: [POD_PORTS.http], tcp: [POD_PORTS.tcp], udp: [POD_PORTS.udp] });
 }
 
+export interface RigOptions {
+  /** Default `bridge`. */
+  readonly cni?: Cni;
+  /** Default 2. */
+  readonly nodes?: number;
+  /** Default 2. */
+  readonly podsPerNode?: number;
+  /** Default 1. */
+  readonly externalClients?: number;
+}
+
 /** Lays out the lab; `rig.lab.destroy()` removes it. */
-export async function createRig({ cni = 'bridge' as Cni, nodes = 2, podsPerNode = 2 } = {}): Promise<Rig> {
-  const lab = await createLab({ nodes, podsPerNode, cni });
+export async function createRig({ cni, nodes = 2, podsPerNode = 2, externalClients }: RigOptions = {}): Promise<Rig> {
+  const lab = await createLab({
+    nodes,
+    podsPerNode,
+    ...(cni !== undefined && { cni }),
+    ...(externalClients !== undefined && { externalClients }),
+  });
   try {
     for (const network of FRONTEND_NETWORKS) await lab.route(network, 'node1');
     await Promise.all(lab.nodes.flatMap((node) => [...node.pods.values()].map(serve)));
