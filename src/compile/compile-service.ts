@@ -4,7 +4,8 @@ import {
   FRONTEND_EXTERNAL_LOCAL,
   FRONTEND_INTERNAL_DROP,
 } from '../../maps-schema/gen/codecs.ts';
-import type { CompiledService, CompiledServicePort } from '../model/compiled.ts';
+import type { Family } from '../model/address.ts';
+import type { CompiledService, CompiledServicePort, PolicyCounts } from '../model/compiled.ts';
 import { type NodeContext, zoneOf } from './context.ts';
 import { gatherEndpoints } from './endpoints.ts';
 import { finishFrontend, type Plan, planFrontend } from './frontends.ts';
@@ -68,12 +69,14 @@ function compilePort(
 
 /** Ports of which some frontend drops for want of an endpoint here. */
 function countDropping(ports: readonly CompiledServicePort[]): CompiledService['noLocalEndpoints'] {
-  const having = (mask: number) =>
-    ports.filter((port) => port.frontends.some((frontend) => (frontend.flags & mask) === mask)).length;
-  return {
-    internal: having(FRONTEND_INTERNAL_DROP),
-    external: having(FRONTEND_EXTERNAL_LOCAL | FRONTEND_EXTERNAL_DROP),
-  };
+  const having = (family: Family, mask: number) =>
+    ports.filter((port) => port.family === family && port.frontends.some(({ flags }) => (flags & mask) === mask))
+      .length;
+  const countsOf = (family: Family): PolicyCounts => ({
+    internal: having(family, FRONTEND_INTERNAL_DROP),
+    external: having(family, FRONTEND_EXTERNAL_LOCAL | FRONTEND_EXTERNAL_DROP),
+  });
+  return { IPv4: countsOf('IPv4'), IPv6: countsOf('IPv6') };
 }
 
 function latestTrigger(slices: readonly ParsedSlice[]): number | undefined {

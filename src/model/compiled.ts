@@ -88,10 +88,16 @@ export interface CompiledService {
   readonly problems: readonly Problem[];
   /** Set for externalTrafficPolicy: Local load balancers with spec.healthCheckNodePort (R-75, R-77). */
   readonly health: ServiceHealth | undefined;
-  /** Ports without local endpoints whose policy wants some (R-31). */
-  readonly noLocalEndpoints: { readonly internal: number; readonly external: number };
+  /** ServicePorts of each family without local endpoints whose policy wants some (R-31). */
+  readonly noLocalEndpoints: Readonly<Record<Family, PolicyCounts>>;
   /** Latest `endpoints.kubernetes.io/last-change-trigger-time` of its slices, ms since the epoch (R-83). */
   readonly lastChangeTrigger: number | undefined;
+}
+
+/** A number for each of the two traffic policies. */
+export interface PolicyCounts {
+  readonly internal: number;
+  readonly external: number;
 }
 
 /** `namespace/service:port/PROTOCOL/family`: names a ServicePort in one family. */

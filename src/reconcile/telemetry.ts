@@ -21,6 +21,7 @@ import type { Metrics } from '../serve/metrics.ts';
 import type { SyncResult } from './reconciler.ts';
 
 const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
+const POLICIES = ['internal', 'external'] as const;
 
 export interface Telemetry {
   /** Events arrived that the next sync puts in force. */
@@ -57,8 +58,9 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
     const key = `${service.namespace}/${service.name}`;
     if (service.health === undefined) checks.delete(key);
     else checks.set(key, { namespace: service.namespace, name: service.name, ...service.health });
-    if (service.noLocalEndpoints.internal + service.noLocalEndpoints.external === 0) noLocal.delete(key);
-    else noLocal.set(key, service.noLocalEndpoints);
+    const drops = FAMILIES.some((family) => POLICIES.some((policy) => service.noLocalEndpoints[family][policy] > 0));
+    if (drops) noLocal.set(key, service.noLocalEndpoints);
+    else noLocal.delete(key);
   }
 
   return {
@@ -84,16 +86,10 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
       const totals = [...noLocal.values()];
       for (const family of FAMILIES) {
         metrics.syncDuration(family, seconds, full);
-        metrics.noLocalEndpoints(
-          family,
-          'internal',
-          totals.reduce((sum, { internal }) => sum + internal, 0),
-        );
-        metrics.noLocalEndpoints(
-          family,
-          'external',
-          totals.reduce((sum, { external }) => sum + external, 0),
-        );
+        for (const policy of POLICIES) {
+          const count = totals.reduce((sum, counts) => sum + counts[family][policy], 0);
+          metrics.noLocalEndpoints(family, policy, count);
+        }
         for (const { lastChangeTrigger } of result.changed) {
           if (lastChangeTrigger !== undefined && !full)
             metrics.networkProgramming(family, Math.max(0, clock() - lastChangeTrigger) / 1000);

@@ -66,11 +66,7 @@ const CONFIGURATIONS: Record<Cni, readonly ProxySettings[]> = {
     on('InterfaceNamePrefix', 'host-only'),
     on('none', 'host-only'),
   ],
-  routed: [
-    on('ClusterCIDR', 'all'),
-    on('ClusterCIDR', 'host-only'),
-    on('InterfaceNamePrefix', 'host-only'),
-  ],
+  routed: [on('ClusterCIDR', 'all'), on('ClusterCIDR', 'host-only'), on('InterfaceNamePrefix', 'host-only')],
 };
 
 describe.each(['bridge', 'routed'] as const)('%s pods', (cni) => {

@@ -48,7 +48,7 @@ function serviceRow(service: CompiledService): string[] {
   return [
     `${service.namespace}/${service.name}`,
     health === undefined ? '-' : `port ${health.port}: ${health.localEndpoints} (${byFamily.join(', ')})`,
-    `${none.internal}/${none.external}`,
+    `${none.IPv4.internal + none.IPv6.internal}/${none.IPv4.external + none.IPv6.external}`,
     trigger === undefined ? '-' : new Date(trigger).toISOString(),
   ];
 }

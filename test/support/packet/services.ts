@@ -49,7 +49,7 @@ export function service(name: string, spec: PortSpec): CompiledService {
     ports: [port],
     problems: [],
     health: undefined,
-    noLocalEndpoints: { internal: 0, external: 0 },
+    noLocalEndpoints: { IPv4: { internal: 0, external: 0 }, IPv6: { internal: 0, external: 0 } },
     lastChangeTrigger: undefined,
   };
 }

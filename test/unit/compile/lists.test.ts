@@ -142,12 +142,14 @@ describe('nothing to forward to', () => {
     expect(drops(etpLocal, [endpoint('10.1.0.1', { on: 'here' })], EXTERNAL)).toEqual([]);
   });
 
-  test('R-31: ports that drop are counted by policy', () => {
+  test('R-31: ports that drop are counted by family and policy', () => {
     const count = (spec: object, endpoints: unknown[]) =>
       compile(service({ ...spec }), [slice(endpoints)])?.noLocalEndpoints;
-    expect(count({ ...itpLocal, ...etpLocal }, [endpoint('10.1.0.1')])).toEqual({ internal: 1, external: 1 });
-    expect(count(itpLocal, [endpoint('10.1.0.1')])).toEqual({ internal: 1, external: 0 });
-    expect(count(etpLocal, [endpoint('10.1.0.1')])).toEqual({ internal: 0, external: 1 });
-    expect(count({ ...itpLocal, ...etpLocal }, [])).toEqual({ internal: 0, external: 0 });
+    const none = { internal: 0, external: 0 };
+    const both = { ...itpLocal, ...etpLocal };
+    expect(count(both, [endpoint('10.1.0.1')])).toEqual({ IPv4: { internal: 1, external: 1 }, IPv6: none });
+    expect(count(itpLocal, [endpoint('10.1.0.1')])).toEqual({ IPv4: { internal: 1, external: 0 }, IPv6: none });
+    expect(count(etpLocal, [endpoint('10.1.0.1')])).toEqual({ IPv4: { internal: 0, external: 1 }, IPv6: none });
+    expect(count(both, [])).toEqual({ IPv4: none, IPv6: none });
   });
 });

@@ -58,7 +58,7 @@ export function service(name: string, specs: readonly PortSpec[], created = 0): 
     })),
     problems: [],
     health: undefined,
-    noLocalEndpoints: { internal: 0, external: 0 },
+    noLocalEndpoints: { IPv4: { internal: 0, external: 0 }, IPv6: { internal: 0, external: 0 } },
     lastChangeTrigger: undefined,
   };
 }
