@@ -113,7 +113,7 @@ enum claim {
  * Makes an entry for @key unless a living connection has it. A promotion writes to flows before
  * it deletes from half_open_flows, so that a key is always seen in one of them.
  */
-NOINLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow)
+INLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow)
 {
 	struct flow *other;
 	__u8 proto;
