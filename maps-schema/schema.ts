@@ -132,6 +132,25 @@ export const schema: Schema = {
       fields: [{ name: 'address', type: 'address', doc: 'the address' }],
     },
     {
+      name: 'dsr_backend_key',
+      doc: 'A backend of a ServicePort whose frontends may answer their clients directly.',
+      size: 20,
+      fields: [
+        { name: 'address', type: 'address', doc: "the endpoint's address" },
+        { name: 'service_port_id', type: 'u32', doc: 'as in frontend' },
+      ],
+    },
+    {
+      name: 'dsr_backend',
+      doc: 'Where encapsulated packets for a backend go, and which port they are for when they arrive.',
+      size: 20,
+      fields: [
+        { name: 'node', type: 'address', doc: "address of the backend's node; :: when it is not known" },
+        { name: 'port', type: 'be16', doc: "the endpoint's port; the lowest, where endpoints share an address" },
+        { name: 'flags', type: 'u16', doc: 'enum backend_flags' },
+      ],
+    },
+    {
       name: 'service_address_key',
       doc: 'An address that frontends have.',
       size: 16,
@@ -182,7 +201,11 @@ export const schema: Schema = {
       doc: 'The whole rewrite of a packet and what to do next: one lookup carries an established packet.',
       size: 112,
       fields: [
-        { name: 'saddr', type: 'address', doc: 'source address after the rewrite' },
+        {
+          name: 'saddr',
+          type: 'address',
+          doc: 'source address after the rewrite; with DSR, which keeps it: destination of the outer header',
+        },
         { name: 'daddr', type: 'address', doc: 'destination address after the rewrite' },
         { name: 'sport', type: 'be16', doc: 'source port after the rewrite' },
         { name: 'dport', type: 'be16', doc: 'destination port after the rewrite' },
@@ -205,7 +228,7 @@ export const schema: Schema = {
         { name: 'nexthop_stamp', type: 'u32', doc: 'low 32 bits of bpf_jiffies64() when it was resolved' },
         { name: 'dmac', type: 'mac', doc: 'next hop: destination MAC' },
         { name: 'smac', type: 'mac', doc: 'next hop: source MAC' },
-        { name: 'reserved', type: 'u32', doc: 'zero' },
+        { name: 'mtu', type: 'u32', doc: 'next hop: longest packet, headers of an encapsulation taken off; 0: not known' },
       ],
     },
     {
@@ -263,7 +286,9 @@ export const schema: Schema = {
       size: 16,
       fields: [
         { name: 'nexthop_generation', type: 'u32', doc: 'raised when routes, neighbours or devices change' },
-        { name: 'reserved', type: { pad: 12 }, doc: 'zero' },
+        { name: 'forwarding_mode', type: 'u8', doc: 'enum forwarding_mode: of Services that choose none; for people' },
+        { name: 'dsr_encapsulation', type: 'u8', doc: 'enum dsr_encapsulation; for people' },
+        { name: 'reserved', type: { pad: 10 }, doc: 'zero' },
       ],
     },
     {
@@ -288,7 +313,7 @@ export const schema: Schema = {
     {
       name: 'knobs',
       doc: 'Settings fixed at load, in .rodata: what is off costs nothing once the verifier has removed it.',
-      size: 64,
+      size: 96,
       fields: [
         { name: 'host_netns_cookie', type: 'u64', doc: 'network namespace of the node; 0: the initial one' },
         { name: 'jiffies_per_second', type: 'u32', doc: 'HZ of the running kernel' },
@@ -311,8 +336,14 @@ export const schema: Schema = {
         { name: 'have_set_retval', type: 'u8', doc: '1: bpf_set_retval() exists for these hooks (kernel 6.1)' },
         { name: 'detect_pods4', type: 'u8', doc: '1: detectLocalMode knows the IPv4 pods (R-36)' },
         { name: 'detect_pods6', type: 'u8', doc: '1: the same for IPv6' },
+        { name: 'dsr_encapsulation', type: 'u8', doc: 'enum dsr_encapsulation of what is sent; both are received' },
+        { name: 'pad', type: { pad: 1 }, doc: 'zero' },
         { name: 'xdp_mtu', type: 'u16', doc: 'longest packet that XDP sends on, in bytes; 0: none' },
-        { name: 'reserved', type: { pad: 16 }, doc: 'zero' },
+        { name: 'geneve_port', type: 'be16', doc: 'UDP port of Geneve' },
+        { name: 'geneve_vni', type: 'u32', doc: 'virtual network identifier of what is sent, 24 bits' },
+        { name: 'node_address4', type: 'address', doc: "this node's own IPv4 address among its peers; :: when none" },
+        { name: 'node_address6', type: 'address', doc: 'the same for IPv6' },
+        { name: 'reserved', type: { pad: 8 }, doc: 'zero' },
       ],
     },
     {
@@ -345,6 +376,7 @@ export const schema: Schema = {
         { name: 'HOST_ALLOWED', bit: 10, doc: "with SOURCE_RANGES: a range holds this node's address (R-63)" },
         { name: 'EXTERNAL_LOCAL', bit: 11, doc: 'externalTrafficPolicy: Local' },
         { name: 'INTERNAL_LOCAL', bit: 12, doc: 'internalTrafficPolicy: Local' },
+        { name: 'DSR', bit: 13, doc: 'backends on other nodes answer clients from outside directly' },
       ],
     },
     {
@@ -416,11 +448,36 @@ export const schema: Schema = {
           bit: 6,
           doc: 'the client is a socket of this node: its packets meet the entry where they leave',
         },
+        {
+          name: 'DSR',
+          bit: 7,
+          doc: "with REDIRECT: sent to the backend's node in another packet; else: came in another packet; answered directly",
+        },
+        { name: 'GENEVE', bit: 8, doc: 'with DSR and REDIRECT: the other packet is a Geneve one, else IP in IP' },
       ],
     },
   ],
 
   enums: [
+    {
+      name: 'forwarding_mode',
+      prefix: 'FORWARDING_MODE',
+      doc: 'How packets from outside reach backends on other nodes.',
+      values: [
+        { name: 'SNAT', doc: "with an address of this node as source: answers come back by it" },
+        { name: 'DSR', doc: "encapsulated: the backend's node answers the client from the Service's address" },
+        { name: 'HYBRID', doc: 'TCP as DSR, others as SNAT' },
+      ],
+    },
+    {
+      name: 'dsr_encapsulation',
+      prefix: 'DSR_ENCAPSULATION',
+      doc: 'The packet around the packet.',
+      values: [
+        { name: 'IPIP', doc: 'IP in IP (RFC 2003, RFC 2473), to the backend itself' },
+        { name: 'GENEVE', doc: "Geneve (RFC 8926), to the backend's node" },
+      ],
+    },
     {
       name: 'flow_hook',
       prefix: 'HOOK',
@@ -482,6 +539,10 @@ export const schema: Schema = {
         { name: 'DROP_REJECT_FAILED', doc: 'dropped: the refusal could not be built' },
         { name: 'DROP_IMPOSSIBLE', doc: 'dropped: what cannot happen did' },
         { name: 'REDIRECTED_XDP', doc: 'established flow, sent out by XDP, before an skb was made' },
+        { name: 'ENCAPSULATED', doc: "established flow, sent to the backend's node in another packet" },
+        { name: 'DECAPSULATED', doc: 'came in another packet from a peer node, on through the stack' },
+        { name: 'TOO_BIG', doc: 'longer than the next hop takes: the sender was told the MTU' },
+        { name: 'DROP_TOO_BIG', doc: 'dropped: the same, but the sender could not be told' },
       ],
     },
   ],
@@ -576,6 +637,26 @@ export const schema: Schema = {
       flags: ['BPF_F_NO_PREALLOC'],
       writtenByDataPath: false,
       doc: 'addresses of this node; value: node_address_flags',
+    },
+    {
+      name: 'peers',
+      type: 'HASH',
+      key: 'node_address_key',
+      value: 'mark',
+      maxEntries: 32768,
+      flags: ['BPF_F_NO_PREALLOC'],
+      writtenByDataPath: false,
+      doc: 'addresses of the other nodes: encapsulated packets are taken from these alone',
+    },
+    {
+      name: 'dsr_backends',
+      type: 'HASH',
+      key: 'dsr_backend_key',
+      value: 'dsr_backend',
+      maxEntries: 262144,
+      flags: ['BPF_F_NO_PREALLOC'],
+      writtenByDataPath: false,
+      doc: 'backends of frontends with DSR',
     },
     {
       name: 'devices',

@@ -11,8 +11,9 @@ import { type AgentOptions, nodeNameOf } from './cli/agent-options.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadConfiguration } from './config/load.ts';
 import { cgroup2Mount } from './host/cgroup.ts';
-import { detectLocalImplemented } from './host/node.ts';
+import { detectLocalImplemented, primaryAddresses } from './host/node.ts';
 import { setOomScoreAdj } from './host/oom.ts';
+import { createPeers } from './host/peers.ts';
 import { readHost } from './host/read.ts';
 import { watchHost } from './host/watch.ts';
 import { createApiSource } from './kube/api-source.ts';
@@ -99,6 +100,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   };
   let listed: number | undefined;
   let node: Node | undefined;
+  const peers = createPeers(nodeName);
+  let peersListed = false;
   let reconciler: Reconciler | undefined;
   let host = await readHost(signal);
 
@@ -120,6 +123,17 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           node = next;
           telemetry.setNode(next);
           reconciler?.setNode(next);
+          schedule.wake();
+        },
+        nodes(events) {
+          // By each one, that none is passed over.
+          const changed = events.filter(({ key, object }) => peers.set(key.slice(key.indexOf('/') + 1), object));
+          if (changed.length === 0) return;
+          reconciler?.setPeers(peers.state);
+          schedule.wake();
+        },
+        nodesListed() {
+          peersListed = true;
           schedule.wake();
         },
         synced() {
@@ -156,6 +170,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         haveSetRetval: hasFeature(features, 'set_retval'),
         detectLocal: detectLocalImplemented(configuration, node),
         xdpMtu: 0,
+        forwarding: options.forwarding,
+        ownAddresses: primaryAddresses(node, configuration),
       }),
       stop.signal,
     );
@@ -163,13 +179,20 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   const start = (): Reconciler => {
     const tables = createTables(dataPath.maps);
     exportKernel(metrics, dataPath.maps, () => tables.occupancy());
-    const view = { nodeName, configuration, devices: options.devices, podDevices: options.podDevices };
-    return createReconciler({ dataPath, tables, compiler, report, view, warn }, { host, node });
+    const { devices, podDevices, forwarding } = options;
+    const view = { nodeName, configuration, devices, podDevices, forwarding };
+    dataPath.tellForwarding(forwarding);
+    return createReconciler({ dataPath, tables, compiler, report, view, warn }, { host, node, peers: peers.state });
   };
 
   async function sync(periodic: boolean): Promise<boolean> {
     // The lists have not all arrived: nothing is written yet.
     if (listed === undefined) return true;
+    if (options.forwarding.mode !== 'snat' || compiler.wantsPeers()) {
+      source.watchNodes();
+      // Peers are not forgotten at a start, not even for a moment: what they send would be lost.
+      if (!peersListed && reconciler === undefined) return true;
+    }
     await load();
     const first = reconciler === undefined;
     reconciler ??= start();

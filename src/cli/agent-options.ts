@@ -1,5 +1,7 @@
 /** What `sluice agent` was told on its command line. */
 
+import type { ForwardingOptions } from '../model/forwarding.ts';
+
 /** Where Services, EndpointSlices and the Node come from. */
 export type SourceOption =
   | { readonly kind: 'kubeconfig'; readonly file: string }
@@ -31,6 +33,8 @@ export interface AgentOptions {
   readonly bpfRoot: string;
   /** A process of the node cannot bind a NodePort (R-57). */
   readonly bindProtection: boolean;
+  /** How packets from outside reach backends on other nodes. */
+  readonly forwarding: ForwardingOptions;
   readonly logLevel: LogLevel;
 }
 

@@ -1,5 +1,6 @@
 /** One Service and its slices in, its rows out. */
 import {
+  FRONTEND_DSR,
   FRONTEND_EXTERNAL_DROP,
   FRONTEND_EXTERNAL_LOCAL,
   FRONTEND_INTERNAL_DROP,
@@ -8,6 +9,7 @@ import type { Family } from '../model/address.ts';
 import type { CompiledService, CompiledServicePort, PolicyCounts } from '../model/compiled.ts';
 import { type NodeContext, zoneOf } from './context.ts';
 import { gatherEndpoints } from './endpoints.ts';
+import { directBackends } from './forwarding.ts';
 import { finishFrontend, type Plan, planFrontend } from './frontends.ts';
 import { createLocalCount, type LocalCount } from './health.ts';
 import { buildLists } from './lists.ts';
@@ -64,6 +66,9 @@ function compilePort(
     serving: built.serving,
     affinitySeconds: service.affinitySeconds,
     sourceRanges: service.sourceRanges[port.family] ?? [],
+    ...(plans.some(({ flags }) => flags & FRONTEND_DSR) && {
+      directBackends: directBackends(endpoints, new Set([...built.serving, ...built.lists.cluster]), context),
+    }),
   };
 }
 

@@ -29,6 +29,8 @@ export interface Compiler {
   /** The same for an EndpointSlice. */
   setSlice(key: string, slice: unknown): void;
   setContext(context: NodeContext): void;
+  /** Whether some Service wants to know the other nodes' addresses: direct return does. */
+  wantsPeers(): boolean;
   /** @returns what changed since the last call. */
   take(): Taken;
 }
@@ -54,6 +56,9 @@ export function createCompiler(initial: NodeContext): Compiler {
 
   /** R-2: whether the Service is left to another proxy. */
   const isOurs = ({ proxyName }: ParsedService) => proxyName === undefined || proxyName === context.serviceProxyName;
+
+  const asksForPeers = ({ forwardingMode }: ParsedService) =>
+    (forwardingMode ?? context.forwardingMode ?? 'snat') !== 'snat';
 
   function claimantOf(service: ParsedService): Claimant | undefined {
     if (!isOurs(service)) return undefined;
@@ -128,7 +133,13 @@ export function createCompiler(initial: NodeContext): Compiler {
       for (const [key, { service }] of services) {
         if (change.scope) store(key, service);
         else if (change.rows || (change.sourceRanges && Object.keys(service.sourceRanges).length > 0)) dirty.add(key);
+        else if (change.peers && asksForPeers(service)) dirty.add(key);
       }
+    },
+
+    wantsPeers() {
+      for (const { service } of services.values()) if (isOurs(service) && asksForPeers(service)) return true;
+      return false;
     },
 
     take() {

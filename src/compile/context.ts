@@ -1,5 +1,6 @@
 /** What the compiler must know of the node and of the settings. */
 import type { Address, Family } from '../model/address.ts';
+import type { ForwardingMode, PrimaryAddresses } from '../model/forwarding.ts';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
@@ -15,6 +16,12 @@ export interface NodeContext {
   readonly masqueradeAll?: boolean;
   /** Whether detectLocalMode can tell this node's pods from others, by family. */
   readonly detectLocal: Readonly<Record<Family, boolean>>;
+  /** Forwarding mode of Services that choose none; snat when absent. */
+  readonly forwardingMode?: ForwardingMode;
+  /** This node's address among its peers, by family; without one there is no direct return. */
+  readonly ownAddresses?: PrimaryAddresses;
+  /** Addresses of the other nodes, by the name in lower case. Another map each time that one changes. */
+  readonly peers?: ReadonlyMap<string, PrimaryAddresses>;
   /** The value of service.kubernetes.io/service-proxy-name that is ours. */
   readonly serviceProxyName?: string;
   /** Families to compile; others are left out as if the objects did not have them. */
@@ -34,12 +41,21 @@ export interface ContextChange {
   readonly rows: boolean;
   /** Rows of Services with loadBalancerSourceRanges. */
   readonly sourceRanges: boolean;
+  /** Rows of Services with direct return. */
+  readonly peers: boolean;
 }
 
 export function compareContexts(before: NodeContext, after: NodeContext): ContextChange {
   const same = (pick: (context: NodeContext) => unknown) =>
     JSON.stringify(pick(before) ?? null) === JSON.stringify(pick(after) ?? null);
   const scope = !same((c) => [c.serviceProxyName, [...c.families].sort()]);
-  const rows = !same((c) => [c.nodeName, zoneOf(c), c.masqueradeAll === true, c.detectLocal.IPv4, c.detectLocal.IPv6]);
-  return { scope, rows: rows || scope, sourceRanges: !same((c) => [...(c.nodeAddresses ?? [])].sort()) };
+  const rows =
+    !same((c) => [c.nodeName, zoneOf(c), c.masqueradeAll === true, c.detectLocal.IPv4, c.detectLocal.IPv6]) ||
+    !same((c) => [c.forwardingMode, c.ownAddresses?.IPv4, c.ownAddresses?.IPv6]);
+  return {
+    scope,
+    rows: rows || scope,
+    sourceRanges: !same((c) => [...(c.nodeAddresses ?? [])].sort()),
+    peers: before.peers !== after.peers,
+  };
 }

@@ -1,6 +1,7 @@
 /** What a frontend does with a packet: its two lists, for whom the source is translated, when it drops. */
 import {
   FRONTEND_CLUSTER_IP,
+  FRONTEND_DSR,
   FRONTEND_EXTERNAL_DROP,
   FRONTEND_EXTERNAL_LOCAL,
   FRONTEND_HOST_ALLOWED,
@@ -15,6 +16,7 @@ import {
 import type { CompiledFrontend, ListName } from '../model/compiled.ts';
 import { cidrContains } from './cidr.ts';
 import type { NodeContext } from './context.ts';
+import { usesDirectReturn } from './forwarding.ts';
 import type { EndpointLists } from './lists.ts';
 import type { ParsedService } from './service.ts';
 import type { Candidate, ServicePort } from './service-ports.ts';
@@ -58,7 +60,8 @@ export function planFrontend(
   }
   const ranges = (kinds & FRONTEND_LOAD_BALANCER) !== 0 ? sourceRangeFlags(service, port, context) : 0;
   if (!service.externalLocal) {
-    return { candidate, flags: kinds | SNAT_ALL | ranges, internal: 'cluster', external: 'cluster' };
+    const direct = usesDirectReturn(service, port, context) ? FRONTEND_DSR : 0;
+    return { candidate, flags: kinds | SNAT_ALL | ranges | direct, internal: 'cluster', external: 'cluster' };
   }
   const flags = kinds | FRONTEND_EXTERNAL_LOCAL | FRONTEND_SNAT_HOST | ranges;
   return { candidate, flags, internal: 'cluster', external: 'local' };

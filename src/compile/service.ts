@@ -1,6 +1,8 @@
 /** A Service as the compiler keeps it: validated, stripped, independent of the node and its settings. */
 import type { Family } from '../model/address.ts';
 import type { Cidr, Problem } from '../model/compiled.ts';
+import type { ForwardingMode } from '../model/forwarding.ts';
+import { readForwardingMode } from './forwarding.ts';
 import { createProblems, type ProblemSink } from './problems.ts';
 import { type FamilyAddresses, readAddresses } from './service-addresses.ts';
 import { readPorts, type ServicePort } from './service-ports.ts';
@@ -31,6 +33,8 @@ export interface ParsedService {
   /** Port of the health check server; undefined when it needs none. */
   readonly healthPort: number | undefined;
   readonly sourceRanges: Readonly<Partial<Record<Family, readonly Cidr[]>>>;
+  /** Chosen by annotation; undefined: the node's. */
+  readonly forwardingMode: ForwardingMode | undefined;
   /** In the order of the object, IPv4 before IPv6. */
   readonly ports: readonly ServicePort[];
   readonly problems: readonly Problem[];
@@ -121,6 +125,7 @@ export function parseService(key: string, object: unknown): ParsedService | unde
     affinitySeconds: readAffinity(spec, problems),
     healthPort: readHealthPort(spec, externalLocal, problems),
     sourceRanges: rangesOf(addresses),
+    forwardingMode: readForwardingMode(fieldsOf(metadata.annotations), problems),
     ports: readPorts(spec, addresses, problems),
     problems: problems.list(),
   };

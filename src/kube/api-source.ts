@@ -24,7 +24,14 @@ export function createApiSource(options: ApiSourceOptions): ObjectSource {
   const { kubeConfig, nodeName, serviceProxyName } = options;
   const reflector = { ...DEFAULT_REFLECTOR_OPTIONS, log: options.log, ...options.reflector };
 
+  let askForNodes: () => void = () => {};
+  const nodesWanted = new Promise<void>((resolve) => {
+    askForNodes = resolve;
+  });
+
   return {
+    watchNodes: () => askForNodes(),
+
     async run(listener, signal) {
       const client: ApiClient = createApiClient(kubeConfig);
       const outage = createOutage(client.server, (problem) => listener.problem(problem));
@@ -57,12 +64,37 @@ export function createApiSource(options: ApiSourceOptions): ObjectSource {
             }),
           ),
           run(ownNode(nodeName, (node) => listener.node(node), listed)),
+          whenWanted(nodesWanted, signal, () =>
+            run(
+              many<Node>({
+                name: 'nodes of the cluster',
+                path: '/api/v1/nodes',
+                query: {},
+                strip: stripNode,
+                deliver: (events) => listener.nodes(events),
+                listed: () => listener.nodesListed(),
+              }),
+            ),
+          ),
         ]);
       } finally {
         client.close();
       }
     },
   };
+}
+
+/** Runs `start` once it is wanted; resolves when it ends, or when nobody wanted it before the signal aborts. */
+async function whenWanted(wanted: Promise<void>, signal: AbortSignal, start: () => Promise<void>): Promise<void> {
+  let done: () => void = () => {};
+  const aborted = new Promise<void>((resolve) => {
+    done = resolve;
+    signal.addEventListener('abort', done, { once: true });
+    if (signal.aborted) done();
+  });
+  await Promise.race([wanted, aborted]);
+  signal.removeEventListener('abort', done);
+  if (!signal.aborted) await start();
 }
 
 interface Many<T> extends Pick<Collection<T>, 'name' | 'path' | 'query' | 'strip'> {

@@ -30,6 +30,9 @@ export function createManifestSource(options: ManifestSourceOptions): ObjectSour
     );
   }
   return {
+    // They are read anyway.
+    watchNodes() {},
+
     async run(listener, signal) {
       const watch = createDirectoryWatch({ ...DEFAULT_WATCH, ...options.watch });
       const store = createManifestStore(directory, (problem) => listener.problem(problem));
@@ -42,7 +45,10 @@ export function createManifestSource(options: ManifestSourceOptions): ObjectSour
           if (found !== undefined) {
             watch.set(found.directories);
             if (found.changed || !synced) deliver(store);
-            if (!synced) listener.synced();
+            if (!synced) {
+              listener.nodesListed();
+              listener.synced();
+            }
             synced = true;
           }
           await watch.next(signal);
@@ -58,6 +64,7 @@ export function createManifestSource(options: ManifestSourceOptions): ObjectSour
 function createDelivery(options: ManifestSourceOptions, listener: SourceListener): (store: ManifestStore) => void {
   let services = new Map<string, Service>();
   let slices = new Map<string, EndpointSlice>();
+  let nodes = new Map<string, Node>();
   let node: Node | undefined | null = null;
   let duplicates = new Set<string>();
 
@@ -66,6 +73,7 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
     const nextSlices = new Map<string, EndpointSlice>();
     const nextDuplicates = new Set<string>();
     const origins = new Map<string, string>();
+    const nextNodes = new Map<string, Node>();
     let nextNode: Node | undefined;
 
     for (const [file, object] of store.objects()) {
@@ -79,6 +87,7 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
       }
       origins.set(name, file);
       if (object.kind === 'Node') {
+        nextNodes.set(objectKey(object), object as Node);
         if (object.metadata?.name === options.nodeName) nextNode = object as Node;
       } else if (object.kind === 'Service') {
         if (selectsService(object, options.serviceProxyName)) nextServices.set(objectKey(object), object as Service);
@@ -89,14 +98,17 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
 
     const serviceEvents = difference(services, nextServices);
     const sliceEvents = difference(slices, nextSlices);
+    const nodeEvents = difference(nodes, nextNodes);
     const nodeChanged = !isDeepStrictEqual(node, nextNode);
     services = nextServices;
     slices = nextSlices;
+    nodes = nextNodes;
     node = nextNode;
     duplicates = nextDuplicates;
     if (serviceEvents.length > 0) listener.services(serviceEvents);
     if (sliceEvents.length > 0) listener.endpointSlices(sliceEvents);
     if (nodeChanged) listener.node(nextNode);
+    if (nodeEvents.length > 0) listener.nodes(nodeEvents);
   };
 }
 

@@ -1,5 +1,6 @@
 /** What the compiler makes of a Service: plain rows, without ids, extents or bytes. */
 import type { Address, Family } from './address.ts';
+import type { DirectBackend } from './forwarding.ts';
 
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
@@ -55,6 +56,8 @@ export interface CompiledServicePort {
   readonly affinitySeconds: number;
   /** Empty: open, unless frontends carry FRONTEND_SOURCE_RANGES: then closed, every range was malformed. */
   readonly sourceRanges: readonly Cidr[];
+  /** One for each address of the lists and of what serves on; absent without FRONTEND_DSR. */
+  readonly directBackends?: readonly DirectBackend[];
 }
 
 /** Something wrong with one object: reported once, the rest is served. */

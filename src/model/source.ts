@@ -18,6 +18,10 @@ export interface SourceListener {
   endpointSlices(events: readonly ObjectEvent<EndpointSlice>[]): void;
   /** This node's own object; undefined when it does not exist. */
   node(node: Node | undefined): void;
+  /** The other nodes and this one; nothing until `watchNodes` was called, or always where it costs nothing. */
+  nodes(events: readonly ObjectEvent<Node>[]): void;
+  /** Called once, when the nodes have been listed after `watchNodes`. */
+  nodesListed(): void;
   /** Called once, when services, slices and the node have each been listed (R-4). */
   synced(): void;
   /** Status for people: a connection lost, a file that does not parse. Reported once per change. */
@@ -25,6 +29,11 @@ export interface SourceListener {
 }
 
 export interface ObjectSource {
+  /**
+   * All nodes are asked for from now on, not this one alone: every change of every Node is sent to every
+   * agent that asks.
+   */
+  watchNodes(): void;
   /** Runs until the signal aborts; never rejects for a fault of the other side, it retries. */
   run(listener: SourceListener, signal: AbortSignal): Promise<void>;
 }

@@ -9,6 +9,7 @@ import { ensurePinDirectory } from '../bpf/paths.ts';
 import { checkCgroup2, checkPrivileges } from '../bpf/preconditions.ts';
 import { pinPrograms } from '../bpf/programs.ts';
 import type { HostDevice } from '../host/state.ts';
+import { DSR_ENCAPSULATIONS, FORWARDING_MODES, type ForwardingOptions } from '../model/forwarding.ts';
 import { type Attachments, createAttachments } from './attachments.ts';
 
 export interface DataPathOptions {
@@ -31,6 +32,8 @@ export interface DataPath {
   forget(): void;
   /** Routes, neighbours or devices changed: flows look up their next hop again. */
   raiseNexthopGeneration(): void;
+  /** Tells `sluice status` what Services that choose no mode are given. */
+  tellForwarding(forwarding: ForwardingOptions): void;
   close(): void;
 }
 
@@ -97,6 +100,12 @@ export function createDataPath(options: DataPathOptions): DataPath {
     raiseNexthopGeneration() {
       const view = maps?.control.view;
       view?.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0);
+    },
+
+    tellForwarding({ mode, encapsulation }) {
+      const view = maps?.control.view;
+      view?.writeUInt8(FORWARDING_MODES.indexOf(mode), 4);
+      view?.writeUInt8(DSR_ENCAPSULATIONS.indexOf(encapsulation), 5);
     },
 
     close() {

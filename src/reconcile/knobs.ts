@@ -2,6 +2,7 @@
 import type { Knobs } from '../../maps-schema/gen/codecs.ts';
 import type { Family } from '../model/address.ts';
 import type { Configuration } from '../model/configuration.ts';
+import { DSR_ENCAPSULATIONS, type ForwardingOptions, type PrimaryAddresses } from '../model/forwarding.ts';
 
 /** Ports that source NAT chooses from when the client's own is taken; host byte order. */
 const SNAT_PORTS = { min: 32768, max: 65535 } as const;
@@ -24,6 +25,9 @@ export interface KnobInputs {
   readonly xdpMtu: number;
   /** Whether detectLocalMode can tell pods, by family. */
   readonly detectLocal: Readonly<Record<Family, boolean>>;
+  readonly forwarding: ForwardingOptions;
+  /** This node's addresses among its peers. */
+  readonly ownAddresses: PrimaryAddresses;
 }
 
 /** With masqueradeAll pods are served per packet: a socket has no source address to translate. */
@@ -49,5 +53,10 @@ export function knobsOf(inputs: KnobInputs): Knobs {
     detectPods4: inputs.detectLocal.IPv4 ? 1 : 0,
     detectPods6: inputs.detectLocal.IPv6 ? 1 : 0,
     xdpMtu: inputs.xdpMtu,
+    dsrEncapsulation: DSR_ENCAPSULATIONS.indexOf(inputs.forwarding.encapsulation),
+    genevePort: inputs.forwarding.genevePort,
+    geneveVni: inputs.forwarding.geneveVni,
+    nodeAddress4: inputs.ownAddresses.IPv4 ?? '::',
+    nodeAddress6: inputs.ownAddresses.IPv6 ?? '::',
   };
 }

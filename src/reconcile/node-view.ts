@@ -4,11 +4,14 @@ import { NODE_ADDRESS_LOCAL } from '../../maps-schema/gen/codecs.ts';
 import type { NodeContext } from '../compile/context.ts';
 import { type NodeAddress, nodeAddresses } from '../host/addresses.ts';
 import { type DeviceRow, deviceRows } from '../host/device-rows.ts';
-import { detectLocalImplemented, podCidrs } from '../host/node.ts';
+import { detectLocalImplemented, podCidrs, primaryAddresses } from '../host/node.ts';
+import type { PeerState } from '../host/peers.ts';
 import { missingDevices, selectNodeDevices, selectPodDevices } from '../host/select-devices.ts';
 import type { HostDevice, HostState } from '../host/state.ts';
+import type { Address } from '../model/address.ts';
 import type { Cidr } from '../model/compiled.ts';
 import type { Configuration } from '../model/configuration.ts';
+import type { ForwardingOptions } from '../model/forwarding.ts';
 import type { Node } from '../model/kubernetes.ts';
 
 export interface NodeViewOptions {
@@ -18,6 +21,7 @@ export interface NodeViewOptions {
   readonly devices?: readonly string[] | undefined;
   /** `--pod-devices` */
   readonly podDevices?: string | undefined;
+  readonly forwarding: ForwardingOptions;
 }
 
 export interface NodeView {
@@ -28,11 +32,18 @@ export interface NodeView {
   readonly addresses: readonly NodeAddress[];
   readonly deviceRows: readonly DeviceRow[];
   readonly podCidrs: readonly Cidr[];
+  /** Addresses of the other nodes. */
+  readonly peers: readonly Address[];
   readonly context: NodeContext;
 }
 
 /** Pure: the same inputs give the same view. Devices without Ethernet frames cannot be attached to. */
-export function viewNode(host: HostState, node: Node | undefined, options: NodeViewOptions): NodeView {
+export function viewNode(
+  host: HostState,
+  node: Node | undefined,
+  peers: PeerState,
+  options: NodeViewOptions,
+): NodeView {
   const { configuration } = options;
   const nodeDevices = selectNodeDevices(host, node, options.devices).filter(({ hasEthernet }) => hasEthernet);
   const podDevices = selectPodDevices(host, nodeDevices, options.podDevices).filter(({ hasEthernet }) => hasEthernet);
@@ -44,12 +55,16 @@ export function viewNode(host: HostState, node: Node | undefined, options: NodeV
     addresses,
     deviceRows: deviceRows(host, nodeDevices, podDevices, node, configuration),
     podCidrs: podCidrs(configuration, node),
+    peers: peers.addresses,
     context: {
       nodeName: options.nodeName,
       nodeLabels: node?.metadata?.labels ?? {},
       nodeAddresses: addresses.filter(({ flags }) => flags & NODE_ADDRESS_LOCAL).map(({ address }) => address),
       masqueradeAll: configuration.masqueradeAll,
       detectLocal: detectLocalImplemented(configuration, node),
+      forwardingMode: options.forwarding.mode,
+      ownAddresses: primaryAddresses(node, configuration),
+      peers: peers.primary,
       families: ['IPv4', 'IPv6'],
     },
   };

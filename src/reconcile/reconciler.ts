@@ -1,6 +1,7 @@
 /** One sync: whatever changed since the last one goes from the objects and the host into the kernel. */
 import { XDP_CHOICE_OFF } from '../../maps-schema/gen/codecs.ts';
 import type { Compiler } from '../compile/compiler.ts';
+import type { PeerState } from '../host/peers.ts';
 import type { HostState } from '../host/state.ts';
 import type { CompiledService, Problem } from '../model/compiled.ts';
 import type { Node } from '../model/kubernetes.ts';
@@ -35,6 +36,8 @@ export interface Reconciler {
   /** The host or the Node object changed; seen by the next sync. */
   setHost(host: HostState): void;
   setNode(node: Node | undefined): void;
+  /** The same for the other nodes. */
+  setPeers(peers: PeerState): void;
   /**
    * Call it only when every list has arrived (R-4).
    * @param check also compares the kernel with what it should hold, and puts links and rows right (R-91).
@@ -44,17 +47,17 @@ export interface Reconciler {
 
 export function createReconciler(
   options: ReconcilerOptions,
-  initial: { host: HostState; node: Node | undefined },
+  initial: { host: HostState; node: Node | undefined; peers: PeerState },
 ): Reconciler {
   const { dataPath, tables, compiler, report, warn } = options;
-  let { host, node } = initial;
+  let { host, node, peers } = initial;
   let view: NodeView | undefined;
   let complete = false;
   let attached = false;
 
   function look(): NodeView {
     if (view !== undefined) return view;
-    view = viewNode(host, node, options.view);
+    view = viewNode(host, node, peers, options.view);
     report.set('Node', nodeProblems(view, options.view.nodeName));
     compiler.setContext(view.context);
     attached = false;
@@ -70,6 +73,7 @@ export function createReconciler(
           device: { ...device, xdp: XDP_CHOICE_OFF },
         })),
         podCidrs: current.podCidrs,
+        peers: current.peers,
       });
       return true;
     } catch (error) {
@@ -101,6 +105,11 @@ export function createReconciler(
 
     setNode(next) {
       node = next;
+      view = undefined;
+    },
+
+    setPeers(next) {
+      peers = next;
       view = undefined;
     },
 

@@ -2,9 +2,10 @@
  * What an agent before this one left in the maps (R-88): its ids, extents and rows go on being used.
  * Nothing is written here. What makes no sense is set aside, and removed with the first complete apply.
  */
-import { servicePort, servicePortKey, sourceRangeKey } from '../../maps-schema/gen/codecs.ts';
+import { dsrBackendKey, servicePort, servicePortKey, sourceRangeKey } from '../../maps-schema/gen/codecs.ts';
 import { PROTOCOL_NUMBERS, type Protocol, servicePortName } from '../model/compiled.ts';
 import { adoptExtents } from './adopt-extents.ts';
+import type { RowTable } from './row-table.ts';
 import { decodeKey } from './rows.ts';
 import { backendIdOf } from './slots.ts';
 import { createPortState, type PortState, type Range, type Stores } from './state.ts';
@@ -13,6 +14,7 @@ import { createPortState, type PortState, type Range, type Stores } from './stat
 export interface Leftovers {
   readonly servicePorts: readonly string[];
   readonly sourceRanges: readonly string[];
+  readonly dsrBackends: readonly string[];
   /** Slots that frontends name in a way that makes no sense: not reused until those frontends are gone. */
   readonly ranges: readonly Range[];
 }
@@ -21,19 +23,26 @@ export function adopt(stores: Stores): Leftovers {
   for (const table of [stores.frontends, stores.affinityMembers, stores.sourceRanges, stores.servicePorts])
     table.adopt();
   for (const table of [stores.serviceAddresses, stores.nodeAddresses, stores.devices, stores.podCidrs]) table.adopt();
+  for (const table of [stores.peers, stores.dsrBackends]) table.adopt();
   const byId = new Map<number, PortState>();
   const servicePorts = adoptNames(stores, byId);
   adoptFrontends(stores, byId);
   const ranges = adoptExtents(stores);
-  const sourceRanges = adoptSourceRanges(stores, byId);
+  const sourceRanges = adoptKeys(stores.sourceRanges, 'ranges', (key) =>
+    byId.get(decodeKey(sourceRangeKey, key).servicePortId),
+  );
+  const dsrBackends = adoptKeys(stores.dsrBackends, 'direct', (key) =>
+    byId.get(decodeKey(dsrBackendKey, key).servicePortId),
+  );
   stores.ids.adopt(new Set(byId.keys()));
-  return { servicePorts, sourceRanges, ranges };
+  return { servicePorts, sourceRanges, dsrBackends, ranges };
 }
 
 /** Stages the removal of leftovers, and lets the slots rest that were set aside. */
 export function stageLeftovers(stores: Stores, leftovers: Leftovers): void {
   for (const key of leftovers.servicePorts) stores.servicePorts.stageDelete(key);
   for (const key of leftovers.sourceRanges) stores.sourceRanges.stageDelete(key);
+  for (const key of leftovers.dsrBackends) stores.dsrBackends.stageDelete(key);
   for (const range of leftovers.ranges) stores.resting.push(range);
   stageForeignMembers(stores);
 }
@@ -80,12 +89,16 @@ function adoptFrontends(stores: Stores, byId: Map<number, PortState>): void {
 }
 
 /** @returns keys of rows whose id is nobody's. */
-function adoptSourceRanges(stores: Stores, byId: ReadonlyMap<number, PortState>): string[] {
+function adoptKeys(
+  table: RowTable,
+  rows: 'ranges' | 'direct',
+  owner: (key: string) => PortState | undefined,
+): string[] {
   const foreign: string[] = [];
-  for (const key of stores.sourceRanges.keys()) {
-    const port = byId.get(decodeKey(sourceRangeKey, key).servicePortId);
+  for (const key of table.keys()) {
+    const port = owner(key);
     if (port === undefined) foreign.push(key);
-    else port.ranges.push(key);
+    else port[rows].push(key);
   }
   return foreign;
 }

@@ -13,7 +13,7 @@
 import { frontend as frontendCodec } from '../../maps-schema/gen/codecs.ts';
 import type { CompiledFrontend } from '../model/compiled.ts';
 import type { PortPlan } from './plan.ts';
-import { affinityMemberKeyOf, servicePortKeyOf, writeServicePort } from './rows.ts';
+import { affinityMemberKeyOf, servicePortKeyOf, writeDsrBackend, writeServicePort } from './rows.ts';
 import { settle } from './settle.ts';
 import { backendIdOf } from './slots.ts';
 import type { OnFailure, PortState, Stores } from './state.ts';
@@ -35,6 +35,10 @@ function stageAdditions(stores: Stores, plan: PortPlan): void {
     value.fill(0, 0, 4);
     for (const key of plan.ranges) stores.sourceRanges.stage(key, value, 0, port);
   }
+  port.desired.directBackends?.forEach((backend, i) => {
+    writeDsrBackend(value, backend);
+    stores.dsrBackends.stage(plan.direct[i] ?? '', value, 0, port);
+  });
   if (port.desired.affinitySeconds > 0) stageMembers(stores, plan);
 }
 
@@ -117,13 +121,14 @@ export function commit(
   stageLeftovers?: () => void,
 ): void {
   const { frontends, serviceAddresses, addressMarks, slots, backends } = stores;
-  const { affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs } = stores;
+  const { affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs, peers, dsrBackends } = stores;
+
+  const rows = [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs, peers, dsrBackends];
 
   stageEach(stores, plans, failed, onFailure, stageAdditions);
   backends.publishAdded();
   slots.publish();
-  for (const table of [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs])
-    table.flushUpdates(onFailure);
+  for (const table of rows) table.flushUpdates(onFailure);
 
   stageEach(stores, plans, failed, onFailure, stageFrontends);
   frontends.flushUpdates(onFailure);
@@ -140,8 +145,7 @@ export function commit(
   for (const plan of plans) settle(stores, plan, failed.has(plan.port));
   stageLeftovers?.();
   backends.publishCleared();
-  for (const table of [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs])
-    table.flushDeletes(onFailure);
+  for (const table of rows) table.flushDeletes(onFailure);
 }
 
 /** Gives back what has rested long enough, and removes the names of ids that are free again. */

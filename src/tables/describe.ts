@@ -1,6 +1,7 @@
 /** Rows of the maps as text for people. */
 import {
   affinityMemberKey,
+  BACKEND_LOCAL,
   BACKEND_STATE_SERVING,
   backendSlot,
   backendState,
@@ -8,6 +9,8 @@ import {
   device,
   deviceFlags,
   deviceKey,
+  dsrBackend,
+  dsrBackendKey,
   frontend,
   frontendFlags,
   frontendKey,
@@ -96,6 +99,15 @@ const decoders: Readonly<Record<string, Decoder>> = {
     undefined,
     (value) => flagText(mark.read(value, 0).flags, nodeAddressFlags),
   ],
+  peers: (key) => [decodeKey(nodeAddressKey, key).address, undefined, () => 'peer'],
+  dsr_backends: (key) => {
+    const { address, servicePortId } = decodeKey(dsrBackendKey, key);
+    const text = (value: Buffer) => {
+      const { node, port, flags } = dsrBackend.read(value, 0);
+      return `port ${port} on node ${node}${flags & BACKEND_LOCAL ? ' (this one)' : ''}`;
+    };
+    return [address, servicePortId, text];
+  },
   devices: (key) => [`device ${decodeKey(deviceKey, key).ifindex}`, undefined, deviceText],
   pod_cidrs: (key) => {
     const { prefixlen, address } = decodeKey(cidrKey, key);

@@ -1,4 +1,4 @@
-/** node_addresses, devices and pod_cidrs: rows that the caller reads from the host. */
+/** node_addresses, peers, devices and pod_cidrs: rows that the caller reads from the host. */
 import { type Device, device, mark } from '../../maps-schema/gen/codecs.ts';
 import type { Address } from '../model/address.ts';
 import type { Cidr } from '../model/compiled.ts';
@@ -11,6 +11,8 @@ export interface NodeTables {
   readonly nodeAddresses: readonly { readonly address: Address; readonly flags: number }[];
   readonly devices: readonly { readonly ifindex: number; readonly device: Device }[];
   readonly podCidrs: readonly Cidr[];
+  /** Addresses of the other nodes; none when absent. */
+  readonly peers?: readonly Address[];
 }
 
 const value = Buffer.alloc(device.size);
@@ -24,6 +26,10 @@ export function stageNodeTables(stores: Stores, wanted: NodeTables): void {
   stage(stores.devices, wanted.devices, (row) => {
     device.write(value, 0, row.device);
     return deviceKeyOf(row.ifindex);
+  });
+  stage(stores.peers, wanted.peers ?? [], (address) => {
+    mark.write(value, 0, { flags: 0 });
+    return nodeAddressKeyOf(address);
   });
   stage(stores.podCidrs, wanted.podCidrs, (cidr) => {
     mark.write(value, 0, { flags: 0 });

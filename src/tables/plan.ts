@@ -5,7 +5,7 @@
 import { BACKEND_KEPT } from '../../maps-schema/gen/codecs.ts';
 import type { Backend, CompiledServicePort, ListName } from '../model/compiled.ts';
 import { SluiceError } from '../model/errors.ts';
-import { sourceRangeKeyOf, writeBackend } from './rows.ts';
+import { dsrBackendKeyOf, sourceRangeKeyOf, writeBackend } from './rows.ts';
 import {
   backendIdOf,
   createSlotBuffer,
@@ -31,6 +31,8 @@ export interface PortPlan {
   kept: ReadonlySet<number>;
   /** Keys of the desired source_ranges. */
   ranges: readonly string[];
+  /** Keys of the desired dsr_backends. */
+  direct: readonly string[];
 }
 
 const NONE: ReadonlyMap<string, number> = new Map();
@@ -43,7 +45,16 @@ const newIds: number[] = [];
 let scratch: SlotBuffer = createSlotBuffer(256);
 
 export function emptyPlan(port: PortState): PortPlan {
-  return { port, cluster: undefined, local: undefined, emptyBase: 0, fresh: [], kept: NO_IDS, ranges: NO_RANGES };
+  return {
+    port,
+    cluster: undefined,
+    local: undefined,
+    emptyBase: 0,
+    fresh: [],
+    kept: NO_IDS,
+    ranges: NO_RANGES,
+    direct: NO_RANGES,
+  };
 }
 
 /** Gives back what a plan took: none of it is published yet. */
@@ -71,6 +82,9 @@ export function planPort(stores: Stores, port: PortState): PortPlan {
       port.id = stores.ids.acquire(port.name) ?? full(stores.servicePorts.name, stores.servicePorts.maxEntries);
     if (desired.sourceRanges.length > 0) {
       plan.ranges = [...new Set(desired.sourceRanges.map((range) => sourceRangeKeyOf(port.id, range)))];
+    }
+    if (desired.directBackends !== undefined) {
+      plan.direct = desired.directBackends.map(({ address }) => dsrBackendKeyOf(port.id, address));
     }
     const used = usedLists(stores, port);
     if (used === undefined) return plan;

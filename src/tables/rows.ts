@@ -8,6 +8,8 @@ import {
   backendSlot,
   cidrKey,
   deviceKey,
+  dsrBackend,
+  dsrBackendKey,
   frontendKey,
   nodeAddressKey,
   serviceAddressKey,
@@ -23,6 +25,7 @@ import {
   PROTOCOL_NUMBERS,
   type Protocol,
 } from '../model/compiled.ts';
+import type { DirectBackend } from '../model/forwarding.ts';
 import { SLOT, type SlotBuffer } from './slots.ts';
 
 const scratch = Buffer.alloc(64);
@@ -80,6 +83,14 @@ export function cidrKeyOf(cidr: Cidr): string {
 
 export function sourceRangeKeyOf(servicePortId: number, range: Cidr): string {
   return keyOf(sourceRangeKey, { prefixlen: 32 + mappedBits(range), servicePortId, address: range.address });
+}
+
+export function dsrBackendKeyOf(servicePortId: number, address: Address): string {
+  return keyOf(dsrBackendKey, { address, servicePortId });
+}
+
+export function writeDsrBackend(buffer: Buffer, { node, port, local }: DirectBackend): void {
+  dsrBackend.write(buffer, 0, { node: node ?? '::', port, flags: local ? BACKEND_LOCAL : 0 });
 }
 
 /** Writes a backend without its id. */

@@ -1,5 +1,6 @@
 /** After the frontends are written: what no frontend of a ServicePort names any more is let go. */
 import type { PortPlan } from './plan.ts';
+import type { RowTable } from './row-table.ts';
 import { affinityMemberKeyOf, FRONTEND_EXTERNAL_BASE, FRONTEND_INTERNAL_BASE } from './rows.ts';
 import { backendIdOf } from './slots.ts';
 import type { Extent, PortState, Stores } from './state.ts';
@@ -33,7 +34,8 @@ export function settle(stores: Stores, plan: PortPlan, failed: boolean): void {
       extent.members = 'none';
     }
   }
-  if (port.ranges.length > 0 || plan.ranges.length > 0) settleRanges(stores, plan, failed);
+  port.ranges = settleKeys(stores.sourceRanges, port.ranges, plan.ranges, failed);
+  port.direct = settleKeys(stores.dsrBackends, port.direct, plan.direct, failed);
   if (port.desired === undefined && port.rows.length === 0) {
     if (port.id !== 0) stores.ids.release(port.name, port.id);
     stores.ports.delete(port.name);
@@ -93,12 +95,11 @@ function stageMemberDeletes(stores: Stores, { base, count }: Extent): void {
     stores.affinityMembers.stageDelete(affinityMemberKeyOf(base, backendIdOf(copy, slot)));
 }
 
-function settleRanges(stores: Stores, plan: PortPlan, failed: boolean): void {
-  const { port } = plan;
-  if (failed) {
-    port.ranges = [...new Set([...port.ranges, ...plan.ranges])];
-    return;
-  }
-  for (const key of port.ranges) if (!plan.ranges.includes(key)) stores.sourceRanges.stageDelete(key);
-  port.ranges = [...plan.ranges];
+/** Stages the removal of rows that are wanted no more. @returns the keys that the port has from now on. */
+function settleKeys(table: RowTable, before: readonly string[], wanted: readonly string[], failed: boolean): string[] {
+  if (before.length === 0 && wanted.length === 0) return [];
+  if (failed) return [...new Set([...before, ...wanted])];
+  const keys = new Set(wanted);
+  for (const key of before) if (!keys.has(key)) table.stageDelete(key);
+  return [...wanted];
 }

@@ -22,6 +22,8 @@ export interface AgentMaps {
   readonly nodeAddresses: KernelHash;
   readonly devices: KernelHash;
   readonly podCidrs: KernelHash;
+  readonly peers: KernelHash;
+  readonly dsrBackends: KernelHash;
 }
 
 /** A run of backend_slots: `count` that frontends lead to, then those that only remember ids (BACKEND_KEPT). */
@@ -64,6 +66,8 @@ export interface PortState {
   extents: Extent[];
   /** Keys of its rows in the kernel's source_ranges. */
   ranges: string[];
+  /** Keys of its rows in the kernel's dsr_backends. */
+  direct: string[];
 }
 
 /** A run of slots that rests until packets in flight have left it. */
@@ -89,6 +93,8 @@ export interface Stores {
   readonly nodeAddresses: RowTable;
   readonly devices: RowTable;
   readonly podCidrs: RowTable;
+  readonly peers: RowTable;
+  readonly dsrBackends: RowTable;
   readonly slots: SlotStore;
   readonly backends: BackendStore;
   readonly extents: ExtentAllocator;
@@ -117,5 +123,6 @@ export function createPortState(name: string, service: string, id: number): Port
     marks: [],
     extents: [],
     ranges: [],
+    direct: [],
   };
 }

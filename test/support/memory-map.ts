@@ -96,6 +96,8 @@ export interface MemoryMaps extends AgentMaps {
   readonly nodeAddresses: MemoryHash;
   readonly devices: MemoryHash;
   readonly podCidrs: MemoryHash;
+  readonly peers: MemoryHash;
+  readonly dsrBackends: MemoryHash;
 }
 
 /** The agent's maps. @param entries slots and backend ids */
@@ -112,5 +114,7 @@ export function createMemoryMaps(options: { observe?: Observer; entries?: number
     nodeAddresses: createMemoryHash(shapes.nodeAddresses, observe),
     devices: createMemoryHash(shapes.devices, observe),
     podCidrs: createMemoryHash(shapes.podCidrs, observe),
+    peers: createMemoryHash(shapes.peers, observe),
+    dsrBackends: createMemoryHash(shapes.dsrBackends, observe),
   };
 }

@@ -3,6 +3,13 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Argument, Command, Option } from 'commander';
 import {
+  DEFAULT_FORWARDING,
+  DSR_ENCAPSULATIONS,
+  type DsrEncapsulation,
+  FORWARDING_MODES,
+  type ForwardingMode,
+} from '../../model/forwarding.ts';
+import {
   type AgentOptions,
   canonicalNodeName,
   LOG_LEVELS,
@@ -26,6 +33,10 @@ interface Flags {
   bpfRoot: string;
   bindProtection: 'on' | 'off';
   logLevel: LogLevel;
+  forwardingMode: ForwardingMode;
+  dsrEncapsulation: DsrEncapsulation;
+  genevePort: number;
+  geneveVni: number;
   cleanup?: true;
 }
 
@@ -56,6 +67,26 @@ export function agentCommand(context: CliContext): Command {
         .choices(['on', 'off'])
         .default('on'),
     )
+    .addOption(
+      new Option('--forwarding-mode <mode>', 'how packets from outside reach backends on other nodes')
+        .choices(FORWARDING_MODES)
+        .default(DEFAULT_FORWARDING.mode),
+    )
+    .addOption(
+      new Option('--dsr-encapsulation <kind>', "how they travel to the backend's node with dsr")
+        .choices(DSR_ENCAPSULATIONS)
+        .default(DEFAULT_FORWARDING.encapsulation),
+    )
+    .addOption(
+      new Option('--geneve-port <port>', 'UDP port of Geneve, the same on every node')
+        .argParser((text) => within('--geneve-port', text, 1, 65_535))
+        .default(DEFAULT_FORWARDING.genevePort),
+    )
+    .addOption(
+      new Option('--geneve-vni <number>', 'virtual network identifier of Geneve packets that are sent')
+        .argParser((text) => within('--geneve-vni', text, 0, 0xff_ffff))
+        .default(DEFAULT_FORWARDING.geneveVni),
+    )
     .addOption(new Option('--log-level <level>', 'least severe log line').choices(LOG_LEVELS).default('info'))
     .option('--cleanup', 'remove everything Sluice made, and end')
     .action(async (word: string | undefined, flags: Flags) => {
@@ -80,8 +111,20 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     ...(flags.cgroupRoot !== undefined && { cgroupRoot: existing('--cgroup-root', flags.cgroupRoot, 'directory') }),
     bpfRoot: flags.bpfRoot,
     bindProtection: flags.bindProtection === 'on',
+    forwarding: {
+      mode: flags.forwardingMode,
+      encapsulation: flags.dsrEncapsulation,
+      genevePort: flags.genevePort,
+      geneveVni: flags.geneveVni,
+    },
     logLevel: flags.logLevel,
   };
+}
+
+function within(flag: string, text: string, least: number, most: number): number {
+  const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (number >= least && number <= most) return number;
+  throw usageError(`${flag}: '${text}' is not a number from ${least} to ${most}`);
 }
 
 function nodeName(flag: string | undefined, hostname: () => string): string {

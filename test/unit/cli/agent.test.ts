@@ -20,6 +20,7 @@ test('without flags: in-cluster, and the defaults', async () => {
     socketLb: 'all',
     bpfRoot: '/sys/fs/bpf/sluice',
     bindProtection: true,
+    forwarding: { mode: 'snat', encapsulation: 'geneve', genevePort: 6081, geneveVni: 0 },
     logLevel: 'info',
   });
 });
@@ -38,6 +39,16 @@ test('every flag', async () => {
   ];
   words.push('--socket-lb', 'host-only', '--pod-devices', 'cali*,veth?', '--cgroup-root', directory);
   words.push('--bpf-root', '/sys/fs/bpf/../bpf/other', '--bind-protection', 'off', '--log-level', 'debug');
+  words.push(
+    '--forwarding-mode',
+    'hybrid',
+    '--dsr-encapsulation',
+    'ipip',
+    '--geneve-port',
+    '6082',
+    '--geneve-vni',
+    '7',
+  );
   expect((await sluice(words)).agent).toEqual({
     nodeName: 'node-b',
     nodeNameGiven: true,
@@ -49,6 +60,7 @@ test('every flag', async () => {
     cgroupRoot: directory,
     bpfRoot: '/sys/fs/bpf/other',
     bindProtection: false,
+    forwarding: { mode: 'hybrid', encapsulation: 'ipip', genevePort: 6082, geneveVni: 7 },
     logLevel: 'debug',
   });
 });
@@ -73,6 +85,9 @@ test.each([
   [['--devices', 'eth0,,eth1'], "--devices: '' is no name of a device"],
   [['--devices', 'a-name-of-sixteen'], "--devices: 'a-name-of-sixteen'"],
   [['--pod-devices', 'veth*,'], '--pod-devices'],
+  [['--forwarding-mode', 'DSR'], '--forwarding-mode'],
+  [['--geneve-port', '0'], "--geneve-port: '0' is not a number from 1 to 65535"],
+  [['--geneve-vni', '1x'], "--geneve-vni: '1x' is not a number from 0 to 16777215"],
   [['--node-name', ' '], '--node-name: is empty'],
   [['--node-name', 'a b'], '--node-name'],
   [['--socket-lb', 'some'], '--socket-lb'],

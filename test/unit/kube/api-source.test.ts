@@ -45,6 +45,22 @@ describe('API source', () => {
     await until(() => recorder.state.node === undefined);
   });
 
+  it('asks for the other nodes only when somebody wants to know them, and follows them then', async () => {
+    const server = await startServer();
+    server.store.apply(node('node-1'));
+    server.store.apply(node('node-2'));
+    const { recorder, source } = await startSynced(server);
+    expect(recorder.nodeNames.size).toBe(0);
+    expect(server.requests.count('list', 'nodes')).toBe(1);
+    source.watchNodes();
+    await until(() => recorder.nodeLists === 1 && recorder.nodeNames.size === 2);
+    server.store.apply(node('node-3'));
+    server.store.delete('Node', undefined, 'node-2');
+    await until(() => [...recorder.nodeNames].sort().join() === 'node-1,node-3');
+    source.watchNodes();
+    expect(recorder.nodeLists).toBe(1);
+  });
+
   it('does not pass on changes of a Node that nobody reads', async () => {
     const server = await startServer();
     server.store.apply(node('node-1'));

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest';
 import { createApiSource } from '../../../src/kube/api-source.ts';
 import { loadKubeConfig } from '../../../src/kube/kubeconfig.ts';
 import type { ReflectorOptions } from '../../../src/kube/reflector-options.ts';
+import type { ObjectSource } from '../../../src/model/source.ts';
 import { NODE_PROXIER_RULES } from '../../support/apiserver/auth.ts';
 import { type ApiServer, type ApiServerOptions, startApiServer } from '../../support/apiserver/server.ts';
 import { createRecorder, type Recorder, until } from './recorder.ts';
@@ -33,6 +34,7 @@ export async function startServer(options: ApiServerOptions = {}): Promise<ApiSe
 
 export interface Running {
   readonly recorder: Recorder;
+  readonly source: ObjectSource;
   stop(): Promise<void>;
 }
 
@@ -55,7 +57,7 @@ export async function startSource(
     await running;
   };
   onTestFinished(stop);
-  return { recorder, stop };
+  return { recorder, source, stop };
 }
 
 /** As startSource, and waits for the first sync and the three watches. */

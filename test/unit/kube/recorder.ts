@@ -6,6 +6,10 @@ export interface Recorder extends SourceListener {
   readonly state: { services: Map<string, Service>; slices: Map<string, EndpointSlice>; node: Node | undefined };
   /** Every event as text, e.g. `set service default/web`. */
   readonly log: string[];
+  /** Names of all nodes that were told. */
+  readonly nodeNames: Set<string>;
+  /** How often it was said that the nodes are listed. */
+  readonly nodeLists: number;
   readonly problems: { object: string; message: string }[];
   readonly syncs: number;
   readonly batches: number;
@@ -14,6 +18,8 @@ export interface Recorder extends SourceListener {
 export function createRecorder(): Recorder {
   const state: Recorder['state'] = { services: new Map(), slices: new Map(), node: undefined };
   const log: string[] = [];
+  const nodeNames = new Set<string>();
+  let nodeLists = 0;
   const problems: Recorder['problems'] = [];
   let syncs = 0;
   let batches = 0;
@@ -32,6 +38,16 @@ export function createRecorder(): Recorder {
     state,
     log,
     problems,
+    nodeNames,
+    get nodeLists() {
+      return nodeLists;
+    },
+    nodes(events) {
+      for (const { type, key } of events) type === 'set' ? nodeNames.add(key.slice(1)) : nodeNames.delete(key.slice(1));
+    },
+    nodesListed() {
+      nodeLists++;
+    },
     get syncs() {
       return syncs;
     },

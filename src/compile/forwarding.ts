@@ -1,0 +1,55 @@
+/** Direct server return: which Services ask for it, and what the data path must know of their backends. */
+import type { Backend, Protocol } from '../model/compiled.ts';
+import { type DirectBackend, FORWARDING_MODES, type ForwardingMode } from '../model/forwarding.ts';
+import type { NodeContext } from './context.ts';
+import type { PortEndpoint } from './endpoints.ts';
+import type { ProblemSink } from './problems.ts';
+import type { ParsedService } from './service.ts';
+import type { ServicePort } from './service-ports.ts';
+import { type Fields, show } from './validate.ts';
+
+export const FORWARDING_MODE_ANNOTATION = 'sluice.io/forwarding-mode';
+
+/** @returns the mode that a Service chooses for itself; undefined: the node's. */
+export function readForwardingMode(annotations: Fields, problems: ProblemSink): ForwardingMode | undefined {
+  if (!Object.hasOwn(annotations, FORWARDING_MODE_ANNOTATION)) return undefined;
+  const value = annotations[FORWARDING_MODE_ANNOTATION];
+  const mode = FORWARDING_MODES.find((name) => name === value);
+  if (mode === undefined) {
+    const field = `metadata.annotations[${FORWARDING_MODE_ANNOTATION}]`;
+    problems.add(field, `is ${show(value)}, not ${FORWARDING_MODES.join(', ')}: the mode of the node is used`);
+  }
+  return mode;
+}
+
+function isDirect(mode: ForwardingMode, protocol: Protocol): boolean {
+  return mode === 'dsr' || (mode === 'hybrid' && protocol === 'TCP');
+}
+
+/** Do backends of this port on other nodes answer clients from outside directly? Peers must know this node. */
+export function usesDirectReturn(service: ParsedService, port: ServicePort, context: NodeContext): boolean {
+  return (
+    isDirect(service.forwardingMode ?? context.forwardingMode ?? 'snat', port.protocol) &&
+    context.ownAddresses?.[port.family] !== undefined
+  );
+}
+
+/** @returns one row for each address: of endpoints that share one, that with the lowest port. */
+export function directBackends(
+  endpoints: readonly PortEndpoint[],
+  wanted: ReadonlySet<Backend>,
+  context: NodeContext,
+): DirectBackend[] {
+  const rows: DirectBackend[] = [];
+  let last: string | undefined;
+  for (const { endpoint, backend } of endpoints) {
+    if (!wanted.has(backend) || backend.address === last) continue;
+    last = backend.address;
+    const family = backend.address.includes(':') ? 'IPv6' : 'IPv4';
+    const node = backend.local
+      ? context.ownAddresses?.[family]
+      : context.peers?.get(endpoint.nodeName?.toLowerCase() ?? '')?.[family];
+    rows.push({ address: backend.address, port: backend.port, local: backend.local, node });
+  }
+  return rows;
+}
