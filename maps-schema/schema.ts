@@ -228,7 +228,11 @@ export const schema: Schema = {
         { name: 'nexthop_stamp', type: 'u32', doc: 'low 32 bits of bpf_jiffies64() when it was resolved' },
         { name: 'dmac', type: 'mac', doc: 'next hop: destination MAC' },
         { name: 'smac', type: 'mac', doc: 'next hop: source MAC' },
-        { name: 'mtu', type: 'u32', doc: 'next hop: longest packet, headers of an encapsulation taken off; 0: not known' },
+        {
+          name: 'mtu',
+          type: 'u32',
+          doc: 'next hop: longest packet, headers of an encapsulation taken off; 0: not known',
+        },
       ],
     },
     {
@@ -464,7 +468,7 @@ export const schema: Schema = {
       prefix: 'FORWARDING_MODE',
       doc: 'How packets from outside reach backends on other nodes.',
       values: [
-        { name: 'SNAT', doc: "with an address of this node as source: answers come back by it" },
+        { name: 'SNAT', doc: 'with an address of this node as source: answers come back by it' },
         { name: 'DSR', doc: "encapsulated: the backend's node answers the client from the Service's address" },
         { name: 'HYBRID', doc: 'TCP as DSR, others as SNAT' },
       ],

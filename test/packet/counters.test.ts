@@ -30,6 +30,10 @@ const NOT_REACHED = [
   'DROP_FLOW_TABLE',
   'DROP_REWRITE',
   'DROP_IMPOSSIBLE',
+  'ENCAPSULATED',
+  'DECAPSULATED',
+  'TOO_BIG',
+  'DROP_TOO_BIG',
 ];
 let rig: PacketRig | undefined;
 
