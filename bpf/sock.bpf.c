@@ -1,7 +1,8 @@
 /*
  * The socket path: a connection is pointed at its backend before the first packet exists, and costs
  * nothing afterwards. connect and sendmsg translate; recvmsg and getpeername show the process the
- * address that it dialled; post_bind keeps NodePorts free; sock_release forgets.
+ * address that it dialled; post_bind keeps NodePorts free; skb_egress stops a connected UDP socket
+ * whose backend serves no more; sock_release forgets.
  */
 #include "lib/common.h"
 #include "lib/sock.h"
@@ -64,7 +65,7 @@ INLINE int dial4(struct bpf_sock_addr *ctx, bool datagram)
 	enum sock_verdict verdict;
 
 	dialled4(&to, ctx);
-	verdict = sock_translate(&to, bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx), datagram);
+	verdict = sock_dial(&to, bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx), datagram);
 	if (verdict == SOCK_AS_IT_IS)
 		return SOCK_PROCEED;
 	if (verdict == SOCK_NO_BACKEND && refuse(&to))
@@ -79,7 +80,7 @@ INLINE int dial6(struct bpf_sock_addr *ctx, bool datagram)
 	enum sock_verdict verdict;
 
 	dialled6(&to, ctx);
-	verdict = sock_translate(&to, bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx), datagram);
+	verdict = sock_dial(&to, bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx), datagram);
 	if (verdict == SOCK_AS_IT_IS)
 		return SOCK_PROCEED;
 	if (verdict == SOCK_NO_BACKEND && refuse(&to))
@@ -183,6 +184,30 @@ SEC("cgroup/post_bind6")
 int post_bind6(struct bpf_sock *ctx)
 {
 	return bind_checked(ctx, false);
+}
+
+/*
+ * A connected UDP socket never asks again where its frontend leads: sendmsg hooks are for sockets that
+ * name a destination. So its packets are looked at as they leave; once the backend that connect chose
+ * serves no more, the send fails with EPERM (R-69). Attached only while such a socket may exist: a
+ * program here costs every packet of every socket something.
+ */
+SEC("cgroup_skb/egress")
+int skb_egress(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct sock_key key = {};
+
+	if (!sk || !sk->dst_port)
+		return SOCK_PROCEED;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->protocol != IPPROTO_UDP || !sock_key_of_packet(&key, skb))
+		return SOCK_PROCEED;
+	key.cookie = bpf_get_socket_cookie(skb);
+	if (!sock_peer_is_gone(&key))
+		return SOCK_PROCEED;
+	stats_count(REASON_SOCKET_STALE, skb->len);
+	return SOCK_REFUSE;
 }
 
 SEC("cgroup/sock_release")

@@ -276,7 +276,7 @@ export const schema: Schema = {
       fields: [
         { name: 'address', type: 'address', doc: 'the other side of the translation' },
         { name: 'port', type: 'be16', doc: 'its port' },
-        { name: 'flags', type: 'u16', doc: 'zero' },
+        { name: 'flags', type: 'u16', doc: 'enum sock_flow_flags' },
         { name: 'service_port_id', type: 'u32', doc: 'as in frontend' },
         { name: 'backend_id', type: 'u32', doc: 'as in backend_slot' },
         { name: 'backend_generation', type: 'u32', doc: 'as in backend_state' },
@@ -460,6 +460,12 @@ export const schema: Schema = {
         { name: 'GENEVE', bit: 8, doc: 'with DSR and REDIRECT: the other packet is a Geneve one, else IP in IP' },
       ],
     },
+    {
+      name: 'sock_flow_flags',
+      prefix: 'SOCK_FLOW',
+      doc: 'sock_flow.flags, in sock_peers',
+      bits: [{ name: 'CONNECTED', bit: 0, doc: 'connect() pointed the socket there' }],
+    },
   ],
 
   enums: [
@@ -547,6 +553,10 @@ export const schema: Schema = {
         { name: 'DECAPSULATED', doc: 'came in another packet from a peer node, on through the stack' },
         { name: 'TOO_BIG', doc: 'longer than the next hop takes: the sender was told the MTU' },
         { name: 'DROP_TOO_BIG', doc: 'dropped: the same, but the sender could not be told' },
+        {
+          name: 'SOCKET_STALE',
+          doc: 'refused: the backend that the connected UDP socket was pointed at serves no more (R-69)',
+        },
       ],
     },
   ],

@@ -83,6 +83,7 @@ INLINE bool sock_flow_continues(struct sock_address *to, const struct sock_key *
 NOINLINE void sock_remember(__u64 cookie, const struct sock_address *from, const struct backend_slot *slot,
 			    const struct frontend *frontend, bool datagram)
 {
+	const struct sock_flow *before;
 	struct sock_flow flow = {};
 	struct sock_key key;
 
@@ -96,7 +97,10 @@ NOINLINE void sock_remember(__u64 cookie, const struct sock_address *from, const
 	sock_key_set(&key, cookie, &slot->address, slot->port, from->proto);
 	address_copy(&flow.address, &from->address);
 	flow.port = from->port;
+	before = datagram ? bpf_map_lookup_elem(&sock_peers, &key) : NULL;
+	flow.flags = datagram ? (before ? before->flags : 0) : SOCK_FLOW_CONNECTED;
 	bpf_map_update_elem(&sock_peers, &key, &flow, BPF_ANY);
+	flow.flags = 0;
 	if (!datagram)
 		return;
 	sock_key_set(&key, cookie, &from->address, from->port, from->proto);
@@ -173,4 +177,53 @@ NOINLINE bool sock_translate_back(struct sock_address *peer, __u64 cookie)
 	address_copy(&peer->address, &flow->address);
 	peer->port = flow->port;
 	return true;
+}
+
+/*
+ * connect and sendmsg. What a UDP socket is connected to by itself stands for no frontend, whatever it
+ * was connected to before.
+ */
+INLINE enum sock_verdict sock_dial(struct sock_address *to, __u64 cookie, __u64 netns_cookie, bool datagram)
+{
+	enum sock_verdict verdict = sock_translate(to, cookie, netns_cookie, datagram);
+	struct sock_key key;
+
+	if (verdict == SOCK_AS_IT_IS && !datagram && to->proto == IPPROTO_UDP) {
+		sock_key_set(&key, cookie, &to->address, to->port, to->proto);
+		bpf_map_delete_elem(&sock_peers, &key);
+	}
+	return verdict;
+}
+
+/*
+ * Where a UDP packet goes that a socket sends. The data begin with the network header here.
+ * Returns false for what has no UDP header right behind it.
+ */
+INLINE bool sock_key_of_packet(struct sock_key *key, struct __sk_buff *skb)
+{
+	struct ipv6hdr ip6;
+	struct iphdr ip4;
+	__u32 l4_offset;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (bpf_skb_load_bytes(skb, 0, &ip4, sizeof(ip4)) || ip4.protocol != IPPROTO_UDP)
+			return false;
+		address_from_v4(&key->address, ip4.daddr);
+		l4_offset = ip4.ihl * 4;
+	} else {
+		if (bpf_skb_load_bytes(skb, 0, &ip6, sizeof(ip6)) || ip6.nexthdr != IPPROTO_UDP)
+			return false;
+		address_copy(&key->address, (struct address *)&ip6.daddr);
+		l4_offset = sizeof(ip6);
+	}
+	key->proto = IPPROTO_UDP;
+	return !bpf_skb_load_bytes(skb, l4_offset + offsetof(struct udphdr, dest), &key->port, sizeof(key->port));
+}
+
+/* Did the socket hook point this socket there, at a backend that serves no more? */
+INLINE bool sock_peer_is_gone(const struct sock_key *key)
+{
+	const struct sock_flow *peer = bpf_map_lookup_elem(&sock_peers, key);
+
+	return peer && !backend_serves(peer->backend_id, peer->backend_generation);
 }

@@ -5,6 +5,8 @@ import { checkCgroup2 } from './preconditions.ts';
 
 /** enum bpf_attach_type by the name of the program in sock.bpf.o. */
 export const CGROUP_ATTACH_TYPES = {
+  /** Only while a connected UDP socket may have lost its backend. */
+  skb_egress: 1,
   connect4: 10,
   connect6: 11,
   post_bind4: 12,

@@ -1,14 +1,18 @@
 /** Keeps programs attached where they belong: one cgroup, the node's devices, the pods' devices. */
 import { attachCgroup, CGROUP_ATTACH_TYPES, type CgroupHook } from '../bpf/attach-cgroup.ts';
-import { attachTc, detachTc } from '../bpf/attach-tc.ts';
+import { attachTc, detachTc, unpinLink } from '../bpf/attach-tc.ts';
 import { listLinks } from '../bpf/links.ts';
 import type { LoadedPrograms } from '../bpf/loader.ts';
 import { linkName, linkPin } from '../bpf/paths.ts';
 import type { HostDevice } from '../host/state.ts';
 
 export interface Attachments {
-  /** Attaches the socket programs. @throws SluiceError ATTACH_FAILED, CGROUP_MISSING or PERMISSION. */
-  attachSockets(cgroup: string): void;
+  /**
+   * Attaches the socket programs.
+   * @param stale also the one that stops sockets whose backend serves no more; else it is detached.
+   * @throws SluiceError ATTACH_FAILED, CGROUP_MISSING or PERMISSION.
+   */
+  attachSockets(cgroup: string, stale: boolean): void;
   /**
    * Attaches to new devices, updates those that a former run attached, detaches from the others.
    * @returns what failed, by device.
@@ -52,14 +56,19 @@ export function createAttachments(loaded: LoadedPrograms, pinDirectory: string):
   }
 
   return {
-    attachSockets(cgroup) {
+    attachSockets(cgroup, stale) {
       for (const attachType of Object.keys(CGROUP_ATTACH_TYPES) as CgroupHook[]) {
         if (loaded.skipped.includes(attachType)) continue;
+        const pin = linkPin(pinDirectory, linkName('cgroup', attachType));
+        if (attachType === 'skb_egress' && !stale) {
+          unpinLink(pin);
+          continue;
+        }
         attachCgroup({
           programFd: loaded.program(attachType),
           cgroup,
           attachType,
-          pin: linkPin(pinDirectory, linkName('cgroup', attachType)),
+          pin,
         });
       }
     },

@@ -11,6 +11,7 @@ import { pinPrograms } from '../bpf/programs.ts';
 import type { HostDevice } from '../host/state.ts';
 import { DSR_ENCAPSULATIONS, FORWARDING_MODES, type ForwardingOptions } from '../model/forwarding.ts';
 import { type Attachments, createAttachments } from './attachments.ts';
+import { anyStaleSocket } from './stale-sockets.ts';
 
 export interface DataPathOptions {
   readonly bpfRoot: string;
@@ -34,6 +35,10 @@ export interface DataPath {
   raiseNexthopGeneration(): void;
   /** Tells `sluice status` what Services that choose no mode are given. */
   tellForwarding(forwarding: ForwardingOptions): void;
+  /** Backends serve no more: the next `attach` sees to sockets that are connected to them (R-69). */
+  expectStaleSockets(): void;
+  /** Looks whether there are such sockets: the next `attach` acts on it. */
+  reviewStaleSockets(): void;
   close(): void;
 }
 
@@ -50,7 +55,13 @@ export function createDataPath(options: DataPathOptions): DataPath {
   let loaded: LoadedPrograms | undefined;
   let attachments: Attachments | undefined;
   let maps: Maps | undefined;
+  let staleSockets = false;
   let socketsAttached = false;
+
+  function setStaleSockets(stale: boolean): void {
+    if (stale !== staleSockets) socketsAttached = false;
+    staleSockets = stale;
+  }
 
   return {
     pinDirectory,
@@ -86,7 +97,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
 
     attach(devices) {
       if (attachments === undefined) throw new Error('the programs are not loaded');
-      if (!socketsAttached) attachments.attachSockets(options.cgroupRoot);
+      if (!socketsAttached) attachments.attachSockets(options.cgroupRoot, staleSockets);
       socketsAttached = true;
       return attachments.attachDevices(devices);
     },
@@ -106,6 +117,12 @@ export function createDataPath(options: DataPathOptions): DataPath {
       const view = maps?.control.view;
       view?.writeUInt8(FORWARDING_MODES.indexOf(mode), 4);
       view?.writeUInt8(DSR_ENCAPSULATIONS.indexOf(encapsulation), 5);
+    },
+
+    expectStaleSockets: () => setStaleSockets(true),
+
+    reviewStaleSockets() {
+      if (maps !== undefined) setStaleSockets(anyStaleSocket(maps));
     },
 
     close() {

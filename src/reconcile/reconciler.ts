@@ -125,7 +125,13 @@ export function createReconciler(
       for (const key of taken.removed) report.set(key, []);
       if (taken.problems.length > 0) report.set('names', taken.problems);
       report.set('tables', applied.failed);
+      if (applied.stopped > 0) {
+        dataPath.expectStaleSockets();
+        attached = false;
+      }
       let drift = 0;
+      // The first time too: what a former run left, it may have left in the middle.
+      if (check || !complete) dataPath.reviewStaleSockets();
       if (check) {
         drift = tables.repair().length;
         dataPath.forget();

@@ -24,6 +24,7 @@ export class BackendStore {
   #added: number[] = [];
   #cleared: number[] = [];
   #live = 0;
+  #stopped = 0;
 
   constructor(array: KernelArray, written: Written, now: Clock, graceMs: number) {
     if (array.stride !== STATE) {
@@ -93,7 +94,15 @@ export class BackendStore {
   /** Takes the flag of backends that are gone. */
   publishCleared(): void {
     for (const id of this.#cleared) this.#write(id);
+    this.#stopped += this.#cleared.length;
     this.#cleared = [];
+  }
+
+  /** @returns how many backends lost their flag since the last call. */
+  takeStopped(): number {
+    const stopped = this.#stopped;
+    this.#stopped = 0;
+    return stopped;
   }
 
   /**

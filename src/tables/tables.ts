@@ -30,6 +30,8 @@ export interface ApplyResult {
   readonly services: number;
   readonly frontends: number;
   readonly backends: number;
+  /** Backends that served before this call and serve no more. */
+  readonly stopped: number;
   /** Services that could not be written; the next apply tries them again. */
   readonly failed: readonly Problem[];
   /** What is wrong with the objects, e.g. an address that an older Service has. */
@@ -99,6 +101,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
       services: ready ? desired.size - failed.length : 0,
       frontends: stores.frontends.size,
       backends: stores.backends.live,
+      stopped: stores.backends.takeStopped(),
       failed,
       problems,
     };

@@ -107,8 +107,6 @@ export const GAPS: Readonly<Record<number, string>> = {
   33: 'a gated draft: such an address has no frontend',
   44: 'no mark is used, so nothing is left to test',
   57: 'not yet proven by traffic',
-  68: 'not yet proven by traffic',
-  69: 'a connected UDP socket of the socket path is not ended when its backend dies',
   71: 'packets of a flow are always translated; not yet proven by traffic',
   73: 'the notes on keys are tested as R-85',
   74: 'the flow tables are LRU; a flood is not yet part of the suite',

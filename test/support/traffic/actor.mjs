@@ -1,7 +1,7 @@
 // Serves and dials inside a namespace, as told: a JSON object a line on standard input, answers on
 // standard output (protocol.ts). Ends when its input ends, so that it never outlives who started it.
 import { createInterface } from 'node:readline';
-import { closeHandle, dialHttp, dialTcp, dialUdp, exchange, open } from './dial.mjs';
+import { closeHandle, dialHttp, dialTcp, dialUdp, exchange, open, reconnect } from './dial.mjs';
 import { resolve, setZone } from './dns.mjs';
 import { startLoad } from './load.mjs';
 import { drain, openConnections, serve, unserve } from './serve.mjs';
@@ -19,6 +19,7 @@ const operations = {
   udp: dialUdp,
   open,
   exchange,
+  reconnect,
   closeHandle,
   resolve,
   setZone: ({ zone }) => setZone(zone),

@@ -31,6 +31,8 @@ export interface Conversation {
   readonly opened: Probe;
   /** Sends some bytes and waits for the answer. */
   exchange(options?: { bytes?: number; timeoutMs?: number }): Promise<Probe>;
+  /** Connects the same socket to another address: connected UDP only. */
+  reconnect(address: string, port: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -119,6 +121,9 @@ export class Actor {
     return {
       opened: probe,
       exchange: (exchange = {}) => this.#probe('exchange', { handle, ...exchange }),
+      reconnect: async (to, toPort) => {
+        await this.#call('reconnect', { handle, address: to, port: toPort });
+      },
       close: async () => {
         await this.#call('closeHandle', { handle });
       },

@@ -197,6 +197,7 @@ export async function open(options) {
   if (options.protocol === 'udp') {
     const conversation = await openUdp(options);
     conversations.set(handle, {
+      socket: conversation.socket,
       exchange: (args) => exchangeUdp(conversation, args),
       close: () => conversation.socket.close(),
     });
@@ -212,6 +213,15 @@ export async function open(options) {
 
 export function exchange({ handle, ...args }) {
   return conversations.get(handle).exchange(args);
+}
+
+/** Connects the same UDP socket elsewhere. */
+export async function reconnect({ handle, address, port }) {
+  const { socket } = conversations.get(handle);
+  socket.disconnect();
+  await new Promise((resolve, reject) => {
+    socket.connect(port, address, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 export function closeHandle({ handle }) {
