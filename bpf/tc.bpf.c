@@ -15,6 +15,7 @@
 #include "lib/select.h"
 #include "lib/source.h"
 #include "lib/stats.h"
+#include "lib/unallocated.h"
 
 INLINE int drop(const struct packet *packet, __u32 reason)
 {
@@ -100,6 +101,8 @@ GLOBAL int begin(struct __sk_buff *skb)
 	if (likely(!frontend)) {
 		if (!direct_may_begin(packet))
 			return VERDICT_NEXT;
+		if (output && address_is_unallocated(&packet->key.daddr))
+			return drop(packet, REASON_DROP_UNALLOCATED);
 		return carry_direct(skb, scratch, output ? direct_egress(skb) : direct_ingress(skb));
 	}
 	if (!source_is_allowed(packet, frontend))
@@ -109,6 +112,8 @@ GLOBAL int begin(struct __sk_buff *skb)
 	internal = source != SOURCE_OUTSIDE;
 	slot = backend_select(frontend, internal, &packet->key.saddr);
 	if (!slot) {
+		if (frontend->flags & FRONTEND_ROUTER)
+			return VERDICT_NEXT;
 		if (frontend->flags & (internal ? FRONTEND_INTERNAL_DROP : FRONTEND_EXTERNAL_DROP))
 			return drop(packet, REASON_DROP_NO_LOCAL_BACKEND);
 		return refuse_packet(skb, packet, REASON_REJECT_NO_BACKEND);
@@ -182,8 +187,11 @@ int egress(struct __sk_buff *skb)
 	if (flow)
 		flow_delete(&packet->key);
 	/* Forwarded: it was seen where it came in. */
-	if (skb->ingress_ifindex)
+	if (skb->ingress_ifindex) {
+		if (direct_may_begin(packet) && address_is_unallocated(&packet->key.daddr))
+			return drop(packet, REASON_DROP_UNALLOCATED);
 		return VERDICT_NEXT;
+	}
 	/* The node's own, of a socket that the socket hook does not serve. */
 	return begin(skb);
 }

@@ -292,7 +292,8 @@ export const schema: Schema = {
         { name: 'nexthop_generation', type: 'u32', doc: 'raised when routes, neighbours or devices change' },
         { name: 'forwarding_mode', type: 'u8', doc: 'enum forwarding_mode: of Services that choose none; for people' },
         { name: 'dsr_encapsulation', type: 'u8', doc: 'enum dsr_encapsulation; for people' },
-        { name: 'reserved', type: { pad: 10 }, doc: 'zero' },
+        { name: 'flags', type: 'u16', doc: 'enum control_flags' },
+        { name: 'reserved', type: { pad: 8 }, doc: 'zero' },
       ],
     },
     {
@@ -313,6 +314,12 @@ export const schema: Schema = {
         { name: 'family', type: 'u8', doc: '4 or 6' },
         { name: 'pad', type: { pad: 2 }, doc: 'zero' },
       ],
+    },
+    {
+      name: 'report_piece',
+      doc: 'A piece of what the agent tells the command line of itself: JSON, then zeros; it outlives the agent.',
+      size: 64,
+      fields: [{ name: 'text', type: { chars: 64 }, doc: 'UTF-8; a character may go on in the next piece' }],
     },
     {
       name: 'knobs',
@@ -381,6 +388,11 @@ export const schema: Schema = {
         { name: 'EXTERNAL_LOCAL', bit: 11, doc: 'externalTrafficPolicy: Local' },
         { name: 'INTERNAL_LOCAL', bit: 12, doc: 'internalTrafficPolicy: Local' },
         { name: 'DSR', bit: 13, doc: 'backends on other nodes answer clients from outside directly' },
+        {
+          name: 'ROUTER',
+          bit: 14,
+          doc: 'ipMode: Router: without a backend packets go on to normal routing (R-33)',
+        },
       ],
     },
     {
@@ -423,6 +435,15 @@ export const schema: Schema = {
           doc: 'some frontend has it as a cluster IP: a port that no frontend has is refused (R-32)',
         },
         { name: 'PING', bit: 1, doc: 'some frontend of it has a backend: pings to it are answered' },
+      ],
+    },
+    {
+      name: 'control_flags',
+      prefix: 'CONTROL',
+      doc: 'control.flags: which ServiceCIDRs are known; without, nothing is looked up in service_cidrs (R-32)',
+      bits: [
+        { name: 'SERVICE_CIDRS4', bit: 0, doc: 'of IPv4' },
+        { name: 'SERVICE_CIDRS6', bit: 1, doc: 'of IPv6' },
       ],
     },
     {
@@ -557,6 +578,7 @@ export const schema: Schema = {
           name: 'SOCKET_STALE',
           doc: 'refused: the backend that the connected UDP socket was pointed at serves no more (R-69)',
         },
+        { name: 'DROP_UNALLOCATED', doc: 'dropped: the address is one of a ServiceCIDR, and no Service has it (R-32)' },
       ],
     },
   ],
@@ -641,6 +663,16 @@ export const schema: Schema = {
       flags: ['BPF_F_NO_PREALLOC'],
       writtenByDataPath: false,
       doc: 'where detectLocalMode finds pods (R-36)',
+    },
+    {
+      name: 'service_cidrs',
+      type: 'LPM_TRIE',
+      key: 'cidr_key',
+      value: 'mark',
+      maxEntries: 1024,
+      flags: ['BPF_F_NO_PREALLOC'],
+      writtenByDataPath: false,
+      doc: 'where cluster IPs are allocated: what is sent there and nobody has is dropped (R-32)',
     },
     {
       name: 'node_addresses',
@@ -751,6 +783,16 @@ export const schema: Schema = {
       flags: ['BPF_F_MMAPABLE'],
       writtenByDataPath: false,
       doc: 'run-time settings',
+    },
+    {
+      name: 'report',
+      type: 'ARRAY',
+      key: 'u32',
+      value: 'report_piece',
+      maxEntries: 1024,
+      flags: ['BPF_F_MMAPABLE'],
+      writtenByDataPath: false,
+      doc: 'what the agent tells of itself, for the command line',
     },
     {
       name: 'counters',

@@ -19,6 +19,7 @@ import { watchHost } from './host/watch.ts';
 import { createApiSource } from './kube/api-source.ts';
 import { loadKubeConfig } from './kube/kubeconfig.ts';
 import { createManifestSource } from './kube/manifest-source.ts';
+import { writeReport } from './model/agent-report.ts';
 import type { Configuration } from './model/configuration.ts';
 import { SluiceError } from './model/errors.ts';
 import type { Node } from './model/kubernetes.ts';
@@ -84,7 +85,12 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   });
   const telemetry = createTelemetry({ configuration, metrics, health, healthChecks, clock: Date.now });
   const schedule = createSchedule({ minInterval: configuration.minSyncPeriod, maxInterval: configuration.syncPeriod });
-  const compiler = createCompiler({ nodeName, detectLocal: { IPv4: false, IPv6: false }, families: ['IPv4', 'IPv6'] });
+  const compiler = createCompiler({
+    nodeName,
+    detectLocal: { IPv4: false, IPv6: false },
+    routerIpMode: configuration.routerIpMode,
+    families: ['IPv4', 'IPv6'],
+  });
   const report = createReporter((problem) =>
     warn(problemText(problem), { namespace: problem.namespace, name: problem.name, field: problem.field }),
   );
@@ -102,6 +108,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   let node: Node | undefined;
   const peers = createPeers(nodeName);
   let peersListed = false;
+  let serviceCidrs: readonly string[] | undefined;
   let reconciler: Reconciler | undefined;
   let host = await readHost(signal);
 
@@ -134,6 +141,12 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         },
         nodesListed() {
           peersListed = true;
+          schedule.wake();
+        },
+        serviceCidrs(networks) {
+          serviceCidrs = networks;
+          reconciler?.setServiceCidrs(networks ?? []);
+          if (reconciler !== undefined) tellReport();
           schedule.wake();
         },
         synced() {
@@ -182,8 +195,30 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const { devices, podDevices, forwarding } = options;
     const view = { nodeName, configuration, devices, podDevices, forwarding };
     dataPath.tellForwarding(forwarding);
-    return createReconciler({ dataPath, tables, compiler, report, view, warn }, { host, node, peers: peers.state });
+    return createReconciler(
+      { dataPath, tables, compiler, report, view, warn },
+      {
+        host,
+        node,
+        peers: peers.state,
+        serviceCidrs: serviceCidrs ?? [],
+      },
+    );
   };
+
+  const started = new Date().toISOString();
+  /** For `sluice status`, which reads it with the agent dead too. */
+  function tellReport(): void {
+    writeReport(dataPath.maps.report.view, {
+      version: VERSION,
+      node: nodeName,
+      pid: process.pid,
+      started,
+      configurationFile: options.configFile ?? null,
+      configuration: notes,
+      serviceCidrs: serviceCidrs ?? null,
+    });
+  }
 
   async function sync(periodic: boolean): Promise<boolean> {
     // The lists have not all arrived: nothing is written yet (R-4).
@@ -196,6 +231,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     await load();
     const first = reconciler === undefined;
     reconciler ??= start();
+    if (first) tellReport();
     const began = performance.now();
     const result = reconciler.sync(periodic && !first);
     const { services, frontends, backends, written } = result.applied;

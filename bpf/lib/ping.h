@@ -5,6 +5,7 @@
 #include "checksum.h"
 #include "lookup.h"
 #include "stats.h"
+#include "unallocated.h"
 
 #define PING_TTL 64
 #define ICMP_ECHO_REQUEST 8
@@ -17,6 +18,15 @@ INLINE bool ping_is_answered(const struct address *address)
 	const struct mark *mark = service_address(address);
 
 	return mark && (mark->flags & SERVICE_ADDRESS_PING);
+}
+
+/* A ping that is not answered goes on, unless it leaves for an address that nobody has. */
+INLINE int ping_leave(const struct address *address, __u32 hook, __u64 bytes)
+{
+	if (hook != HOOK_EGRESS || !address_is_unallocated(address))
+		return VERDICT_NEXT;
+	stats_count(REASON_DROP_UNALLOCATED, bytes);
+	return TC_ACT_SHOT;
 }
 
 /* The type changes from @from to @to: so does the checksum. */
@@ -44,7 +54,7 @@ INLINE int ping_answer4(struct __sk_buff *skb, __u32 hook)
 		return VERDICT_NEXT;
 	address_from_v4(&address, ip.daddr);
 	if (!ping_is_answered(&address))
-		return VERDICT_NEXT;
+		return ping_leave(&address, hook, bpf_ntohs(ip.tot_len));
 	swap = ip.saddr;
 	ip.saddr = ip.daddr;
 	ip.daddr = swap;
@@ -68,7 +78,7 @@ INLINE int ping_answer6(struct __sk_buff *skb, __u32 hook)
 	    bpf_skb_load_bytes(skb, L3_OFFSET + sizeof(ip), &type, sizeof(type)) || type != ICMPV6_ECHO_REQUEST)
 		return VERDICT_NEXT;
 	if (!ping_is_answered((struct address *)&ip.daddr))
-		return VERDICT_NEXT;
+		return ping_leave((struct address *)&ip.daddr, hook, bpf_ntohs(ip.payload_len) + sizeof(ip));
 	swap = ip.saddr;
 	ip.saddr = ip.daddr;
 	ip.daddr = swap;

@@ -144,8 +144,8 @@ NOINLINE enum sock_verdict sock_translate(struct sock_address *to, __u64 cookie,
 	}
 	slot = backend_select(frontend, true, &client);
 	if (!slot) {
-		/* To be dropped in silence: the packets are. */
-		if (frontend->flags & FRONTEND_INTERNAL_DROP)
+		/* To be dropped in silence: the packets are. Or to be left to routing. */
+		if (frontend->flags & (FRONTEND_INTERNAL_DROP | FRONTEND_ROUTER))
 			return SOCK_AS_IT_IS;
 		stats_count(REASON_REJECT_NO_BACKEND, 0);
 		return SOCK_NO_BACKEND;

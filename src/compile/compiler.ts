@@ -117,7 +117,7 @@ export function createCompiler(initial: NodeContext): Compiler {
   return {
     setService(key, object) {
       const usable = object !== undefined && isUsable('Service', key);
-      store(key, usable ? parseService(key, object) : undefined);
+      store(key, usable ? parseService(key, object, context.routerIpMode === true) : undefined);
     },
 
     setSlice(key, object) {

@@ -24,6 +24,8 @@ export interface NodeContext {
   readonly peers?: ReadonlyMap<string, PrimaryAddresses>;
   /** The value of service.kubernetes.io/service-proxy-name that is ours. */
   readonly serviceProxyName?: string;
+  /** Serve load-balancer addresses of ipMode Router. Fixed for a run: Services are read with it. */
+  readonly routerIpMode?: boolean;
   /** Families to compile; others are left out as if the objects did not have them. */
   readonly families: readonly Family[];
 }

@@ -12,6 +12,8 @@ const MAX_SOURCE_RANGES = 4096;
 export interface NamedAddress {
   readonly address: Address;
   readonly field: string;
+  /** ipMode Router (R-33). */
+  readonly router?: boolean;
 }
 
 export interface FamilyAddresses {
@@ -51,17 +53,21 @@ function readExternalIPs(spec: Fields, problems: ProblemSink): NamedAddress[] {
   });
 }
 
-/** R-13, R-14: entries with an address and ipMode VIP; host names are for DNS, other modes for the network. */
-function readIngress(status: unknown, problems: ProblemSink): NamedAddress[] {
+/**
+ * R-13, R-14: entries with an address and ipMode VIP; host names are for DNS, other modes for the network.
+ * @param routerIpMode ipMode Router is served as well (R-33)
+ */
+function readIngress(status: unknown, routerIpMode: boolean, problems: ProblemSink): NamedAddress[] {
   const path = 'status.loadBalancer.ingress';
   const ingress = fieldsOf(fieldsOf(status).loadBalancer).ingress;
   return itemsOf(ingress, path, MAX_ADDRESSES, problems).flatMap((value, i) => {
     const { ip, ipMode } = fieldsOf(value);
     if (ip === undefined || ip === null || ip === '') return [];
-    if (ipMode !== undefined && ipMode !== null && ipMode !== 'VIP') return [];
+    const router = ipMode === 'Router' && routerIpMode;
+    if (ipMode !== undefined && ipMode !== null && ipMode !== 'VIP' && !router) return [];
     const field = `${path}[${i}].ip`;
     const address = addressOf(ip, field, false, problems);
-    return address === undefined ? [] : [{ address, field }];
+    return address === undefined ? [] : [{ address, field, router }];
   });
 }
 
@@ -90,10 +96,15 @@ function readSourceRanges(spec: Fields, problems: ProblemSink): Partial<Record<F
 }
 
 /** @returns one entry for each family in which the Service has a cluster IP; the others are not served. */
-export function readAddresses(spec: Fields, status: unknown, problems: ProblemSink): FamilyAddresses[] {
+export function readAddresses(
+  spec: Fields,
+  status: unknown,
+  routerIpMode: boolean,
+  problems: ProblemSink,
+): FamilyAddresses[] {
   const clusterIPs = readClusterIPs(spec, problems);
   const externalIPs = readExternalIPs(spec, problems);
-  const loadBalancerIPs = readIngress(status, problems);
+  const loadBalancerIPs = readIngress(status, routerIpMode, problems);
   const ranges = readSourceRanges(spec, problems);
   const families = clusterIPs.map((clusterIP) => {
     const family = familyOf(clusterIP.address);

@@ -4,6 +4,7 @@ import {
   FRONTEND_EXTERNAL_IP,
   FRONTEND_LOAD_BALANCER,
   FRONTEND_NODE_PORT,
+  FRONTEND_ROUTER,
 } from '../../maps-schema/gen/codecs.ts';
 import type { Address, Family } from '../model/address.ts';
 import type { Protocol } from '../model/compiled.ts';
@@ -18,7 +19,7 @@ const MAX_FRONTENDS = 16_384;
 export interface Candidate {
   readonly address: Address;
   readonly port: number;
-  /** FRONTEND_CLUSTER_IP, …: several when an external IP is a load-balancer IP too. */
+  /** FRONTEND_CLUSTER_IP, …: several when an external IP is a load-balancer IP too; FRONTEND_ROUTER when nothing else has it. */
   kinds: number;
   /** Names the frontend among all Services: `address port/protocol`. */
   readonly claim: string;
@@ -73,12 +74,14 @@ function candidatesOf(numbers: PortNumbers, of: FamilyAddresses, taken: Taken, p
       candidates.push(candidate);
     } else if ((held.kinds & FRONTEND_CLUSTER_IP) !== 0 || !candidates.includes(held)) {
       problems.add(field, `${claim} is already ${held.field} of this Service`);
-    } else held.kinds |= kinds;
+    } else held.kinds = ((held.kinds | kinds) & ~FRONTEND_ROUTER) | (held.kinds & kinds & FRONTEND_ROUTER);
   };
   const { port, nodePort } = numbers;
   add(of.clusterIP.address, port, FRONTEND_CLUSTER_IP, of.clusterIP.field);
   for (const { address, field } of of.externalIPs) add(address, port, FRONTEND_EXTERNAL_IP, field);
-  for (const { address, field } of of.loadBalancerIPs) add(address, port, FRONTEND_LOAD_BALANCER, field);
+  for (const { address, field, router } of of.loadBalancerIPs) {
+    add(address, port, FRONTEND_LOAD_BALANCER | (router ? FRONTEND_ROUTER : 0), field);
+  }
   const any = of.family === 'IPv4' ? '0.0.0.0' : '::';
   if (nodePort !== 0) add(any, nodePort, FRONTEND_NODE_PORT, `${numbers.field}.nodePort`);
   return candidates;

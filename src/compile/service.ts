@@ -98,9 +98,10 @@ function rangesOf(addresses: readonly FamilyAddresses[]): ParsedService['sourceR
 
 /**
  * @param key `namespace/name`, both usable
+ * @param routerIpMode serve load-balancer addresses of ipMode Router too (R-33)
  * @returns undefined for a Service that is not to be served on any node: headless, ExternalName (R-1)
  */
-export function parseService(key: string, object: unknown): ParsedService | undefined {
+export function parseService(key: string, object: unknown, routerIpMode: boolean): ParsedService | undefined {
   const [namespace, name] = splitKey(key);
   const metadata = fieldsOf(fieldsOf(object).metadata);
   const spec = fieldsOf(fieldsOf(object).spec);
@@ -113,7 +114,7 @@ export function parseService(key: string, object: unknown): ParsedService | unde
     problems.add('metadata.creationTimestamp', `${show(metadata.creationTimestamp)} is no RFC 3339 time`);
   }
   const externalLocal = readPolicy(spec, 'externalTrafficPolicy', problems);
-  const addresses: readonly FamilyAddresses[] = readAddresses(spec, fieldsOf(object).status, problems);
+  const addresses: readonly FamilyAddresses[] = readAddresses(spec, fieldsOf(object).status, routerIpMode, problems);
   return {
     key,
     namespace,

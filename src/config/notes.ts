@@ -13,6 +13,13 @@ const JSON_LOG = unneeded('the log is one JSON object a line');
 const JSON_API = unneeded('the API is read as JSON');
 const IPVS_ARP = unneeded('Service addresses are bound to no device');
 
+/** Our own feature gate: ipMode Router of load-balancer addresses, a draft of Kubernetes (R-33). */
+export const ROUTER_GATE = 'LoadBalancerIPModeRouter';
+const ROUTER_KEY = `featureGates.${ROUTER_GATE}`;
+const ROUTER_FATE = honoured(
+  'load-balancer addresses of ipMode Router are served while they have endpoints, else left to routing',
+);
+
 export const FATES: Readonly<Record<string, Fate>> = {
   apiVersion: honoured('checked'),
   kind: honoured('checked'),
@@ -111,7 +118,7 @@ const ZERO_IS_A_VALUE: ReadonlySet<string> = new Set([
 export function notesOf(document: Readonly<Record<string, unknown>>): ConfigurationNote[] {
   const mode = typeof document.mode === 'string' ? document.mode : '';
   return leaves(document, '').map(([key, value]) => {
-    const [disposition, why] = FATES[key] ?? unneeded('unknown');
+    const [disposition, why] = key === ROUTER_KEY ? ROUTER_FATE : (FATES[key] ?? unneeded('unknown'));
     const readers = READ_BY[key];
     const set = ZERO_IS_A_VALUE.has(key) ? value !== null : !isEmpty(value);
     if (readers !== undefined && !readers.includes(mode)) {
@@ -132,7 +139,15 @@ function leaves(value: Readonly<Record<string, unknown>>, prefix: string): [stri
   return Object.entries(value).flatMap(([name, inner]): [string, unknown][] => {
     const key = prefix + name;
     const isLeaf = key in FATES || inner === null || typeof inner !== 'object';
+    if (key === 'featureGates' && inner !== null && typeof inner === 'object') return gates(inner);
     if (!isLeaf) return leaves(inner as Record<string, unknown>, `${key}.`);
     return key in FATES ? [[key, inner]] : [];
   });
+}
+
+/** Our own gate has a note of its own; all others share one. */
+function gates(inner: object): [string, unknown][] {
+  const { [ROUTER_GATE]: ours, ...others } = inner as Record<string, unknown>;
+  const own: [string, unknown][] = ours === undefined ? [] : [[ROUTER_KEY, ours]];
+  return own.length > 0 && Object.keys(others).length === 0 ? own : [...own, ['featureGates', others]];
 }

@@ -12,6 +12,7 @@ import type {
 } from '../model/configuration.ts';
 import { parseDuration } from './duration.ts';
 import { parseListenAddress } from './listen-address.ts';
+import { ROUTER_GATE } from './notes.ts';
 import type { KubeProxyConfiguration } from './schema.ts';
 
 const MODES: readonly string[] = ['iptables', 'ipvs', 'nftables'] satisfies ProxyMode[];
@@ -38,6 +39,7 @@ export function resolve(file: Partial<KubeProxyConfiguration>, fail: Fail): Conf
   return {
     mode,
     featureGates: file.featureGates ?? {},
+    routerIpMode: file.featureGates?.[ROUTER_GATE] ?? false,
     clientKubeconfig: file.clientConnection?.kubeconfig ?? '',
     clientQps: file.clientConnection?.qps || 5,
     clientBurst: file.clientConnection?.burst || 10,

@@ -1,6 +1,6 @@
 /** Services, EndpointSlices and this node's own Node from an API server. */
 import type { KubeConfig } from '@kubernetes/client-node';
-import type { EndpointSlice, KubernetesObject, Node, Service } from '../model/kubernetes.ts';
+import type { EndpointSlice, KubernetesObject, Node, Service, ServiceCIDR } from '../model/kubernetes.ts';
 import type { ObjectEvent, ObjectSource } from '../model/source.ts';
 import { type ApiClient, createApiClient } from './client.ts';
 import { createKnown } from './known.ts';
@@ -8,7 +8,8 @@ import { createOutage } from './outage.ts';
 import { type Collection, reflect } from './reflector.ts';
 import { DEFAULT_REFLECTOR_OPTIONS, type Log, type ReflectorOptions } from './reflector-options.ts';
 import { serviceSelector, sliceSelector } from './selectors.ts';
-import { nodeContent, stripNode, stripService, stripSlice } from './strip.ts';
+import { networksOf } from './service-cidrs.ts';
+import { nodeContent, stripNode, stripService, stripServiceCidr, stripSlice } from './strip.ts';
 
 export interface ApiSourceOptions {
   readonly kubeConfig: KubeConfig;
@@ -76,6 +77,7 @@ export function createApiSource(options: ApiSourceOptions): ObjectSource {
               }),
             ),
           ),
+          run(serviceCidrs((networks) => listener.serviceCidrs(networks))),
         ]);
       } finally {
         client.close();
@@ -149,6 +151,41 @@ function ownNode(
     changed(changes) {
       for (const { type, object } of changes)
         if (object.metadata?.name === nodeName) update(type === 'set' ? object : undefined);
+    },
+  };
+}
+
+/** Objects that a server before Kubernetes 1.33 does not have, and that not every role may read. */
+function serviceCidrs(deliver: (networks: readonly string[] | undefined) => void): Collection<ServiceCIDR> {
+  const objects = new Map<string, ServiceCIDR>();
+  let last: string | undefined;
+  const update = (networks: readonly string[] | undefined) => {
+    const content = JSON.stringify(networks ?? null);
+    if (content === last) return;
+    last = content;
+    deliver(networks);
+  };
+  const name = ({ metadata }: ServiceCIDR) => metadata?.name ?? '';
+  return {
+    name: 'servicecidrs',
+    path: '/apis/networking.k8s.io/v1/servicecidrs',
+    query: {},
+    strip: stripServiceCidr,
+    optional: {
+      without: 'packets to cluster IPs that no Service has are not dropped',
+      refused: () => update(undefined),
+    },
+    replaced(found) {
+      objects.clear();
+      for (const object of found) objects.set(name(object), object);
+      update(networksOf(objects.values()));
+    },
+    changed(changes) {
+      for (const { type, object } of changes) {
+        if (type === 'set') objects.set(name(object), object);
+        else objects.delete(name(object));
+      }
+      update(networksOf(objects.values()));
     },
   };
 }

@@ -1,7 +1,7 @@
 /** One manifest file to its objects: YAML (several documents) or JSON, Lists opened. */
 import { parseAllDocuments } from 'yaml';
 import type { KubernetesObject } from '../model/kubernetes.ts';
-import { hasName, stripNode, stripService, stripSlice } from './strip.ts';
+import { hasName, stripNode, stripService, stripServiceCidr, stripSlice } from './strip.ts';
 
 /** A file that cannot be read as manifests. `line` counts from 1. */
 export class ManifestError extends Error {
@@ -19,11 +19,14 @@ const SERVED: Readonly<Record<string, { apiVersion: string; strip: (object: Kube
     Service: { apiVersion: 'v1', strip: stripService },
     EndpointSlice: { apiVersion: 'discovery.k8s.io/v1', strip: stripSlice },
     Node: { apiVersion: 'v1', strip: stripNode },
+    ServiceCIDR: { apiVersion: 'networking.k8s.io/v1', strip: stripServiceCidr },
   };
+
+const CLUSTER_SCOPED: ReadonlySet<string> = new Set(['Node', 'ServiceCIDR']);
 
 /**
  * @param name the file's name: `.json` is parsed as JSON, everything else as YAML
- * @returns the Services, EndpointSlices and Nodes of the file; objects of other kinds are passed over
+ * @returns the Services, EndpointSlices, Nodes and ServiceCIDRs of the file; objects of other kinds are passed over
  * @throws ManifestError
  */
 export function parseManifests(name: string, text: string): KubernetesObject[] {
@@ -73,6 +76,7 @@ function collect(value: unknown, defaultKind: string | undefined, into: Kubernet
   if (served === undefined || (object.apiVersion ?? served.apiVersion) !== served.apiVersion || !hasName(object))
     return;
   const stripped = served.strip({ ...object, kind, apiVersion: served.apiVersion });
-  if (kind !== 'Node' && stripped.metadata && !stripped.metadata.namespace) stripped.metadata.namespace = 'default';
+  if (!CLUSTER_SCOPED.has(kind) && stripped.metadata && !stripped.metadata.namespace)
+    stripped.metadata.namespace = 'default';
   into.push(stripped);
 }

@@ -2,11 +2,19 @@
 import { statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { SluiceError } from '../model/errors.ts';
-import { type EndpointSlice, type KubernetesObject, type Node, objectKey, type Service } from '../model/kubernetes.ts';
+import {
+  type EndpointSlice,
+  type KubernetesObject,
+  type Node,
+  objectKey,
+  type Service,
+  type ServiceCIDR,
+} from '../model/kubernetes.ts';
 import type { ObjectEvent, ObjectSource, SourceListener } from '../model/source.ts';
 import { createDirectoryWatch, type DirectoryWatchOptions } from './directory-watch.ts';
 import { createManifestStore, type ManifestStore } from './manifest-store.ts';
 import { selectsService, selectsSlice } from './selectors.ts';
+import { networksOf } from './service-cidrs.ts';
 
 export interface ManifestSourceOptions {
   /** Every *.yaml, *.yml and *.json below it is read. */
@@ -66,6 +74,7 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
   let slices = new Map<string, EndpointSlice>();
   let nodes = new Map<string, Node>();
   let node: Node | undefined | null = null;
+  let networks: readonly string[] | undefined;
   let duplicates = new Set<string>();
 
   return (store) => {
@@ -75,9 +84,10 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
     const origins = new Map<string, string>();
     const nextNodes = new Map<string, Node>();
     let nextNode: Node | undefined;
+    const serviceCidrs: ServiceCIDR[] = [];
 
     for (const [file, object] of store.objects()) {
-      const name = `${object.kind} ${object.kind === 'Node' ? object.metadata?.name : objectKey(object)}`;
+      const name = `${object.kind} ${object.metadata?.namespace ? objectKey(object) : object.metadata?.name}`;
       const origin = origins.get(name);
       if (origin !== undefined) {
         const message = `${name} is in ${origin} and again in ${file}; the first is taken`;
@@ -89,6 +99,8 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
       if (object.kind === 'Node') {
         nextNodes.set(objectKey(object), object as Node);
         if (object.metadata?.name === options.nodeName) nextNode = object as Node;
+      } else if (object.kind === 'ServiceCIDR') {
+        serviceCidrs.push(object as ServiceCIDR);
       } else if (object.kind === 'Service') {
         if (selectsService(object, options.serviceProxyName)) nextServices.set(objectKey(object), object as Service);
       } else if (selectsSlice(object)) {
@@ -100,15 +112,19 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
     const sliceEvents = difference(slices, nextSlices);
     const nodeEvents = difference(nodes, nextNodes);
     const nodeChanged = !isDeepStrictEqual(node, nextNode);
+    const nextNetworks = networksOf(serviceCidrs);
+    const networksChanged = !isDeepStrictEqual(networks, nextNetworks);
     services = nextServices;
     slices = nextSlices;
     nodes = nextNodes;
     node = nextNode;
+    networks = nextNetworks;
     duplicates = nextDuplicates;
     if (serviceEvents.length > 0) listener.services(serviceEvents);
     if (sliceEvents.length > 0) listener.endpointSlices(sliceEvents);
     if (nodeChanged) listener.node(nextNode);
     if (nodeEvents.length > 0) listener.nodes(nodeEvents);
+    if (networksChanged) listener.serviceCidrs(nextNetworks);
   };
 }
 

@@ -6,11 +6,17 @@ import type { SourceListener } from '../model/source.ts';
 import type { RequestFault } from './fault.ts';
 
 export interface Outage {
-  failed(collection: string, fault: RequestFault): void;
+  /** @param without what is missing without the collection; undefined: nothing works without it */
+  failed(collection: string, fault: RequestFault, without?: string): void;
   worked(collection: string): void;
 }
 
 const REFUSALS: ReadonlySet<number | undefined> = new Set([401, 403, 404]);
+
+/** Is it the server's word on this collection, rather than a server in trouble? */
+export function isRefusal(fault: RequestFault): boolean {
+  return REFUSALS.has(fault.status);
+}
 
 export function createOutage(server: string, report: SourceListener['problem']): Outage {
   /** Collections that fail for a fault that all share: no connection, a server in trouble. */
@@ -24,8 +30,8 @@ export function createOutage(server: string, report: SourceListener['problem']):
   }
 
   return {
-    failed(collection, fault) {
-      if (!REFUSALS.has(fault.status)) {
+    failed(collection, fault, without) {
+      if (!isRefusal(fault)) {
         if (down.size === 0) report({ object, message: `read ${collection}: ${fault.message}; retrying` });
         down.add(collection);
         return;
@@ -35,7 +41,9 @@ export function createOutage(server: string, report: SourceListener['problem']):
       refused.set(collection, fault.message);
       report({
         object: collection,
-        message: `read ${collection}: ${fault.message}; bind the role system:node-proxier`,
+        message: `read ${collection}: ${fault.message}; ${
+          without === undefined ? 'bind the role system:node-proxier' : `going on without: ${without}`
+        }`,
       });
     },
     worked(collection) {

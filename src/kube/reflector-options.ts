@@ -14,6 +14,8 @@ export interface ReflectorOptions {
   /** A watch that lasted so long, in ms, was a good one: the next starts at once. */
   readonly steadyMs: number;
   readonly backoff: BackoffOptions;
+  /** Wait before an optional collection that was refused (401, 403, 404) is asked for again, in ms. */
+  readonly refusedMs: number;
   /** Longest line of a watch. etcd takes objects up to 1.5 MB. */
   readonly maxLineBytes: number;
   /** Servers may answer resourceVersion=0 with everything in one page. */
@@ -27,6 +29,7 @@ export const DEFAULT_REFLECTOR_OPTIONS: ReflectorOptions = {
   inactivityMs: 150_000,
   steadyMs: 1_000,
   backoff: { initialMs: 200, maxMs: 30_000 },
+  refusedMs: 300_000,
   maxLineBytes: 8 * 1024 * 1024,
   maxPageBytes: 384 * 1024 * 1024,
   log: undefined,

@@ -8,7 +8,7 @@ import { createBackoff, sleep } from './backoff.ts';
 import type { ApiClient } from './client.ts';
 import { type RequestFault, toFault } from './fault.ts';
 import { listAll, newestVersion } from './list.ts';
-import type { Outage } from './outage.ts';
+import { isRefusal, type Outage } from './outage.ts';
 import type { ReflectorOptions } from './reflector-options.ts';
 import { isOlder } from './version.ts';
 import { type WatchChange, watchOnce } from './watch.ts';
@@ -24,6 +24,8 @@ export interface Collection<T> {
   readonly replaced: (objects: T[]) => void;
   /** Changes of one chunk of the watch, in order. */
   readonly changed: (changes: WatchChange<T>[]) => void;
+  /** A collection that older servers lack, or that the role may not read: what is missing without it. */
+  readonly optional?: { readonly without: string; readonly refused: () => void };
 }
 
 /** Runs until the signal aborts. Calls of `collection` are synchronous and ordered. */
@@ -72,8 +74,11 @@ export async function reflect<T extends KubernetesObject>(
       // A version that the server cannot serve, or a continue token that expired: the newest always exists.
       notOlderThan = undefined;
       const fault = toFault(error);
-      outage.failed(collection.name, fault);
-      await wait(fault);
+      outage.failed(collection.name, fault, collection.optional?.without);
+      if (collection.optional !== undefined && isRefusal(fault)) {
+        collection.optional.refused();
+        await sleep(options.refusedMs, signal);
+      } else await wait(fault);
     }
   }
 

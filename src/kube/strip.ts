@@ -2,7 +2,7 @@
  * Drops what nobody reads, before anything keeps the object: managedFields and foreign annotations
  * alone are often larger than the rest. Nothing here trusts a type: the objects are as they arrived.
  */
-import type { EndpointSlice, KubernetesObject, Node, ObjectMeta, Service } from '../model/kubernetes.ts';
+import type { EndpointSlice, KubernetesObject, Node, ObjectMeta, Service, ServiceCIDR } from '../model/kubernetes.ts';
 
 function isKept(annotation: string): boolean {
   return (
@@ -63,6 +63,16 @@ export function stripNode(node: Node): Node {
     metadata: stripMetadata(node.metadata),
     spec: { podCIDR: spec?.podCIDR, podCIDRs: spec?.podCIDRs, taints: spec?.taints },
     status: { addresses: status?.addresses },
+  };
+}
+
+/** A new, small object. */
+export function stripServiceCidr(object: ServiceCIDR): ServiceCIDR {
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'ServiceCIDR',
+    metadata: { name: object.metadata?.name, resourceVersion: object.metadata?.resourceVersion },
+    spec: { cidrs: object.spec?.cidrs },
   };
 }
 

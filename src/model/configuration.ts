@@ -33,6 +33,8 @@ export interface Configuration {
   /** undefined: the file did not choose one. */
   readonly mode: ProxyMode | undefined;
   readonly featureGates: Readonly<Record<string, boolean>>;
+  /** Our feature gate LoadBalancerIPModeRouter: ipMode Router is served. */
+  readonly routerIpMode: boolean;
   /** "" when the file names none. */
   readonly clientKubeconfig: string;
   /** Requests per second to the API server, and how many may come at once. */

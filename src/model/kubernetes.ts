@@ -66,6 +66,11 @@ export interface Node extends KubernetesObject {
   status?: { addresses?: { type?: string; address?: string }[] };
 }
 
+/** networking.k8s.io/v1: where the API server allocates cluster IPs. */
+export interface ServiceCIDR extends KubernetesObject {
+  spec?: { cidrs?: string[] };
+}
+
 /** `namespace/name` */
 export function objectKey(object: KubernetesObject): string {
   return `${object.metadata?.namespace ?? ''}/${object.metadata?.name ?? ''}`;

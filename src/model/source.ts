@@ -22,6 +22,11 @@ export interface SourceListener {
   nodes(events: readonly ObjectEvent<Node>[]): void;
   /** Called once, when the nodes have been listed after `watchNodes`. */
   nodesListed(): void;
+  /**
+   * The networks of all ServiceCIDRs, as written, sorted (R-32). undefined: the source does not tell them.
+   * Not waited for: it may come before or after `synced`, or never.
+   */
+  serviceCidrs(networks: readonly string[] | undefined): void;
   /** Called once, when services, slices and the node have each been listed (R-4). */
   synced(): void;
   /** Status for people: a connection lost, a file that does not parse. Reported once per change. */

@@ -1,7 +1,7 @@
 /** The data path as the agent holds it: programs loaded, maps open, links attached. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Knobs } from '../../maps-schema/gen/codecs.ts';
+import { CONTROL_SERVICE_CIDRS4, CONTROL_SERVICE_CIDRS6, type Knobs } from '../../maps-schema/gen/codecs.ts';
 import { type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
 import { acquireLock } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
@@ -9,6 +9,7 @@ import { ensurePinDirectory } from '../bpf/paths.ts';
 import { checkCgroup2, checkPrivileges } from '../bpf/preconditions.ts';
 import { pinPrograms } from '../bpf/programs.ts';
 import type { HostDevice } from '../host/state.ts';
+import type { Family } from '../model/address.ts';
 import { DSR_ENCAPSULATIONS, FORWARDING_MODES, type ForwardingOptions } from '../model/forwarding.ts';
 import { type Attachments, createAttachments } from './attachments.ts';
 import { anyStaleSocket } from './stale-sockets.ts';
@@ -39,8 +40,13 @@ export interface DataPath {
   expectStaleSockets(): void;
   /** Looks whether there are such sockets: the next `attach` acts on it. */
   reviewStaleSockets(): void;
+  /** In which families service_cidrs has rows to look up (R-32). */
+  tellServiceCidrs(families: readonly Family[]): void;
   close(): void;
 }
+
+/** Offset of control.flags. */
+const CONTROL_FLAGS = 6;
 
 /** Older kernels lack these hooks; what that means is told by `sluice status`. */
 const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release'];
@@ -123,6 +129,15 @@ export function createDataPath(options: DataPathOptions): DataPath {
 
     reviewStaleSockets() {
       if (maps !== undefined) setStaleSockets(anyStaleSocket(maps));
+    },
+
+    tellServiceCidrs(families) {
+      const control = maps?.control;
+      if (control === undefined) return;
+      const flags =
+        (families.includes('IPv4') ? CONTROL_SERVICE_CIDRS4 : 0) |
+        (families.includes('IPv6') ? CONTROL_SERVICE_CIDRS6 : 0);
+      control.view.writeUInt16LE(flags, CONTROL_FLAGS);
     },
 
     close() {

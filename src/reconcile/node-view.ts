@@ -9,6 +9,7 @@ import type { PeerState } from '../host/peers.ts';
 import { missingDevices, selectNodeDevices, selectPodDevices } from '../host/select-devices.ts';
 import type { HostDevice, HostState } from '../host/state.ts';
 import type { Address } from '../model/address.ts';
+import { parseCidr } from '../model/cidr.ts';
 import type { Cidr } from '../model/compiled.ts';
 import type { Configuration } from '../model/configuration.ts';
 import type { ForwardingOptions } from '../model/forwarding.ts';
@@ -34,6 +35,8 @@ export interface NodeView {
   readonly podCidrs: readonly Cidr[];
   /** Addresses of the other nodes. */
   readonly peers: readonly Address[];
+  /** Where cluster IPs are allocated; none when it is not known. */
+  readonly serviceCidrs: readonly Cidr[];
   readonly context: NodeContext;
 }
 
@@ -42,6 +45,7 @@ export function viewNode(
   host: HostState,
   node: Node | undefined,
   peers: PeerState,
+  serviceCidrs: readonly string[],
   options: NodeViewOptions,
 ): NodeView {
   const { configuration } = options;
@@ -56,6 +60,7 @@ export function viewNode(
     deviceRows: deviceRows(host, nodeDevices, podDevices, node, configuration),
     podCidrs: podCidrs(configuration, node),
     peers: peers.addresses,
+    serviceCidrs: serviceCidrs.flatMap((text) => parseCidr(text) ?? []),
     context: {
       nodeName: options.nodeName,
       nodeLabels: node?.metadata?.labels ?? {},
@@ -65,6 +70,7 @@ export function viewNode(
       forwardingMode: options.forwarding.mode,
       ownAddresses: primaryAddresses(node, configuration),
       peers: peers.primary,
+      routerIpMode: configuration.routerIpMode,
       families: ['IPv4', 'IPv6'],
     },
   };

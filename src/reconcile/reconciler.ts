@@ -3,6 +3,7 @@ import { XDP_CHOICE_OFF } from '../../maps-schema/gen/codecs.ts';
 import type { Compiler } from '../compile/compiler.ts';
 import type { PeerState } from '../host/peers.ts';
 import type { HostState } from '../host/state.ts';
+import { familyOf } from '../model/address.ts';
 import type { CompiledService, Problem } from '../model/compiled.ts';
 import type { Node } from '../model/kubernetes.ts';
 import type { ApplyResult, Tables } from '../tables/tables.ts';
@@ -38,6 +39,8 @@ export interface Reconciler {
   setNode(node: Node | undefined): void;
   /** The same for the other nodes. */
   setPeers(peers: PeerState): void;
+  /** Networks of ServiceCIDRs, as written. */
+  setServiceCidrs(networks: readonly string[]): void;
   /**
    * Call it only when every list has arrived (R-4).
    * @param check also compares the kernel with what it should hold, and puts links and rows right (R-91).
@@ -47,17 +50,17 @@ export interface Reconciler {
 
 export function createReconciler(
   options: ReconcilerOptions,
-  initial: { host: HostState; node: Node | undefined; peers: PeerState },
+  initial: { host: HostState; node: Node | undefined; peers: PeerState; serviceCidrs: readonly string[] },
 ): Reconciler {
   const { dataPath, tables, compiler, report, warn } = options;
-  let { host, node, peers } = initial;
+  let { host, node, peers, serviceCidrs } = initial;
   let view: NodeView | undefined;
   let complete = false;
   let attached = false;
 
   function look(): NodeView {
     if (view !== undefined) return view;
-    view = viewNode(host, node, peers, options.view);
+    view = viewNode(host, node, peers, serviceCidrs, options.view);
     report.set('Node', nodeProblems(view, options.view.nodeName));
     compiler.setContext(view.context);
     attached = false;
@@ -74,7 +77,9 @@ export function createReconciler(
         })),
         podCidrs: current.podCidrs,
         peers: current.peers,
+        serviceCidrs: current.serviceCidrs,
       });
+      dataPath.tellServiceCidrs(current.serviceCidrs.map(({ address }) => familyOf(address)));
       return true;
     } catch (error) {
       warn(`write the node's tables: ${(error as Error).message}`);
@@ -110,6 +115,11 @@ export function createReconciler(
 
     setPeers(next) {
       peers = next;
+      view = undefined;
+    },
+
+    setServiceCidrs(next) {
+      serviceCidrs = next;
       view = undefined;
     },
 

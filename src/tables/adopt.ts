@@ -22,7 +22,8 @@ export interface Leftovers {
 export function adopt(stores: Stores): Leftovers {
   for (const table of [stores.frontends, stores.affinityMembers, stores.sourceRanges, stores.servicePorts])
     table.adopt();
-  for (const table of [stores.serviceAddresses, stores.nodeAddresses, stores.devices, stores.podCidrs]) table.adopt();
+  const { serviceAddresses, nodeAddresses, devices, podCidrs, serviceCidrs } = stores;
+  for (const table of [serviceAddresses, nodeAddresses, devices, podCidrs, serviceCidrs]) table.adopt();
   for (const table of [stores.peers, stores.dsrBackends]) table.adopt();
   const byId = new Map<number, PortState>();
   const servicePorts = adoptNames(stores, byId);

@@ -121,9 +121,11 @@ export function commit(
   stageLeftovers?: () => void,
 ): void {
   const { frontends, serviceAddresses, addressMarks, slots, backends } = stores;
-  const { affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs, peers, dsrBackends } = stores;
+  const { affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices } = stores;
+  const { podCidrs, serviceCidrs, peers, dsrBackends } = stores;
 
-  const rows = [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices, podCidrs, peers, dsrBackends];
+  const rows = [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices];
+  rows.push(podCidrs, serviceCidrs, peers, dsrBackends);
 
   stageEach(stores, plans, failed, onFailure, stageAdditions);
   backends.publishAdded();

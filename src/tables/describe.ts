@@ -109,11 +109,16 @@ const decoders: Readonly<Record<string, Decoder>> = {
     return [address, servicePortId, text];
   },
   devices: (key) => [`device ${decodeKey(deviceKey, key).ifindex}`, undefined, deviceText],
-  pod_cidrs: (key) => {
-    const { prefixlen, address } = decodeKey(cidrKey, key);
-    return [cidrText(address, prefixlen), undefined, () => 'pods'];
-  },
+  pod_cidrs: cidrDecoder('pods'),
+  service_cidrs: cidrDecoder('cluster IPs'),
 };
+
+function cidrDecoder(what: string): Decoder {
+  return (key) => {
+    const { prefixlen, address } = decodeKey(cidrKey, key);
+    return [cidrText(address, prefixlen), undefined, () => what];
+  };
+}
 
 function frontendText(value: Buffer): string {
   const { servicePortId, flags, internalBase, internalCount, externalBase, externalCount, affinitySeconds } =

@@ -1,4 +1,4 @@
-/** node_addresses, peers, devices and pod_cidrs: rows that the caller reads from the host. */
+/** node_addresses, peers, devices, pod_cidrs and service_cidrs: rows that the caller reads from the host. */
 import { type Device, device, mark } from '../../maps-schema/gen/codecs.ts';
 import type { Address } from '../model/address.ts';
 import type { Cidr } from '../model/compiled.ts';
@@ -13,6 +13,8 @@ export interface NodeTables {
   readonly podCidrs: readonly Cidr[];
   /** Addresses of the other nodes; none when absent. */
   readonly peers?: readonly Address[];
+  /** Default: none is known. */
+  readonly serviceCidrs?: readonly Cidr[];
 }
 
 const value = Buffer.alloc(device.size);
@@ -31,10 +33,15 @@ export function stageNodeTables(stores: Stores, wanted: NodeTables): void {
     mark.write(value, 0, { flags: 0 });
     return nodeAddressKeyOf(address);
   });
-  stage(stores.podCidrs, wanted.podCidrs, (cidr) => {
-    mark.write(value, 0, { flags: 0 });
-    return cidrKeyOf(cidr);
-  });
+  for (const [table, networks] of [
+    [stores.podCidrs, wanted.podCidrs],
+    [stores.serviceCidrs, wanted.serviceCidrs ?? []],
+  ] as const) {
+    stage(table, networks, (cidr) => {
+      mark.write(value, 0, { flags: 0 });
+      return cidrKeyOf(cidr);
+    });
+  }
 }
 
 /** @param encode writes the value of a row and returns its key */

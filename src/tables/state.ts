@@ -24,6 +24,7 @@ export interface AgentMaps {
   readonly podCidrs: KernelHash;
   readonly peers: KernelHash;
   readonly dsrBackends: KernelHash;
+  readonly serviceCidrs: KernelHash;
 }
 
 /** A run of backend_slots: `count` that frontends lead to, then those that only remember ids (BACKEND_KEPT). */
@@ -95,6 +96,7 @@ export interface Stores {
   readonly podCidrs: RowTable;
   readonly peers: RowTable;
   readonly dsrBackends: RowTable;
+  readonly serviceCidrs: RowTable;
   readonly slots: SlotStore;
   readonly backends: BackendStore;
   readonly extents: ExtentAllocator;

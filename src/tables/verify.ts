@@ -43,9 +43,9 @@ function findDrift(
 ): Drift[] {
   const drift: Drift[] = [];
   const { frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts } = stores;
-  const { nodeAddresses, devices, podCidrs, peers, dsrBackends } = stores;
+  const { nodeAddresses, devices, podCidrs, serviceCidrs, peers, dsrBackends } = stores;
   const ofServices = [frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts];
-  for (const table of [...ofServices, dsrBackends, nodeAddresses, peers, devices, podCidrs]) {
+  for (const table of [...ofServices, dsrBackends, nodeAddresses, peers, devices, podCidrs, serviceCidrs]) {
     for (const difference of table.compare()) {
       onRow(table, difference);
       const { kind, key, expected, actual } = difference;

@@ -12,6 +12,7 @@ import { run } from '../kernel/bpf/rig.ts';
 import { icmpError, packet } from '../support/packet/builder.ts';
 import { BEHIND_BARE, CLIENT, NODE, NOWHERE, POD, REMOTE_POD } from '../support/packet/network.ts';
 import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
+import { knowServiceCidrs } from '../support/packet/service-cidrs.ts';
 import { backend, frontend, remote, service } from '../support/packet/services.ts';
 
 const VIP = (i: number) => `10.96.0.${i}`;
@@ -63,6 +64,7 @@ describe('counters', () => {
       service('nowhere', { frontends: [frontend(VIP(8), 80)], cluster: [remote(NOWHERE[4])] }),
       service('bare', { frontends: [frontend(VIP(9), 80)], cluster: [remote(BEHIND_BARE[4])] }),
     );
+    knowServiceCidrs(rig);
     const steps: readonly [string, 'ingress' | 'egress', Buffer][] = [
       ['NEW_FLOW', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 80)],
       ['FORWARDED', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 80)],
@@ -70,6 +72,7 @@ describe('counters', () => {
       ['NEW_FLOW', 'ingress', tcp(CLIENT[4], VIP(2), 40000, 80)],
       ['REDIRECTED', 'ingress', tcp(CLIENT[4], VIP(2), 40000, 80)],
       ['REDIRECTED', 'ingress', tcp(REMOTE_POD[4], NODE[4], 8080, 40000, 'S.')],
+      ['DROP_UNALLOCATED', 'egress', tcp(NODE[4], '10.96.200.1', 5000, 80)],
       ['DROP_TTL', 'ingress', packet(CLIENT[4], VIP(2)).ttl(1).tcp(40000, 80, '.').build()],
       ['NEW_FLOW', 'ingress', tcp(NOWHERE[4], VIP(3), 40001, 80)],
       ['DROP_NO_ROUTE', 'ingress', tcp(REMOTE_POD[4], NODE[4], 8080, 40001, 'S.')],

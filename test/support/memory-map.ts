@@ -98,6 +98,7 @@ export interface MemoryMaps extends AgentMaps {
   readonly podCidrs: MemoryHash;
   readonly peers: MemoryHash;
   readonly dsrBackends: MemoryHash;
+  readonly serviceCidrs: MemoryHash;
 }
 
 /** The agent's maps. @param entries slots and backend ids */
@@ -116,5 +117,6 @@ export function createMemoryMaps(options: { observe?: Observer; entries?: number
     podCidrs: createMemoryHash(shapes.podCidrs, observe),
     peers: createMemoryHash(shapes.peers, observe),
     dsrBackends: createMemoryHash(shapes.dsrBackends, observe),
+    serviceCidrs: createMemoryHash(shapes.serviceCidrs, observe),
   };
 }

@@ -2,6 +2,8 @@
 import { Command } from 'commander';
 import { SCHEMA_VERSION } from '../../../maps-schema/gen/codecs.ts';
 import type { Feature } from '../../bpf/features.ts';
+import { type AgentReport, readReport } from '../../model/agent-report.ts';
+import type { ConfigurationNote } from '../../model/configuration.ts';
 import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
 import { EXIT_OK, usageError } from '../errors.ts';
 import { percent } from '../format.ts';
@@ -18,6 +20,8 @@ export interface Status {
   readonly schemaVersion: number;
   readonly bpfRoot: string;
   readonly agent: Health;
+  /** What the agent that ran here last told of itself; undefined: nothing. */
+  readonly report?: AgentReport;
   readonly attachments: readonly AttachmentRow[];
   readonly maps: readonly OccupancyRow[];
   /** undefined: the map of counters is not pinned. */
@@ -65,6 +69,12 @@ const FEATURE_COLUMNS: readonly Column<Feature>[] = [
   { header: 'WITHOUT', value: (row) => (row.present ? '' : row.effect) },
 ];
 
+const CONFIGURATION_COLUMNS: readonly Column<ConfigurationNote>[] = [
+  { header: 'KEY', value: (row) => row.key },
+  { header: 'DISPOSITION', value: (row) => (row.disposition === 'refused' ? '! refused' : row.disposition) },
+  { header: 'WHY', value: (row) => row.why },
+];
+
 interface Flags {
   bpfRoot: string;
   output: OutputFormat;
@@ -94,6 +104,7 @@ async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Prom
     schemaVersion: SCHEMA_VERSION,
     bpfRoot,
     agent: await askHealth(health),
+    report: orUndefined(() => readReport(maps.report.view)),
     attachments: readAttachments(
       kernel.listLinks(bpfRoot),
       kernel.listFilters(bpfRoot),
@@ -106,15 +117,17 @@ async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Prom
   }));
 }
 
-/** The table; `wide` shows counters that are zero too. */
+/** The table; `wide` shows counters that are zero, and keys of the configuration that are empty, too. */
 export function renderStatus(status: Status, wide = false): string {
-  const { agent } = status;
+  const { agent, report } = status;
+  const keys = report?.configuration.filter((row) => wide || row.set) ?? [];
   const counted = status.counters?.filter((row) => wide || row.packets > 0);
   return [
     [
       `schema:    v${status.schemaVersion}`,
       `bpf-root:  ${status.bpfRoot}`,
       `agent:     ${agent.state}${agent.detail === undefined ? '' : ` (${agent.detail})`}  ${agent.url}`,
+      ...(report === undefined ? [] : reportLines(report)),
       '',
     ].join('\n'),
     status.attachments.length === 0
@@ -124,6 +137,20 @@ export function renderStatus(status: Status, wide = false): string {
     ...(counted === undefined ? ['! counters are not pinned\n'] : []),
     ...(counted?.length === 0 ? ['nothing was counted yet\n'] : []),
     ...(counted !== undefined && counted.length > 0 ? [renderTable(COUNTER_COLUMNS, counted)] : []),
+    ...(keys.length === 0 ? [] : [renderTable(CONFIGURATION_COLUMNS, keys)]),
     ...(status.features.length === 0 ? [] : [renderTable(FEATURE_COLUMNS, status.features)]),
   ].join('\n');
+}
+
+/** What the agent told of itself, a line each. */
+function reportLines({ version, node, started, configurationFile, serviceCidrs }: AgentReport): string[] {
+  const networks =
+    serviceCidrs === null
+      ? '! not known: packets to cluster IPs that no Service has are not dropped'
+      : serviceCidrs.join(',') || 'none';
+  return [
+    `started:   ${started}  version ${version}, node ${node}`,
+    `config:    ${configurationFile ?? 'defaults'}`,
+    `cidrs:     ${networks}`,
+  ];
 }

@@ -25,12 +25,12 @@ export interface OccupancyRow {
 
 const NEARLY_FULL = 0.8;
 
-type Counted = Exclude<MapName, 'control' | 'counters'>;
+type Counted = Exclude<MapName, 'control' | 'counters' | 'report'>;
 
-/** In the order of the schema; the two maps of fixed content are left out. */
+/** In the order of the schema; the maps of fixed content are left out. */
 export function readOccupancy(maps: Omit<Maps, 'close'>): OccupancyRow[] {
   const names = (Object.keys(shapes) as MapName[]).filter(
-    (name): name is Counted => name !== 'control' && name !== 'counters',
+    (name): name is Counted => name !== 'control' && name !== 'counters' && name !== 'report',
   );
   return names.map((name) => {
     const evicts = shapes[name].type === 'LRU_HASH';

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   mark,
   nodeAddressKey,
@@ -14,6 +14,7 @@ import type { Maps } from '../../../src/bpf/open-maps.ts';
 import { renderStatus, type Status } from '../../../src/cli/commands/status.ts';
 import { readAttachments } from '../../../src/cli/views/attachments.ts';
 import { readOccupancy } from '../../../src/cli/views/occupancy.ts';
+import { type AgentReport, writeReport } from '../../../src/model/agent-report.ts';
 import { SluiceError } from '../../../src/model/errors.ts';
 import { createMaps, kernelWith, put, putFrontend, putSlot, sluice } from './fake-kernel.ts';
 
@@ -75,6 +76,57 @@ test('status as JSON: everything, zeros included', async () => {
   expect(counters.FORWARDED).toMatchObject({ packets: 1000, bytes: 100_000, drop: false });
   expect(counters.REJECT_NO_BACKEND).toMatchObject({ packets: 3, drop: true });
   expect(counters.SOCKET_CONNECT).toMatchObject({ packets: 0 });
+});
+
+describe('what the agent told of itself (R-85)', () => {
+  const report: AgentReport = {
+    version: '1.2.3',
+    node: 'node-1',
+    pid: 42,
+    started: '2026-01-02T03:04:05.000Z',
+    configurationFile: '/etc/config.yaml',
+    configuration: [
+      { key: 'mode', disposition: 'honoured', why: 'chooses the section', set: true },
+      { key: 'iptables.masqueradeBit', disposition: 'not needed', why: 'packets are not marked', set: true },
+      { key: 'enableProfiling', disposition: 'refused', why: 'there is no /debug/pprof', set: true },
+      { key: 'portRange', disposition: 'not needed', why: 'no port is opened', set: false },
+    ],
+    serviceCidrs: ['10.96.0.0/16', 'fd96::/108'],
+  };
+  const statusOf = async (told: AgentReport, ...words: string[]) => {
+    const maps = createMaps();
+    writeReport(maps.report.view, { ...told, node: `${told.node} and a longer name than the next` });
+    writeReport(maps.report.view, told);
+    return (await sluice(['status', '--health', 'http://127.0.0.1:1/', ...words], kernelWith(maps))).out;
+  };
+
+  test('as a table, also when the agent is dead', async () => {
+    const out = await statusOf(report);
+    expect(out).toMatch(/^agent: +unreachable/m);
+    expect(out).toMatch(/^started: +2026-01-02T03:04:05.000Z {2}version 1.2.3, node node-1$/m);
+    expect(out).toMatch(/^config: +\/etc\/config.yaml$/m);
+    expect(out).toMatch(/^cidrs: +10.96.0.0\/16,fd96::\/108$/m);
+    expect(out).toMatch(/^KEY +DISPOSITION +WHY$/m);
+    expect(out).toMatch(/^mode +honoured +chooses the section$/m);
+    expect(out).toMatch(/^iptables.masqueradeBit +not needed +packets are not marked$/m);
+    expect(out).toMatch(/^enableProfiling +! refused +there is no /m);
+    expect(out).not.toContain('portRange');
+    expect(await statusOf(report, '-o', 'wide')).toMatch(/^portRange +not needed/m);
+  });
+
+  test('as JSON, and what is not known', async () => {
+    expect((JSON.parse(await statusOf(report, '-o', 'json')) as Status).report).toEqual(report);
+    const out = await statusOf({ ...report, configurationFile: null, configuration: [], serviceCidrs: null });
+    expect(out).toMatch(/^config: +defaults$/m);
+    expect(out).toMatch(/^cidrs: +! not known: packets to cluster IPs that no Service has are not dropped$/m);
+    expect(out).not.toMatch(/^KEY/m);
+    expect(await statusOf({ ...report, serviceCidrs: [] })).toMatch(/^cidrs: +none$/m);
+  });
+
+  test('a report that does not fit is refused, one that was never written is none', async () => {
+    expect(() => writeReport(Buffer.alloc(10), report)).toThrow(RangeError);
+    expect(JSON.parse((await sluice(['status', '-o', 'json'])).out)).not.toHaveProperty('report');
+  });
 });
 
 test('an agent that is ill, and one that is gone', async () => {

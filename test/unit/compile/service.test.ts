@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CREATED_UNKNOWN } from '../../../src/compile/service.ts';
 import { endpoint, nodeContext, service, slice } from './objects.ts';
-import { addresses, compile, compilePort, frontend } from './support.ts';
+import { addresses, compile, compilePort, flagNames, frontend } from './support.ts';
 
 const dualStack = {
   clusterIP: '10.96.0.10',
@@ -68,6 +68,26 @@ describe('addresses', () => {
     ];
     const port = compilePort(service({ type: 'LoadBalancer' }, { ingress }));
     expect(port.frontends.slice(1).map((f) => f.address)).toEqual(['203.0.113.1', '203.0.113.2']);
+  });
+
+  test('R-33: with the gate, ipMode Router counts and is marked, unless something else has the address', () => {
+    const ingress = [
+      { ip: '203.0.113.4', ipMode: 'Router' },
+      { ip: '203.0.113.5', ipMode: 'Router' },
+      { ip: '203.0.113.3', ipMode: 'Proxy' },
+    ];
+    const spec = { type: 'LoadBalancer', externalIPs: ['203.0.113.5'] };
+    const port = compilePort(service(spec, { ingress }), [], nodeContext({ routerIpMode: true }));
+    const isRouter = (address: string) => flagNames(frontend(port, address)?.flags).includes('ROUTER');
+    expect(
+      port.frontends
+        .map(({ address }) => address)
+        .slice(1)
+        .sort(),
+    ).toEqual(['203.0.113.4', '203.0.113.5']);
+    expect([isRouter('203.0.113.4'), isRouter('203.0.113.5')]).toEqual([true, false]);
+    const without = compilePort(service(spec, { ingress }));
+    expect(without.frontends.map(({ address }) => address).slice(1)).toEqual(['203.0.113.5']);
   });
 
   test('R-14: a host name in the ingress is ignored', () => {

@@ -43,6 +43,7 @@ describe('loadConfiguration', () => {
     expect(loadConfiguration(undefined).configuration).toEqual({
       mode: undefined,
       featureGates: {},
+      routerIpMode: false,
       clientKubeconfig: '',
       clientQps: 5,
       clientBurst: 10,
@@ -71,6 +72,7 @@ describe('loadConfiguration', () => {
     expect(loadConfiguration(file('every-key.yaml')).configuration).toEqual({
       mode: 'nftables',
       featureGates: { AllAlpha: false, KubeProxyDrainingTerminatingNodes: true },
+      routerIpMode: false,
       clientKubeconfig: '/etc/kubeconfig',
       clientQps: 7.5,
       clientBurst: 20,
@@ -246,6 +248,36 @@ describe('loadConfiguration', () => {
     expect(of('iptables.localhostNodePorts')).toMatchObject({ disposition: 'honoured', set: true });
     expect(of('enableProfiling')).toMatchObject({ disposition: 'refused', set: true });
     expect(of('winkernel.sourceVip')).toMatchObject({ disposition: 'refused', set: false });
+  });
+
+  test('R-33, R-85: our own feature gate is off unless written, and has a note of its own', () => {
+    expect(load('').routerIpMode).toBe(false);
+    const gates = 'featureGates: { LoadBalancerIPModeRouter: true, Other: true }';
+    expect(load(gates)).toMatchObject({ routerIpMode: true, featureGates: { LoadBalancerIPModeRouter: true } });
+    expect(load('featureGates: { LoadBalancerIPModeRouter: false }').routerIpMode).toBe(false);
+    const { notes } = parseConfiguration(`${HEAD}${gates}`, 'test');
+    expect(notes.filter(({ key }) => key.startsWith('featureGates'))).toMatchObject([
+      { key: 'featureGates.LoadBalancerIPModeRouter', disposition: 'honoured', set: true },
+      { key: 'featureGates', disposition: 'not needed', set: true },
+    ]);
+  });
+
+  test('R-73, R-85: each conntrack key is mapped to the flow table, or said to be not needed', () => {
+    const { notes } = loadConfiguration(file('every-key.yaml'));
+    const fates = Object.fromEntries(
+      notes.flatMap(({ key, disposition, why }) => (key.startsWith('conntrack.') ? [[key, [disposition, why]]] : [])),
+    );
+    const mapped = Object.keys(fates).filter((key) => fates[key]?.[0] === 'honoured');
+    expect(mapped.sort()).toEqual([
+      'conntrack.tcpEstablishedTimeout',
+      'conntrack.udpStreamTimeout',
+      'conntrack.udpTimeout',
+    ]);
+    const said = ['conntrack.maxPerCore', 'conntrack.min', 'conntrack.tcpBeLiberal', 'conntrack.tcpCloseWaitTimeout'];
+    for (const key of said) expect(fates[key], key).toEqual(['not needed', expect.stringMatching(/flow/)]);
+    expect(Object.keys(fates).sort()).toEqual([...mapped, ...said].sort());
+    const conntrack = 'conntrack: { tcpEstablishedTimeout: 2h, udpTimeout: 7s, udpStreamTimeout: 1m }';
+    expect(load(conntrack).timeouts).toMatchObject({ tcpEstablished: 7200, udp: 7, udpStream: 60 });
   });
 
   test('R-85: in the file of kubeadm only what differs from the defaults is set', () => {

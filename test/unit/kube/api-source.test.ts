@@ -125,8 +125,46 @@ describe('API source', () => {
     expect(recorder.problems.map(({ object }) => object)).toEqual(['nodes', 'nodes']);
     expect(recorder.problems[0]?.message).toMatch(/HTTP 403.*system:node-proxier/);
     const denied = await startSource(server, { user: 'nobody' });
-    await until(() => denied.recorder.problems.length === 3);
+    await until(() => denied.recorder.problems.length === 4);
     expect(denied.recorder.problems[0]?.message).toContain('User "nobody" cannot list resource');
     expect(denied.recorder.syncs).toBe(0);
+  });
+
+  it('tells the networks of ServiceCIDRs, and each change (R-32)', async () => {
+    const server = await startServer();
+    const cidrs = (name: string, ...networks: string[]) => ({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'ServiceCIDR',
+      metadata: { name },
+      spec: { cidrs: networks },
+    });
+    server.store.apply(cidrs('kubernetes', '10.96.0.0/16', 'fd00::/112'));
+    const { recorder } = await startSynced(server);
+    await until(() => recorder.networks.length === 1);
+    server.store.apply(cidrs('more', '10.97.0.0/16', '10.96.0.0/16'));
+    await until(() => recorder.networks.length === 2);
+    server.store.delete('ServiceCIDR', undefined, 'kubernetes');
+    await until(() => recorder.networks.length === 3);
+    expect(recorder.networks).toEqual([
+      ['10.96.0.0/16', 'fd00::/112'],
+      ['10.96.0.0/16', '10.97.0.0/16', 'fd00::/112'],
+      ['10.96.0.0/16', '10.97.0.0/16'],
+    ]);
+    expect(recorder.problems).toEqual([]);
+  });
+
+  it.each([
+    403, 404,
+  ])('goes on without ServiceCIDRs when the server says %i, and says so once (R-32, R-93)', async (status) => {
+    const server = await startServer();
+    server.faults.failRequests(3, { status, resource: 'servicecidrs' });
+    const { recorder } = await startSynced(server, { reflector: { refusedMs: 20 } });
+    await until(() => recorder.problems.length === 2);
+    expect(recorder.problems.map(({ object }) => object)).toEqual(['servicecidrs', 'servicecidrs']);
+    expect(recorder.problems[0]?.message).toContain('going on without: packets to cluster IPs that no Service has');
+    expect(recorder.problems[1]?.message).toContain('works again');
+    expect(recorder.networks[0]).toBeUndefined();
+    expect(recorder.networks[1]).toEqual(['10.96.0.0/16', 'fd96::/108']);
+    expect(recorder.syncs).toBe(1);
   });
 });

@@ -60,14 +60,14 @@ export async function startSource(
   return { recorder, source, stop };
 }
 
-/** As startSource, and waits for the first sync and the three watches. */
+/** As startSource, and waits for the first sync and the four watches. */
 export async function startSynced(
   server: ApiServer,
   options: Parameters<typeof startSource>[1] = {},
 ): Promise<Running> {
   const before = server.requests.count('watch');
   const running = await startSource(server, options);
-  await until(() => running.recorder.syncs === 1 && server.requests.count('watch') >= before + 3);
+  await until(() => running.recorder.syncs === 1 && server.requests.count('watch') >= before + 4);
   return running;
 }
 

@@ -51,6 +51,22 @@ describe('manifest source', () => {
     expect(recorder.problems).toEqual([]);
   });
 
+  it('tells the networks of ServiceCIDRs (R-32)', async () => {
+    const directory = await temporaryDirectory();
+    const write = (networks: string) =>
+      writeFile(
+        join(directory, 'cidrs.yaml'),
+        `apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: kubernetes}\nspec: {cidrs: [${networks}]}`,
+      );
+    await write('10.96.0.0/16');
+    const recorder = await start(directory);
+    await write('10.96.0.0/16, "fd00::/112"');
+    await until(() => recorder.networks.length === 2);
+    expect(recorder.networks).toEqual([['10.96.0.0/16'], ['10.96.0.0/16', 'fd00::/112']]);
+    await unlink(join(directory, 'cidrs.yaml'));
+    await until(() => recorder.networks.at(-1)?.length === 0);
+  });
+
   it('syncs an empty directory', async () => {
     const recorder = await start(await temporaryDirectory());
     expect(recorder.log).toEqual(['no node', 'synced']);

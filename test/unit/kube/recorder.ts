@@ -11,6 +11,8 @@ export interface Recorder extends SourceListener {
   /** How often it was said that the nodes are listed. */
   readonly nodeLists: number;
   readonly problems: { object: string; message: string }[];
+  /** Each delivery of the networks of ServiceCIDRs. */
+  readonly networks: (readonly string[] | undefined)[];
   readonly syncs: number;
   readonly batches: number;
 }
@@ -21,6 +23,7 @@ export function createRecorder(): Recorder {
   const nodeNames = new Set<string>();
   let nodeLists = 0;
   const problems: Recorder['problems'] = [];
+  const networks: Recorder['networks'] = [];
   let syncs = 0;
   let batches = 0;
 
@@ -48,6 +51,7 @@ export function createRecorder(): Recorder {
     nodesListed() {
       nodeLists++;
     },
+    networks,
     get syncs() {
       return syncs;
     },
@@ -60,6 +64,7 @@ export function createRecorder(): Recorder {
       log.push(node ? `set node ${node.metadata?.name}` : 'no node');
       state.node = node;
     },
+    serviceCidrs: (found) => networks.push(found),
     synced() {
       syncs++;
       log.push('synced');

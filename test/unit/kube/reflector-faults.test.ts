@@ -16,9 +16,9 @@ describe('reflector', () => {
       server.faults.closeWatches();
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
-    expect(server.requests.count('watch')).toBeLessThan(3 * 10);
+    expect(server.requests.count('watch')).toBeLessThan(4 * 10);
     expect(server.requests.count('list')).toBe(0);
-    expect(lists).toBe(3);
+    expect(lists).toBe(4);
     server.store.apply(service('after'));
     await until(() => recorder.state.services.has('default/after'));
     expect(recorder.problems).toEqual([]);
@@ -168,7 +168,7 @@ describe('reflector', () => {
     server.store.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' } });
     await until(() => recorder.state.node !== undefined);
     expect(server.requests.count('list')).toBe(0);
-    expect(lists).toBe(3);
+    expect(lists).toBe(4);
   });
 
   it('tells an outage once and its end once, and takes over a state restored from a backup (R-87)', async () => {

@@ -1,0 +1,36 @@
+/** What the agent tells the command line of itself, through the map `report`: it can be read when the agent is dead. */
+import type { ConfigurationNote } from './configuration.ts';
+
+export interface AgentReport {
+  readonly version: string;
+  /** Name of the Node object. */
+  readonly node: string;
+  readonly pid: number;
+  /** RFC 3339 */
+  readonly started: string;
+  /** Path of the KubeProxyConfiguration; null: all defaults. */
+  readonly configurationFile: string | null;
+  /** One for each key that the file writes (R-85). */
+  readonly configuration: readonly ConfigurationNote[];
+  /** Networks of ServiceCIDRs; null: the source does not tell them (R-32). */
+  readonly serviceCidrs: readonly string[] | null;
+}
+
+/** Writes the report over the view of the map, whose pieces lie one after another. @throws RangeError when it is too long. */
+export function writeReport(view: Buffer, report: AgentReport): void {
+  const text = Buffer.from(JSON.stringify(report));
+  if (text.length > view.length)
+    throw new RangeError(`write the report: ${text.length} bytes, with room for ${view.length}`);
+  text.copy(view);
+  view.fill(0, text.length);
+}
+
+/** @returns undefined when none was written, or it is being written. */
+export function readReport(view: Buffer): AgentReport | undefined {
+  const end = view.indexOf(0);
+  try {
+    return JSON.parse(view.toString('utf8', 0, end < 0 ? view.length : end)) as AgentReport;
+  } catch {
+    return undefined;
+  }
+}
