@@ -30,6 +30,7 @@ import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
 import { createReporter, problemText } from './reconcile/report.ts';
 import { createSchedule } from './reconcile/schedule.ts';
 import { runServers } from './reconcile/servers.ts';
+import { runSweeper } from './reconcile/sweeper.ts';
 import { createTelemetry, exportKernel } from './reconcile/telemetry.ts';
 import { createHealth } from './serve/health.ts';
 import { createHealthCheckServers } from './serve/health-check-servers.ts';
@@ -165,6 +166,10 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       },
       stop.signal,
       { onProblem: warn },
+    ),
+    runSweeper(
+      { program: () => dataPath.optionalProgram('sweep'), maps: () => dataPath.maps, metrics, warn },
+      stop.signal,
     ),
     runServers({ configuration, health, metrics, warn }, stop.signal),
   ];

@@ -77,7 +77,7 @@ GLOBAL int direct_ingress(struct context *ctx)
 	scratch->flow.packets = 1;
 	scratch->flow.bytes = packet->bytes;
 	flow_set_deltas(&scratch->flow, &packet->key);
-	if (bpf_map_update_elem(&half_open_flows, &packet->key, &scratch->flow, BPF_ANY))
+	if (!half_open_set(&packet->key, &scratch->flow))
 		return REASON_DROP_FLOW_TABLE;
 	return REASON_NEW_FLOW;
 }

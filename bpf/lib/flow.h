@@ -19,54 +19,14 @@
 #pragma once
 
 #include "checksum.h"
-#include "clock.h"
+#include "lifetime.h"
 #include "scratch.h"
-
-/* The entry of @key, whichever table has it. */
-INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
-{
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
-
-	*half_open = false;
-	if (likely(flow))
-		return flow;
-	*half_open = true;
-	return bpf_map_lookup_elem(&half_open_flows, key);
-}
+#include "tables.h"
 
 /* Is this the entry that a client's own packet meets first, at this hook? */
 INLINE bool flow_is_first_stage(const struct flow *flow, __u8 hook)
 {
 	return !(flow->flags & FLOW_REPLY) && (hook == HOOK_INGRESS || flow->flags & FLOW_OUTPUT);
-}
-
-INLINE __u32 flow_idle_seconds(__u8 proto, __u32 flags, bool half_open)
-{
-	if (proto == IPPROTO_TCP) {
-		if (half_open)
-			return knobs.tcp_half_open_seconds;
-		return flags & FLOW_CLOSING ? knobs.tcp_closing_seconds : knobs.tcp_established_seconds;
-	}
-	/* UDP, and SCTP, whose heartbeats come every 30 s (RFC 9260 8.3). */
-	return half_open ? knobs.udp_seconds : knobs.udp_stream_seconds;
-}
-
-INLINE bool flow_expired(const struct flow *flow, __u8 proto, bool half_open)
-{
-	return clock_passed(clock_now(), flow->last_seen, flow_idle_seconds(proto, flow->flags, half_open));
-}
-
-/* The key under which the answer to @flow's rewritten packet is seen by @hook. */
-INLINE void flow_answer_key(struct flow_key *key, const struct flow *flow, __u8 proto, __u8 hook)
-{
-	address_copy(&key->saddr, &flow->daddr);
-	address_copy(&key->daddr, &flow->saddr);
-	key->sport = flow->dport;
-	key->dport = flow->sport;
-	key->proto = proto;
-	key->hook = hook;
-	key->pad[0] = 0;
-	key->pad[1] = 0;
 }
 
 NOINLINE void flow_set_deltas(struct flow *flow, const struct flow_key *key)
@@ -121,21 +81,21 @@ INLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow
 	if (!key || !flow)
 		return CLAIM_FAILED;
 	proto = key->proto;
-	if (bpf_map_update_elem(&half_open_flows, key, flow, BPF_NOEXIST) != 0) {
+	if (!half_open_add(key, flow)) {
 		other = bpf_map_lookup_elem(&half_open_flows, key);
 		if (other && !flow_same_rewrite(other, flow) && flow_alive(other, proto, true))
 			return CLAIM_TAKEN;
-		if (bpf_map_update_elem(&half_open_flows, key, flow, BPF_ANY) != 0)
+		if (!half_open_set(key, flow))
 			return CLAIM_FAILED;
 	}
 	other = bpf_map_lookup_elem(&flows, key);
 	if (!other)
 		return CLAIM_DONE;
 	if (!flow_same_rewrite(other, flow) && flow_alive(other, proto, false)) {
-		bpf_map_delete_elem(&half_open_flows, key);
+		half_open_remove(key);
 		return CLAIM_TAKEN;
 	}
-	bpf_map_delete_elem(&flows, key);
+	established_remove(key);
 	return CLAIM_DONE;
 }
 
@@ -144,14 +104,14 @@ NOINLINE bool flow_put(const struct flow_key *key, const struct flow *flow)
 {
 	if (!key || !flow)
 		return false;
-	bpf_map_delete_elem(&flows, key);
-	return bpf_map_update_elem(&half_open_flows, key, flow, BPF_ANY) == 0;
+	established_remove(key);
+	return half_open_set(key, flow);
 }
 
 INLINE void flow_delete(const struct flow_key *key)
 {
-	bpf_map_delete_elem(&flows, key);
-	bpf_map_delete_elem(&half_open_flows, key);
+	established_remove(key);
+	half_open_remove(key);
 }
 
 INLINE void flow_promote_one(const struct flow_key *key)
@@ -160,8 +120,8 @@ INLINE void flow_promote_one(const struct flow_key *key)
 
 	if (!flow)
 		return;
-	if (bpf_map_update_elem(&flows, key, flow, BPF_ANY) == 0)
-		bpf_map_delete_elem(&half_open_flows, key);
+	if (established_set(key, flow))
+		half_open_remove(key);
 }
 
 /*

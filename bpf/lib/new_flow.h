@@ -98,7 +98,7 @@ NOINLINE __u32 flow_begin_stack(struct context *ctx, const struct packet *packet
 	if (snat) {
 		reason = flow_begin_staged(ctx, packet, slot, scratch);
 		if (reason != REASON_NEW_FLOW) {
-			bpf_map_delete_elem(&half_open_flows, key);
+			half_open_remove(key);
 			return reason;
 		}
 	}
@@ -182,7 +182,7 @@ INLINE __u32 flow_begin(struct context *ctx, const struct packet *packet, const 
 	flow->packets = 1;
 	flow->bytes = packet->bytes;
 	flow_set_deltas(flow, &packet->key);
-	if (bpf_map_update_elem(&half_open_flows, &packet->key, flow, BPF_ANY))
+	if (!half_open_set(&packet->key, flow))
 		return REASON_DROP_FLOW_TABLE;
 	return REASON_NEW_FLOW;
 }

@@ -24,6 +24,18 @@ INLINE bool snat_port_allowed(__u16 port)
 	return port >= 1024 && (port < knobs.node_port_min || port > knobs.node_port_max);
 }
 
+/* A port at random of those that source NAT chooses from, NodePorts left out. Host byte order. */
+INLINE __u16 snat_port_random(void)
+{
+	__u32 first = knobs.node_port_min > knobs.snat_port_min ? knobs.node_port_min : knobs.snat_port_min;
+	__u32 last = knobs.node_port_max < knobs.snat_port_max ? knobs.node_port_max : knobs.snat_port_max;
+	__u32 excluded = first <= last ? last - first + 1 : 0;
+	__u32 range = knobs.snat_port_max - knobs.snat_port_min + 1 - excluded;
+	__u32 port = knobs.snat_port_min + (((__u64)bpf_get_prandom_u32() * range) >> 32);
+
+	return excluded && port >= first ? port + excluded : port;
+}
+
 /*
  * Does a socket of this node use the tuple that the answers would have?
  * @key: the answer as it comes in: source is the backend, destination the address of ours.
@@ -65,6 +77,29 @@ NOINLINE bool snat_socket_exists(struct context *ctx, const struct flow_key *key
 	return exists;
 }
 
+/* Ports that were tried in vain for a connection to the backend that @key answers for. */
+NOINLINE void snat_count(const struct flow_key *key, __u32 collisions, bool exhausted)
+{
+	struct snat_backend_key backend = {};
+	struct snat_backend *counts, fresh = {};
+
+	if (!key)
+		return;
+	address_copy(&backend.address, &key->saddr);
+	backend.port = key->sport;
+	backend.proto = key->proto;
+	counts = bpf_map_lookup_elem(&snat_backends, &backend);
+	if (!counts) {
+		bpf_map_update_elem(&snat_backends, &backend, &fresh, BPF_NOEXIST);
+		counts = bpf_map_lookup_elem(&snat_backends, &backend);
+		if (!counts)
+			return;
+	}
+	__sync_fetch_and_add(&counts->collisions, collisions);
+	if (exhausted)
+		__sync_fetch_and_add(&counts->exhausted, 1);
+}
+
 /*
  * Claims the answer entry scratch->answer[@answer] => scratch->flow, whose destination port may be
  * chosen freely: @preferred first (network byte order), then ports at random. On return the key's
@@ -74,20 +109,18 @@ NOINLINE bool snat_socket_exists(struct context *ctx, const struct flow_key *key
  */
 GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 ours)
 {
-	__u32 range = knobs.snat_port_max - knobs.snat_port_min + 1;
 	struct scratch *scratch = scratch_get();
 	enum claim claim = CLAIM_TAKEN;
 	struct flow_key *key;
+	int i;
 
 	if (!scratch || answer >= ANSWER_MAX)
 		return CLAIM_FAILED;
 	key = &scratch->answer[answer];
-	for (int i = 0; i < SNAT_TRIES; i++) {
-		__u16 port = bpf_ntohs((__be16)preferred);
+	for (i = 0; i < SNAT_TRIES; i++) {
+		__u16 port = i ? snat_port_random() : bpf_ntohs((__be16)preferred);
 
-		if (i > 0)
-			port = knobs.snat_port_min + (((__u64)bpf_get_prandom_u32() * range) >> 32);
-		if ((i > 0 || ours) && !snat_port_allowed(port))
+		if (!i && ours && !snat_port_allowed(port))
 			continue;
 		key->dport = bpf_htons(port);
 		if (ours && snat_socket_exists(ctx, key))
@@ -95,7 +128,9 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 		flow_set_deltas(&scratch->flow, key);
 		claim = flow_claim(key, &scratch->flow);
 		if (claim != CLAIM_TAKEN)
-			return claim;
+			break;
 	}
+	if (unlikely(i))
+		snat_count(key, i, claim == CLAIM_TAKEN);
 	return claim;
 }

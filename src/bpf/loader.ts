@@ -19,7 +19,7 @@ export interface LoadOptions {
   readonly knobs: Knobs;
   /** Entries of maps that are made new; the schema's numbers for the others. */
   readonly mapSizes?: Partial<Record<MapName, number>>;
-  /** File names; default `sock.bpf.o` and `tc.bpf.o`. */
+  /** File names; default: all that the agent needs. */
   readonly objects?: readonly string[];
   /** Programs that an older kernel may refuse, e.g. `getpeername4`: they are then left out. */
   readonly optional?: readonly string[];
@@ -138,7 +138,7 @@ export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms
     shared.close();
   };
   try {
-    for (const file of options.objects ?? ['sock.bpf.o', 'tc.bpf.o']) {
+    for (const file of options.objects ?? ['sock.bpf.o', 'tc.bpf.o', 'sweep.bpf.o']) {
       options.signal?.throwIfAborted();
       objects.push(await loadObject(options, file, shared, skipped));
     }

@@ -9,7 +9,7 @@ import { mapPin } from './paths.ts';
 /** Maps of type ARRAY. A test holds these two types against the schema. */
 export type ArrayName = 'backendSlots' | 'backendStates' | 'control' | 'report';
 /** Maps of type PERCPU_ARRAY. */
-export type PerCpuArrayName = 'counters';
+export type PerCpuArrayName = 'counters' | 'tableEvents';
 /** All others: hashes, LRU hashes, LPM tries. */
 export type HashName = Exclude<MapName, ArrayName | PerCpuArrayName>;
 

@@ -28,6 +28,8 @@ export interface DataPath {
   load(knobs: Knobs, signal: AbortSignal): Promise<void>;
   /** @throws until `load` has succeeded once. */
   readonly maps: Maps;
+  /** Descriptor of a program that older kernels lack; undefined there, and until `load` has succeeded once. */
+  optionalProgram(name: string): number | undefined;
   /** Puts links in place. @returns what failed, by device; a socket hook that fails throws. */
   attach(devices: readonly HostDevice[]): readonly { device: string; error: unknown }[];
   /** The next `attach` puts every link in place again, whoever took it away (R-91). */
@@ -49,7 +51,7 @@ export interface DataPath {
 const CONTROL_FLAGS = 6;
 
 /** Older kernels lack these hooks; what that means is told by `sluice status`. */
-const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release'];
+const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release', 'sweep'];
 
 /** @throws SluiceError PERMISSION, CGROUP_MISSING, BPFFS_MISSING or STATE_LOCKED, before anything is made. */
 export function createDataPath(options: DataPathOptions): DataPath {
@@ -100,6 +102,8 @@ export function createDataPath(options: DataPathOptions): DataPath {
       if (maps === undefined) throw new Error('the programs are not loaded');
       return maps;
     },
+
+    optionalProgram: (name) => loaded?.programs.get(name),
 
     attach(devices) {
       if (attachments === undefined) throw new Error('the programs are not loaded');

@@ -4,8 +4,8 @@ import type { Family } from '../model/address.ts';
 import type { Configuration } from '../model/configuration.ts';
 import { DSR_ENCAPSULATIONS, type ForwardingOptions, type PrimaryAddresses } from '../model/forwarding.ts';
 
-/** Ports that source NAT chooses from when the client's own is taken; host byte order. */
-const SNAT_PORTS = { min: 32768, max: 65535 } as const;
+/** Ports that source NAT chooses from when the client's own is taken, as MASQUERADE does; host byte order. */
+const SNAT_PORTS = { min: 1024, max: 65535 } as const;
 /** The API server's default --service-node-port-range. */
 const NODE_PORTS = { min: 30000, max: 32767 } as const;
 /** Seconds that a closed TCP connection's addresses stay reserved, as TIME_WAIT in nf_conntrack. */

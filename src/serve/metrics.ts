@@ -21,11 +21,13 @@ export interface Metrics {
   noLocalEndpoints(family: Family, policy: 'internal' | 'external', count: number): void;
   proxyHealthz(code: 200 | 503): void;
   proxyLivez(code: 200 | 503): void;
-  /** A pass over the flow table that deletes flows of backends that are gone (R-66). */
+  /** A walk over the flow tables that deletes flows of backends that are gone (R-66), or whose time is over (R-72). */
   conntrackReconciled(family: Family, seconds: number, deleted: number): void;
   /** Packets to 127.0.0.0/8 NodePorts since the data path was loaded (R-55). */
   localhostNodePortPackets(total: number): void;
   mapEntries(map: string, entries: number, maxEntries: number): void;
+  /** Entries of a flow table at its last walk, and those that a full table has given up so far (R-74). */
+  flows(table: 'established' | 'half_open', entries: number, evicted: number): void;
   /** Packets that left the data path with a reason, and their bytes, since it was loaded. */
   datapath(reason: string, packets: number, bytes: number): void;
   /** Rows that were not what they should have been, and were repaired. */
@@ -109,7 +111,7 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
   );
   const reconcileDeleted = counter(
     `${reconciler}_deleted_entries_total`,
-    'Flows deleted because their backend is gone',
+    'Flow entries deleted because their backend is gone or their time over',
     family,
   );
   const localhost = counter(
@@ -120,6 +122,12 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
 
   const entries = gauge('sluice_map_entries', 'Rows in a map', ['map']);
   const maxEntries = gauge('sluice_map_max_entries', 'Rows that a map has room for', ['map']);
+  const flowEntries = gauge('sluice_flow_entries', 'Entries of a flow table that live', ['table']);
+  const flowEvictions = gauge(
+    'sluice_flow_evicted_entries',
+    'Entries that a full flow table has given up for newer ones, about',
+    ['table'],
+  );
   const packets = counter(
     'sluice_datapath_packets_total',
     'Packets, or calls of the socket hook, that left the data path with a reason',
@@ -167,6 +175,10 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     mapEntries(map, used, room) {
       entries.set({ map }, used);
       maxEntries.set({ map }, room);
+    },
+    flows(table, present, evicted) {
+      flowEntries.set({ table }, present);
+      flowEvictions.set({ table }, evicted);
     },
     datapath(reason, packetTotal, byteTotal) {
       setTotal(packets, { reason }, packetTotal);

@@ -15,6 +15,7 @@ import { systemTargets } from '../targets.ts';
 import { type AttachmentRow, readAttachments } from '../views/attachments.ts';
 import { type CounterRow, readCounters } from '../views/counters.ts';
 import { type OccupancyRow, readOccupancy } from '../views/occupancy.ts';
+import { readSnat, type SnatRow } from '../views/snat.ts';
 
 export interface Status {
   readonly schemaVersion: number;
@@ -26,6 +27,8 @@ export interface Status {
   readonly maps: readonly OccupancyRow[];
   /** undefined: the map of counters is not pinned. */
   readonly counters?: readonly CounterRow[];
+  /** Backends towards which source ports collided; undefined: the map is not pinned. */
+  readonly sourceNat?: readonly SnatRow[];
   readonly features: readonly Feature[];
 }
 
@@ -50,6 +53,7 @@ const MAP_COLUMNS: readonly Column<OccupancyRow>[] = [
 
 function noteOf(row: OccupancyRow): string {
   if (row.entries === undefined) return 'not pinned';
+  if ((row.evicted ?? 0) > 0) return `! was full: about ${row.evicted} entries made room for newer ones`;
   if (!row.nearlyFull) return '';
   return row.evicts ? '! nearly full: evicts what was used least recently' : '! nearly full';
 }
@@ -61,6 +65,20 @@ const COUNTER_COLUMNS: readonly Column<CounterRow>[] = [
   { header: 'KIND', value: (row) => (row.drop ? '! drop' : 'served') },
   { header: 'MEANING', value: (row) => row.meaning },
 ];
+
+const SNAT_COLUMNS: readonly Column<SnatRow>[] = [
+  { header: 'BACKEND', value: (row) => row.backend },
+  { header: 'PROTOCOL', value: (row) => row.protocol },
+  { header: 'PORTS', value: (row) => String(row.ports), right: true },
+  { header: 'COLLISIONS', value: (row) => String(row.collisions), right: true },
+  { header: 'NO PORT', value: (row) => String(row.exhausted), right: true },
+  { header: 'NOTE', value: snatNote },
+];
+
+function snatNote(row: SnatRow): string {
+  if (row.nearlyExhausted) return '! source ports run out: add backends, or source addresses';
+  return row.exhausted > 0 ? '! connections found no source port' : '';
+}
 
 const FEATURE_COLUMNS: readonly Column<Feature>[] = [
   { header: 'FEATURE', value: (row) => row.name },
@@ -113,6 +131,7 @@ async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Prom
     ),
     maps: readOccupancy(maps),
     counters: orUndefined(() => readCounters(maps.counters)),
+    sourceNat: orUndefined(() => readSnat(maps)),
     features: kernel.probeFeatures(),
   }));
 }
@@ -138,6 +157,9 @@ export function renderStatus(status: Status, wide = false): string {
     ...(counted?.length === 0 ? ['nothing was counted yet\n'] : []),
     ...(counted !== undefined && counted.length > 0 ? [renderTable(COUNTER_COLUMNS, counted)] : []),
     ...(keys.length === 0 ? [] : [renderTable(CONFIGURATION_COLUMNS, keys)]),
+    ...(status.sourceNat === undefined || status.sourceNat.length === 0
+      ? []
+      : [renderTable(SNAT_COLUMNS, status.sourceNat)]),
     ...(status.features.length === 0 ? [] : [renderTable(FEATURE_COLUMNS, status.features)]),
   ].join('\n');
 }

@@ -6,9 +6,14 @@ import {
   frontendKey,
   type MapName,
   maps as shapes,
+  TABLE_FLOWS_ADDED,
+  TABLE_FLOWS_REMOVED,
+  TABLE_HALF_OPEN_ADDED,
+  TABLE_HALF_OPEN_REMOVED,
 } from '../../../maps-schema/gen/codecs.ts';
 import type { KernelArray, KernelHash } from '../../bpf/kernel-map.ts';
 import type { Maps } from '../../bpf/open-maps.ts';
+import { evictedEntries } from '../../bpf/table-events.ts';
 import { orUndefined } from '../optional.ts';
 import { decodeRows } from './rows.ts';
 
@@ -21,17 +26,26 @@ export interface OccupancyRow {
   readonly nearlyFull: boolean;
   /** When full, the entry that was used least recently makes room. */
   readonly evicts: boolean;
+  /** About how many entries made room for others so far; undefined: not told of this map. */
+  readonly evicted?: number;
 }
 
 const NEARLY_FULL = 0.8;
 
-type Counted = Exclude<MapName, 'control' | 'counters' | 'report'>;
+type Fixed = 'control' | 'counters' | 'report' | 'tableEvents';
+type Counted = Exclude<MapName, Fixed>;
 
-/** In the order of the schema; the maps of fixed content are left out. */
+const FIXED: ReadonlySet<MapName> = new Set<Fixed>(['control', 'counters', 'report', 'tableEvents']);
+
+/** Tallies of the tables that count what comes and goes. */
+const EVENTS: Partial<Record<MapName, readonly [added: number, removed: number]>> = {
+  flows: [TABLE_FLOWS_ADDED, TABLE_FLOWS_REMOVED],
+  halfOpenFlows: [TABLE_HALF_OPEN_ADDED, TABLE_HALF_OPEN_REMOVED],
+};
+
+/** In the order of the schema; maps of fixed content are left out. */
 export function readOccupancy(maps: Omit<Maps, 'close'>): OccupancyRow[] {
-  const names = (Object.keys(shapes) as MapName[]).filter(
-    (name): name is Counted => name !== 'control' && name !== 'counters' && name !== 'report',
-  );
+  const names = (Object.keys(shapes) as MapName[]).filter((name): name is Counted => !FIXED.has(name));
   return names.map((name) => {
     const evicts = shapes[name].type === 'LRU_HASH';
     const counted = orUndefined(() => ({
@@ -42,8 +56,14 @@ export function readOccupancy(maps: Omit<Maps, 'close'>): OccupancyRow[] {
       return { map: shapes[name].name, maxEntries: shapes[name].maxEntries, nearlyFull: false, evicts };
     }
     const { entries, maxEntries } = counted;
-    return { map: shapes[name].name, entries, maxEntries, nearlyFull: entries >= NEARLY_FULL * maxEntries, evicts };
+    const nearlyFull = entries >= NEARLY_FULL * maxEntries;
+    return { map: shapes[name].name, entries, maxEntries, nearlyFull, evicts, evicted: evictedOf(maps, name, entries) };
   });
+}
+
+function evictedOf(maps: Omit<Maps, 'close'>, name: Counted, entries: number): number | undefined {
+  const events = EVENTS[name];
+  return events && orUndefined(() => evictedEntries(maps.tableEvents, ...events, entries));
 }
 
 function countEntries(maps: Omit<Maps, 'close'>, name: Counted): number {

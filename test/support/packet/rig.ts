@@ -11,9 +11,11 @@ import {
   flowKey,
   type Knobs,
   knobs as knobsCodec,
+  type MapName,
   NODE_ADDRESS_LOCAL,
   NODE_ADDRESS_NODE_PORT,
   reasons,
+  type Sweep,
   XDP_CHOICE_NATIVE,
   XDP_CHOICE_OFF,
 } from '../../../maps-schema/gen/codecs.ts';
@@ -21,6 +23,7 @@ import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { loadPrograms } from '../../../src/bpf/loader.ts';
 import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
 import { ensurePinDirectory } from '../../../src/bpf/paths.ts';
+import { runSweep } from '../../../src/bpf/sweep.ts';
 import { testRun } from '../../../src/bpf/test-run.ts';
 import type { CompiledService } from '../../../src/model/compiled.ts';
 import { createTables, type Tables } from '../../../src/tables/tables.ts';
@@ -50,6 +53,8 @@ const CHECKSUM_COMPLETE = 4;
 /** By which programs a packet comes in: tc alone, or XDP first and tc with what XDP lets pass. */
 export type Way = 'tc' | 'xdp';
 export const WAYS: readonly Way[] = ['tc', 'xdp'];
+
+export type MapSizes = Partial<Record<MapName, number>>;
 
 export interface Outcome {
   readonly verdict: Verdict;
@@ -95,6 +100,8 @@ export interface PacketRig {
   flows(table: 'flows' | 'halfOpenFlows'): FlowRow[];
   /** Writes a row as if the data path had: to make a flow old. */
   putFlow(table: 'flows' | 'halfOpenFlows', row: FlowRow): void;
+  /** Walks the flow tables as the agent does now and then. */
+  sweep(): Promise<Sweep>;
   /** By reason, since the programs were loaded; zeroes left out. */
   counters(): Record<string, { readonly packets: number; readonly bytes: number }>;
   remove(): void;
@@ -149,21 +156,31 @@ function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): 
   });
 }
 
-/** @param knobs what differs from the defaults. @param way by which packets come in on node devices. */
-export async function createPacketRig(knobs: Partial<Knobs> = {}, way: Way = 'tc'): Promise<PacketRig> {
+/** @param knobs what differs from the defaults. @param way by which packets come in on node devices. @param sizes of maps */
+export async function createPacketRig(
+  knobs: Partial<Knobs> = {},
+  way: Way = 'tc',
+  sizes: MapSizes = {},
+): Promise<PacketRig> {
   const undo: (() => void)[] = [];
   const remove = () => {
     for (const step of undo.splice(0).reverse()) step();
   };
   try {
-    return await build(knobs, way, undo, remove);
+    return await build(knobs, way, sizes, undo, remove);
   } catch (error) {
     remove();
     throw error;
   }
 }
 
-async function build(knobs: Partial<Knobs>, rigWay: Way, undo: (() => void)[], remove: () => void): Promise<PacketRig> {
+async function build(
+  knobs: Partial<Knobs>,
+  rigWay: Way,
+  sizes: MapSizes,
+  undo: (() => void)[],
+  remove: () => void,
+): Promise<PacketRig> {
   const network = createNetwork();
   undo.push(() => network.remove());
   const bpffs = mountBpffs();
@@ -173,8 +190,8 @@ async function build(knobs: Partial<Knobs>, rigWay: Way, undo: (() => void)[], r
     objectDirectory: OBJECTS,
     pinDirectory,
     knobs: { ...DEFAULT_KNOBS, ...knobs },
-    mapSizes: { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192 },
-    objects: ['tc.bpf.o', 'xdp.bpf.o'],
+    mapSizes: { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192, ...sizes },
+    objects: ['tc.bpf.o', 'xdp.bpf.o', 'sweep.bpf.o'],
   });
   undo.push(() => loaded.close());
   const maps = openMaps(pinDirectory);
@@ -244,6 +261,7 @@ async function build(knobs: Partial<Knobs>, rigWay: Way, undo: (() => void)[], r
     ingress: (frame, options = {}) => outcome('ingress', frame, options),
     egress: (frame, options = {}) => outcome('egress', frame, options),
     program: (name) => loaded.program(name),
+    sweep: () => runSweep(loaded.program('sweep')),
     flows: (table) =>
       [...maps[table].entries()].map(({ key, value }) => ({ key: flowKey.read(key, 0), flow: flow.read(value, 0) })),
     putFlow: (table, row) => maps[table].update(encode(flowKey, row.key), encode(flow, row.flow)),
