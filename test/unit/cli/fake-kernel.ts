@@ -17,6 +17,7 @@ import {
   servicePort,
   servicePortKey,
   maps as shapes,
+  tally,
 } from '../../../maps-schema/gen/codecs.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import type { Maps } from '../../../src/bpf/open-maps.ts';
@@ -26,8 +27,11 @@ import { runCli } from '../../../src/cli/run.ts';
 import { textSink } from '../../../src/cli/sink.ts';
 import { createMemoryArray, createMemoryHash } from '../../support/memory-map.ts';
 
-/** All maps of the schema, small and empty. @param counts by reason */
-export function createMaps(counts: Readonly<Record<number, readonly Counter[]>> = {}): Maps {
+/** All maps of the schema, small and empty. @param counts by reason @param events entries by table event */
+export function createMaps(
+  counts: Readonly<Record<number, readonly Counter[]>> = {},
+  events: Readonly<Record<number, bigint>> = {},
+): Maps {
   const entries = Object.entries(shapes).map(([name, shape]) => [
     name,
     shape.type === 'ARRAY' ? createMemoryArray(shape, 64) : createMemoryHash(shape),
@@ -37,6 +41,10 @@ export function createMaps(counts: Readonly<Record<number, readonly Counter[]>> 
     counters: {
       shape: shapes.counters,
       lookup: (index: number) => (counts[index] ?? [{ packets: 0n, bytes: 0n }]).map((value) => encode(counter, value)),
+    },
+    tableEvents: {
+      shape: shapes.tableEvents,
+      lookup: (index: number) => [encode(tally, { entries: events[index] ?? 0n })],
     },
     close() {},
   } as Maps;

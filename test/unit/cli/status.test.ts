@@ -2,12 +2,19 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
+  FLOW_REDIRECT,
+  FLOW_REPLY,
+  FLOW_SNAT,
   mark,
   nodeAddressKey,
   REASON_DROP_TTL,
   REASON_FORWARDED,
   REASON_REJECT_NO_BACKEND,
   SCHEMA_VERSION,
+  snatBackend,
+  snatBackendKey,
+  TABLE_HALF_OPEN_ADDED,
+  TABLE_HALF_OPEN_REMOVED,
 } from '../../../maps-schema/gen/codecs.ts';
 import type { PinnedLink } from '../../../src/bpf/links.ts';
 import type { Maps } from '../../../src/bpf/open-maps.ts';
@@ -16,7 +23,7 @@ import { readAttachments } from '../../../src/cli/views/attachments.ts';
 import { readOccupancy } from '../../../src/cli/views/occupancy.ts';
 import { type AgentReport, writeReport } from '../../../src/model/agent-report.ts';
 import { SluiceError } from '../../../src/model/errors.ts';
-import { createMaps, kernelWith, put, putFrontend, putSlot, sluice } from './fake-kernel.ts';
+import { createMaps, kernelWith, put, putFlow, putFrontend, putSlot, sluice } from './fake-kernel.ts';
 
 let answer = 200;
 const server = createServer((_, response) => response.writeHead(answer).end('{}'));
@@ -242,4 +249,35 @@ test('drops: most frequent first, with their share', async () => {
     ].join('\n'),
   );
   expect(await sluice(['drops'])).toMatchObject({ code: 0, out: '', err: 'nothing was refused or dropped\n' });
+});
+
+test('a flow table that gave entries up says so (R-74)', async () => {
+  const maps = createMaps({}, { [TABLE_HALF_OPEN_ADDED]: 100n, [TABLE_HALF_OPEN_REMOVED]: 30n });
+  putFlow(maps.halfOpenFlows, {}, {});
+  const { out } = await sluice(['status', '--health', url], kernelWith(maps));
+  expect(out).toMatch(/^half_open_flows .*! was full: about 69 entries made room for newer ones$/m);
+  expect(out).not.toMatch(/^flows .*was full/m);
+});
+
+test('backends towards which source ports run short, worst first (R-41)', async () => {
+  const maps = createMaps();
+  const collided = (address: string, collisions: bigint, exhausted: bigint) =>
+    put(maps.snatBackends, snatBackendKey, { address, port: 8080, proto: 6 }, snatBackend, { collisions, exhausted });
+  const quiet = await sluice(['status', '--health', url], kernelWith(maps));
+  expect(quiet.out).not.toContain('COLLISIONS');
+  collided('10.244.0.1', 7n, 0n);
+  collided('10.244.0.2', 900n, 4n);
+  const answer = (saddr: string, dport: number, flags: number) =>
+    putFlow(maps.flows, { saddr, sport: 8080, daddr: '192.0.2.1', dport }, { flags });
+  for (const port of [2000, 2001]) answer('10.244.0.2', port, FLOW_REPLY | FLOW_SNAT | FLOW_REDIRECT);
+  answer('10.244.0.2', 2002, FLOW_REPLY);
+  const { out } = await sluice(['status', '--health', url], kernelWith(maps));
+  const rows = out.split('\n').filter((line) => line.startsWith('10.244.0.'));
+  expect(rows).toEqual([
+    expect.stringMatching(/^10\.244\.0\.2:8080 +TCP +2 +900 +4 +! connections found no source port$/),
+    expect.stringMatching(/^10\.244\.0\.1:8080 +TCP +0 +7 +0/),
+  ]);
+  for (let port = 10_000; port < 54_000; port++) answer('10.244.0.1', port, FLOW_REPLY | FLOW_SNAT);
+  const full = await sluice(['status', '--health', url], kernelWith(maps));
+  expect(full.out).toMatch(/^10\.244\.0\.1:8080 +TCP +44000 .*! source ports run out/m);
 });
