@@ -107,11 +107,6 @@ export const GAPS: Readonly<Record<number, string>> = {
   44: 'no mark is used, so nothing is left to test',
   57: 'not yet proven by traffic',
   71: 'packets of a flow are always translated; not yet proven by traffic',
-<<<<<<< HEAD
-  74: 'the flow tables are LRU; a flood is not yet part of the suite',
-=======
-  73: 'the notes on keys are tested as R-85',
->>>>>>> 32ce006 (Tests and docs of the walk over the flow tables; source ports from 1024 on)
   90: 'kube-proxy --cleanup does it',
   92: 'the knobs follow the Node; not yet proven by traffic',
 };

@@ -3,13 +3,8 @@ import { type MapName, maps } from '../../../maps-schema/gen/codecs.ts';
 import type { KernelArray, KernelHash, KernelPerCpuArray } from '../../../src/bpf/kernel-map.ts';
 import { type ArrayName, type Maps, openMaps, type PerCpuArrayName } from '../../../src/bpf/open-maps.ts';
 
-<<<<<<< HEAD
 const arrays: readonly ArrayName[] = ['backendSlots', 'backendStates', 'control', 'report'];
-const perCpuArrays: readonly PerCpuArrayName[] = ['counters'];
-=======
-const arrays: readonly ArrayName[] = ['backendSlots', 'backendStates', 'control'];
 const perCpuArrays: readonly PerCpuArrayName[] = ['counters', 'tableEvents'];
->>>>>>> 32ce006 (Tests and docs of the walk over the flow tables; source ports from 1024 on)
 
 describe('the types of the handles', () => {
   it('are those of the schema', () => {
