@@ -61,6 +61,11 @@ test: build lint ## the whole suite (root; under 25 minutes)
 test-unit: generate ## the tests that need no kernel
 	node_modules/.bin/vitest run --project unit
 
+.PHONY: test-kernels
+test-kernels: build ## the programs on Debian's other kernels, in qemu (root; KERNELS="5.10 6.1" chooses)
+	@tools/kernels/setup.sh
+	node_modules/.bin/tsx tools/kernels/main.ts $(KERNELS)
+
 .PHONY: lint
 lint: generate ## types, formatting and import rules
 	node_modules/.bin/tsc --noEmit

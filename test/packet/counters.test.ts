@@ -9,6 +9,7 @@ import {
   reasons,
 } from '../../maps-schema/gen/codecs.ts';
 import { run } from '../kernel/bpf/rig.ts';
+import { poll } from '../support/lab/poll.ts';
 import { icmpError, packet } from '../support/packet/builder.ts';
 import { BEHIND_BARE, CLIENT, NODE, NOWHERE, POD, REMOTE_POD } from '../support/packet/network.ts';
 import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
@@ -145,7 +146,7 @@ describe('source NAT beside sockets of the node', () => {
     await serve();
     const connection = connect({ host: REMOTE_POD[4], port: 8080, localAddress: NODE[4], localPort: 45000 });
     connection.on('error', () => {});
-    await expect.poll(() => run('ss', '-Htn', 'state', 'syn-sent')).toContain(':45000');
+    await poll('see the connection begin', () => run('ss', '-Htn', 'state', 'syn-sent').includes(':45000'));
     expect(through('tcp')).not.toBe(45000);
     connection.destroy();
   });
