@@ -6,7 +6,14 @@ import { netnsCookie } from './netns.ts';
 import { bpf, Command, close, newAttr } from './syscall.ts';
 import { haveTcx } from './tcx.ts';
 
-export type FeatureName = 'tcx' | 'set_retval' | 'netns_cookie' | 'getpeername' | 'cgroup_link' | 'map_batch';
+export type FeatureName =
+  | 'tcx'
+  | 'set_retval'
+  | 'netns_cookie'
+  | 'getpeername'
+  | 'cgroup_link'
+  | 'map_batch'
+  | 'trie_batch';
 
 export interface Feature {
   readonly name: FeatureName;
@@ -21,6 +28,8 @@ const PROG_TYPE_CGROUP_SOCK_ADDR = 18;
 const INET4_CONNECT = 10;
 const INET4_GETPEERNAME = 29;
 const HELPER_SET_RETVAL = 187;
+const MAP_TYPE_LPM_TRIE = 11;
+const NO_PREALLOC = 1;
 
 const returnOne = [setRegister(0, 1), exit()];
 
@@ -37,6 +46,19 @@ function knows(command: number, fdOffset: number): boolean {
   attr.writeInt32LE(-1, fdOffset);
   const result = bpf(command, attr);
   return result === -EBADF || (result < 0 && result !== -EINVAL);
+}
+
+/** Reads no row of a trie made for this: a kernel whose tries have no batches refuses that too. */
+function triesHaveBatches(): boolean {
+  const create = newAttr();
+  for (const [i, field] of [MAP_TYPE_LPM_TRIE, 8, 4, 1, NO_PREALLOC].entries()) create.writeUInt32LE(field, 4 * i);
+  const fd = bpf(Command.MAP_CREATE, create);
+  if (fd < 0) return false;
+  const read = newAttr();
+  read.writeInt32LE(fd, 36);
+  const result = bpf(Command.MAP_LOOKUP_BATCH, read);
+  close(fd);
+  return result === 0;
 }
 
 /** Probes everything; nothing is attached and nothing stays. Needs the privileges of `checkPrivileges`. */
@@ -79,6 +101,12 @@ export function probeFeatures(): Feature[] {
       present: knows(Command.MAP_LOOKUP_BATCH, 36),
       kernel: '5.6',
       effect: 'maps are read and written row by row: slower',
+    },
+    {
+      name: 'trie_batch',
+      present: triesHaveBatches(),
+      kernel: '5.13',
+      effect: 'pod networks and source ranges are read and written row by row: slower with thousands of ranges',
     },
   ];
 }

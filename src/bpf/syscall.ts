@@ -9,6 +9,7 @@ const BPF = SYS_BPF[process.arch] ?? 280;
 
 /** enum bpf_cmd. */
 export const Command = {
+  MAP_CREATE: 0,
   MAP_LOOKUP_ELEM: 1,
   MAP_UPDATE_ELEM: 2,
   MAP_DELETE_ELEM: 3,

@@ -1,7 +1,7 @@
 /** One line of a kernel's table. */
 export interface Check {
   readonly name: string;
-  /** Without it none of those that follow makes sense. */
+  /** Without it none of its group that follows makes sense. */
   readonly vital?: boolean;
   /** @returns text that is worth to be read beside "ok", if any. @throws Error that says what is wrong */
   readonly run: () => Promise<unknown>;

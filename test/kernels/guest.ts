@@ -27,7 +27,7 @@ async function runCheck({ name, run }: Check): Promise<boolean> {
 }
 
 report({ kind: 'kernel', release: release() });
-for (const check of [...loadChecks(), ...packetChecks(), ...nodeChecks(report), ...trafficChecks()])
-  if (!(await runCheck(check)) && check.vital) break;
+for (const group of [loadChecks(), nodeChecks(report), trafficChecks(), packetChecks()])
+  for (const check of group) if (!(await runCheck(check)) && check.vital) break;
 report({ kind: 'end' });
 process.exit();

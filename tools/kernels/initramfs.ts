@@ -26,7 +26,7 @@ export const GUEST_ROOT = '/sluice';
 
 const PROGRAMS = ['ip', 'tc', 'ss', 'nsenter'];
 /** What busybox stands in for; the tests start these by name. */
-const APPLETS = ['sh', 'mount', 'umount', 'cat', 'env', 'readlink', 'dirname', 'sleep', 'ls'];
+const APPLETS = ['sh', 'mount', 'umount', 'cat', 'env', 'readlink', 'dirname', 'sleep', 'ls', 'sysctl'];
 
 async function find(program: string): Promise<string> {
   return realpathSync((await run('sh', ['-c', `PATH=$PATH:/usr/sbin:/sbin command -v ${program}`])).trim());
