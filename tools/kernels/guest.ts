@@ -16,6 +16,8 @@ export interface GuestOptions {
   readonly console: string;
   readonly results: string;
   readonly timeoutMs: number;
+  /** More of the kernel's command line. */
+  readonly parameters?: string;
 }
 
 export interface GuestEnd {
@@ -46,7 +48,7 @@ export async function runGuest(options: GuestOptions): Promise<GuestEnd> {
     ...['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-accel', ACCELERATOR, '-cpu', 'max', '-m', MEMORY, '-smp', String(CPUS)],
     ...['-kernel', options.vmlinuz, '-initrd', options.initramfs],
-    ...['-append', 'console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr'],
+    ...['-append', `console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr ${options.parameters ?? ''}`],
     ...['-serial', `file:${options.console}`, '-serial', `file:${options.results}`],
   ];
   const child = spawn('nice', argv, { stdio: ['ignore', 'ignore', 'pipe'] });

@@ -1,4 +1,4 @@
-/** `make test-kernels`: the built programs on old kernels, one guest after the other. Arguments choose kernels. */
+/** `make test-kernels`: what was built on other kernels, one guest after the other. Arguments choose kernels. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,8 @@ const directory = fileURLToPath(new URL('../../dist/kernels', import.meta.url));
 const MINUTE = 60_000;
 const GUEST_MINUTES = 45;
 const CONSOLE_LINES = 40;
+/** `CHECKS=load,node` chooses groups of checks (test/kernels/guest.ts). */
+const parameters = process.env.CHECKS === undefined ? '' : `CHECKS=${process.env.CHECKS}`;
 
 /** @returns whether everything went as it should. */
 async function testKernel(kernel: KernelSource, base: string): Promise<boolean> {
@@ -24,7 +26,8 @@ async function testKernel(kernel: KernelSource, base: string): Promise<boolean> 
   const start = performance.now();
   try {
     const { vmlinuz } = files;
-    const end = await runGuest({ vmlinuz, initramfs, console, results, timeoutMs: GUEST_MINUTES * MINUTE });
+    const timeoutMs = GUEST_MINUTES * MINUTE;
+    const end = await runGuest({ vmlinuz, initramfs, console, results, timeoutMs, parameters });
     const seconds = (performance.now() - start) / 1000;
     return printKernel({ name: kernel.name, release: files.release, seconds, ...end }, () =>
       tail(console, CONSOLE_LINES),
