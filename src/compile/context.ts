@@ -10,7 +10,7 @@ export interface NodeContext {
   /** Zone of this node; taken from nodeLabels when absent. */
   readonly zone?: string;
   readonly nodeLabels?: Readonly<Record<string, string>>;
-  /** Addresses of this node, canonical: loadBalancerSourceRanges are compared with them. */
+  /** What this node sends from, canonical: loadBalancerSourceRanges are compared with it. */
   readonly nodeAddresses?: readonly Address[];
   /** Translate the source of all traffic to cluster IPs. */
   readonly masqueradeAll?: boolean;

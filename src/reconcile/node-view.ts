@@ -1,6 +1,5 @@
 /** What the node is at the moment: the Node object and the host's devices, as rows and as context. */
 
-import { NODE_ADDRESS_LOCAL } from '../../maps-schema/gen/codecs.ts';
 import type { NodeContext } from '../compile/context.ts';
 import { type NodeAddress, nodeAddresses } from '../host/addresses.ts';
 import { type DeviceRow, deviceRows } from '../host/device-rows.ts';
@@ -8,7 +7,7 @@ import { detectLocalImplemented, podCidrs, primaryAddresses } from '../host/node
 import type { PeerState } from '../host/peers.ts';
 import { missingDevices, selectNodeDevices, selectPodDevices } from '../host/select-devices.ts';
 import type { HostDevice, HostState } from '../host/state.ts';
-import type { Address } from '../model/address.ts';
+import { type Address, familyOf } from '../model/address.ts';
 import { parseCidr } from '../model/cidr.ts';
 import type { Cidr } from '../model/compiled.ts';
 import type { Configuration } from '../model/configuration.ts';
@@ -64,7 +63,7 @@ export function viewNode(
     context: {
       nodeName: options.nodeName,
       nodeLabels: node?.metadata?.labels ?? {},
-      nodeAddresses: addresses.filter(({ flags }) => flags & NODE_ADDRESS_LOCAL).map(({ address }) => address),
+      nodeAddresses: sendingAddresses(nodeDevices, node, configuration),
       masqueradeAll: configuration.masqueradeAll,
       detectLocal: detectLocalImplemented(configuration, node),
       forwardingMode: options.forwarding.mode,
@@ -74,4 +73,18 @@ export function viewNode(
       families: ['IPv4', 'IPv6'],
     },
   };
+}
+
+/**
+ * What the node sends from, for R-63: its primary addresses, as in kube-proxy; in a family without one, those
+ * of its devices. The bridge of the pods is no such device: a range of pods does not let the node in.
+ */
+function sendingAddresses(
+  devices: readonly HostDevice[],
+  node: Node | undefined,
+  configuration: Configuration,
+): readonly Address[] {
+  const primary = primaryAddresses(node, configuration);
+  const here = devices.flatMap((device) => device.addresses.map(({ address }) => address));
+  return [...Object.values(primary), ...here.filter((address) => primary[familyOf(address)] === undefined)];
 }
