@@ -185,6 +185,6 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
           }
         }),
       );
-    });
+    }, 120_000);
   });
 });

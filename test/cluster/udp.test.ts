@@ -116,10 +116,11 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
 
   /** Asks until what is heard is what is expected, and once more. */
   async function expectEach(what: string, expected: (talk: Talk) => string): Promise<void> {
-    await poll(what, async () => {
+    const seen = async () => {
       expect(await ask()).toEqual(each(expected));
       return true;
-    });
+    };
+    await poll(what, seen, { timeoutMs: 30_000 });
     expect(await ask()).toEqual(each(expected));
   }
 
