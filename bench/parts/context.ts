@@ -1,0 +1,86 @@
+/** What a part of the benchmark works with. */
+import type { Competitor, PartName } from '../competitors/competitor.ts';
+import { NotAvailable } from '../competitors/competitor.ts';
+import type { LoadTools } from '../load/build.ts';
+import { METRICS, type NotRun, type Sample } from '../report/results.ts';
+import { HTTP, type ModelService, modelServices } from '../rules/model.ts';
+import { PORTS, type World } from '../world/world.ts';
+
+export interface Plan {
+  /** Numbers of Services, ascending. */
+  readonly sizes: readonly number[];
+  readonly rounds: number;
+  /** Of one measurement. */
+  readonly seconds: number;
+  readonly quick: boolean;
+}
+
+export interface Context {
+  readonly plan: Plan;
+  readonly tools: LoadTools;
+  readonly competitors: readonly Competitor[];
+  /** Laid out when first asked for. */
+  world(): Promise<World>;
+  record(sample: Sample): void;
+  skip(notRun: NotRun): void;
+  say(text: string): void;
+}
+
+/** Notes the values of one measurement. @param values by metric */
+export function recorder(context: Context, part: PartName, size: number) {
+  return (competitor: Competitor, round: number, values: Readonly<Record<string, number>>): void => {
+    for (const [metric, value] of Object.entries(values)) {
+      if (METRICS[metric] === undefined) throw new Error(`record ${metric}: there is no such metric`);
+      context.record({ part, metric, competitor: competitor.name, size, round, value });
+    }
+  };
+}
+
+/** All Services of a size: what is dialled, what fills the tables, what NodePorts lead to. */
+export function servicesOf(world: World, size: number): ModelService[] {
+  return [...modelServices(size, PORTS, world.endpoints), ...world.exposed];
+}
+
+/**
+ * Puts the Services of a size in force everywhere, one competitor after another.
+ * @returns those that serve now; the others are reported as not run
+ */
+export async function installAll(context: Context, part: PartName, size: number): Promise<Competitor[]> {
+  const world = await context.world();
+  const services = servicesOf(world, size);
+  await world.api.ask({ op: 'set', size, ports: PORTS, endpoints: world.endpoints, extra: world.exposed });
+  const serving: Competitor[] = [];
+  for (const competitor of context.competitors) {
+    if (!competitor.parts.includes(part)) continue;
+    const started = performance.now();
+    try {
+      await competitor.install({ world, node: world.nodeOf(competitor), services });
+      serving.push(competitor);
+      context.say(`  ${competitor.name}: ${size} Services in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+    } catch (error) {
+      if (!(error instanceof NotAvailable)) throw error;
+      context.skip({ part, competitor: competitor.name, why: error.message });
+    }
+  }
+  return serving;
+}
+
+/** Round after round, each competitor in turn; every second round backwards, so that none is always first. */
+export async function inTurn(
+  rounds: number,
+  competitors: readonly Competitor[],
+  measure: (competitor: Competitor, round: number) => Promise<void>,
+): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    const order = round % 2 === 0 ? competitors : competitors.toReversed();
+    for (const competitor of order) await measure(competitor, round);
+  }
+}
+
+/** `10.96.0.1:80,…` */
+export function addressList(addresses: readonly string[], port: number): string {
+  return addresses.map((address) => `${address}:${port}`).join(',');
+}
+
+export const SERVICE_PORT = HTTP.port;
+export const BULK_PORT = 81;
