@@ -70,14 +70,26 @@ test-kernels: build ## the programs on Debian's other kernels, in qemu (root; KE
 lint: generate ## types, formatting and import rules
 	node_modules/.bin/tsc --noEmit
 	node_modules/.bin/biome check --error-on-warnings .
-	@if clang-format --version | grep -q 'version $(CLANG_FORMAT)\.'; then clang-format --dry-run -Werror bpf/*.c bpf/lib/*.h; \
+	@if clang-format --version | grep -q 'version $(CLANG_FORMAT)\.'; then clang-format --dry-run -Werror bpf/*.c bpf/lib/*.h bench/bpf/*.[ch] bench/load/*.[ch]; \
 	else echo "the format of bpf/ is not checked: that wants clang-format $(CLANG_FORMAT), others differ in details"; fi
 
 .PHONY: format
 format: node_modules ## format TypeScript and C
 	node_modules/.bin/biome check --write .
-	clang-format -i bpf/*.c bpf/lib/*.h
+	clang-format -i bpf/*.c bpf/lib/*.h bench/bpf/*.[ch] bench/load/*.[ch]
+
+.PHONY: bench
+bench: build ## measure beside iptables and nftables mode (root; PARTS=, SIZES=, KUBE_PROXY=; under 30 minutes)
+	node_modules/.bin/tsx bench/main.ts
+
+.PHONY: bench-quick
+bench-quick: build ## the data path in under 3 minutes: before and after a change
+	node_modules/.bin/tsx bench/main.ts --quick
+
+.PHONY: bench-compare
+bench-compare: node_modules ## compare two results: A=old.json B=new.json
+	@node_modules/.bin/tsx bench/compare.ts $(A) $(B)
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf dist bin maps-schema/gen coverage
+	rm -rf dist bin build maps-schema/gen coverage

@@ -19,6 +19,14 @@ export interface Competitor {
    * @throws NotAvailable when this machine or this build cannot do it
    */
   install(place: Place): Promise<void>;
+  /** Starts its process from nothing and leaves it running; absent for what has none. */
+  readonly controlPlane?: (place: Pick<Place, 'world' | 'node'>) => Promise<ControlPlane>;
+}
+
+export interface ControlPlane {
+  readonly pid: number;
+  /** Ends it and takes away what it wrote. */
+  stop(): Promise<void>;
 }
 
 export interface Place {

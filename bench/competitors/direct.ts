@@ -5,7 +5,8 @@ import type { Competitor } from './competitor.ts';
 export function direct(name: 'direct' | 'again'): Competitor {
   return {
     name,
-    label: name === 'direct' ? 'no balancer: the pod itself is dialled' : 'no balancer, on a second node: shows the noise',
+    label:
+      name === 'direct' ? 'no balancer: the pod itself is dialled' : 'no balancer, on a second node: shows the noise',
     parts: name === 'direct' ? ['connect', 'established', 'northsouth'] : ['connect', 'northsouth'],
     direct: true,
     install: async () => {},

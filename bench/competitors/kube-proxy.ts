@@ -1,5 +1,6 @@
 /** A real kube-proxy, when KUBE_PROXY names its binary; fed by the same API server as the agents. */
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { createWriteStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LabNode } from '../../test/support/lab/node.ts';
@@ -39,12 +40,22 @@ export function startKubeProxy(world: World, node: LabNode, mode: KubeProxyMode,
   return child;
 }
 
+async function stopKubeProxy(node: LabNode, child: ChildProcess, binary: string): Promise<void> {
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+  await node.exec([binary, '--cleanup'], { timeoutMs: 120_000 });
+}
+
 export function kubeProxy(mode: KubeProxyMode, binary: string): Competitor {
   let running: ChildProcess | undefined;
   return {
     name: mode,
     label: `kube-proxy, ${mode} mode (${binary})`,
-    parts: ['connect', 'established', 'northsouth', 'spread'],
+    parts: ['connect', 'established', 'northsouth', 'control', 'spread'],
+    async controlPlane({ world, node }) {
+      const child = startKubeProxy(world, node, mode, binary);
+      return { pid: child.pid ?? -1, stop: () => stopKubeProxy(node, child, binary) };
+    },
     async install({ world, node, services }) {
       running?.kill('SIGTERM');
       running = startKubeProxy(world, node, mode, binary);

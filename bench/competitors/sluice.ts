@@ -1,5 +1,5 @@
 /** Sluice in its variants. The agent fills the maps and ends: what is measured runs in the kernel alone. */
-import type { AgentOptions } from '../../test/support/lab/agent.ts';
+import { type AgentOptions, sluiceCommand } from '../../test/support/lab/agent.ts';
 import { type Competitor, NotAvailable, type PartName } from './competitor.ts';
 
 const START_MS = 120_000;
@@ -15,7 +15,7 @@ export const SLUICE_VARIANTS: readonly SluiceVariant[] = [
   {
     name: 'sluice-socket',
     label: 'Sluice, socket hook (the default for pods)',
-    parts: ['connect', 'established', 'spread'],
+    parts: ['connect', 'established', 'control', 'spread'],
     options: {},
   },
   {
@@ -49,6 +49,19 @@ export function sluice({ name, label, parts, options }: SluiceVariant): Competit
     name,
     label,
     parts,
+    ...(parts.includes('control')
+      ? {
+          async controlPlane({ world, node }) {
+            const { kubeconfig } = world.api;
+            const agent = await world.lab.startAgent(node.name, { ...options, kubeconfig, waitSynced: false });
+            const stop = async () => {
+              await agent.stop();
+              await node.run(sluiceCommand('cleanup', '--bpf-root', node.bpfRoot));
+            };
+            return { pid: agent.pid, stop };
+          },
+        }
+      : {}),
     async install({ world, node }) {
       try {
         const agent = await world.lab.startAgent(node.name, {

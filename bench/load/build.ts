@@ -32,6 +32,19 @@ export async function buildLoadTools(): Promise<LoadTools> {
   };
   await compile('-O2', '-Wall', '-Wextra', '-Werror', '-o', load, ...sources, '-lbpf');
   const include = `/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`;
-  await compile('-O2', '-g', '-target', 'bpf', '-mcpu=v3', '-Wall', '-I', include, '-c', '../bpf/flood.bpf.c', '-o', flood);
+  await compile(
+    '-O2',
+    '-g',
+    '-target',
+    'bpf',
+    '-mcpu=v3',
+    '-Wall',
+    '-I',
+    include,
+    '-c',
+    '../bpf/flood.bpf.c',
+    '-o',
+    flood,
+  );
   return { load, flood };
 }

@@ -56,7 +56,12 @@ export class RunningLoad<T> {
   readonly #child: ChildProcess;
   readonly #closed: Promise<unknown>;
 
-  constructor(host: Host, load: string, command: string, values: Readonly<Record<string, string | number | undefined>>) {
+  constructor(
+    host: Host,
+    load: string,
+    command: string,
+    values: Readonly<Record<string, string | number | undefined>>,
+  ) {
     const argv = pinned(CLIENT_CORE, [load, command, ...flags(values)]);
     this.#child = host.spawn(argv, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#closed = once(this.#child, 'close');

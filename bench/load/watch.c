@@ -1,5 +1,5 @@
 /*
- * load watch --targets A:P [--every US] [--protocol tcp|udp]
+ * load watch --targets A:P [--every US] [--timeout MS] [--protocol tcp|udp]
  *
  * Asks a target for its name with a new socket each time, until SIGTERM. Prints a line whenever
  * another backend answers: {"at":NANOSECONDS,"name":"…"}, "-" for no answer; `at` is CLOCK_MONOTONIC
@@ -21,6 +21,7 @@ int watch_main(int argc, char **argv)
 {
 	static struct targets targets;
 	struct timespec pause = {0, atol(option(argc, argv, "--every", "200")) * 1000};
+	unsigned int timeout = atoi(option(argc, argv, "--timeout", "50"));
 	int type = *option(argc, argv, "--protocol", "udp") == 't' ? SOCK_STREAM : SOCK_DGRAM;
 	struct sigaction action = {.sa_handler = stop};
 	uint64_t count = 0, errors = 0;
@@ -31,7 +32,7 @@ int watch_main(int argc, char **argv)
 	while (!over) {
 		char name[16] = "-";
 		uint64_t at = now_ns();
-		int fd = dial(type, &targets.at[0], 50);
+		int fd = dial(type, &targets.at[0], timeout);
 		bool ok = fd >= 0;
 
 		if (ok && type == SOCK_STREAM)

@@ -4,7 +4,7 @@ import { type LoadReport, runLoad } from '../load/run.ts';
 import { clusterIpOf, targetNumbers } from '../rules/model.ts';
 import { withCpu } from '../world/cpu.ts';
 import { SERVER_PORT } from '../world/world.ts';
-import { addressList, type Context, inTurn, installAll, recorder, SERVICE_PORT } from './context.ts';
+import { addressList, type Context, installAll, inTurn, recorder, SERVICE_PORT } from './context.ts';
 
 export async function runConnect(context: Context): Promise<void> {
   const world = await context.world();

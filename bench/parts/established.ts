@@ -3,7 +3,7 @@ import { runLoad } from '../load/run.ts';
 import { clusterIpOf, targetNumbers } from '../rules/model.ts';
 import { withCpu } from '../world/cpu.ts';
 import { SERVER_PORT, SINK_PORT } from '../world/world.ts';
-import { BULK_PORT, type Context, inTurn, installAll, recorder, SERVICE_PORT } from './context.ts';
+import { BULK_PORT, type Context, installAll, inTurn, recorder, SERVICE_PORT } from './context.ts';
 
 /** The number of Services does not matter to an established connection: one of the sizes is enough. */
 export async function runEstablished(context: Context): Promise<void> {

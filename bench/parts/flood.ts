@@ -1,8 +1,9 @@
 /** The packet generator, aimed at one competitor's node. */
+
+import type { Host } from '../../test/support/lab/host.ts';
+import { netnsPath } from '../../test/support/lab/names.ts';
 import type { Competitor } from '../competitors/competitor.ts';
 import { runLoad } from '../load/run.ts';
-import { netnsPath } from '../../test/support/lab/names.ts';
-import type { Host } from '../../test/support/lab/host.ts';
 import type { World } from '../world/world.ts';
 import { outsideTargets } from './northsouth.ts';
 
@@ -35,7 +36,10 @@ async function macOf(host: Host, device: string): Promise<string> {
 export function createFlood(world: World, competitor: Competitor, where: 'remote' | 'local'): Flood {
   const node = world.nodeOf(competitor);
   const port = `node${node.n}`;
-  const sink = where === 'remote' ? { netns: world.lab.net.netns, device: port } : { netns: node.pod('local').netns, device: 'eth0' };
+  const sink =
+    where === 'remote'
+      ? { netns: world.lab.net.netns, device: port }
+      : { netns: node.pod('local').netns, device: 'eth0' };
 
   async function values(seconds: number, sinkDevice: string) {
     return {

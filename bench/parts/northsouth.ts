@@ -4,7 +4,7 @@ import { runLoad } from '../load/run.ts';
 import { withCpu } from '../world/cpu.ts';
 import { LOCAL_NODE_PORT, REMOTE_NODE_PORT, SERVER_PORT, type World } from '../world/world.ts';
 import { check } from './connect.ts';
-import { addressList, type Context, inTurn, installAll, recorder } from './context.ts';
+import { addressList, type Context, installAll, inTurn, recorder } from './context.ts';
 import { middleSize } from './established.ts';
 import { createFlood } from './flood.ts';
 

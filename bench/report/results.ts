@@ -38,11 +38,19 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   'remote.rate': { title: 'NodePort, backend elsewhere: connections', unit: '1/s', better: 'more' },
   'remote.p50': { title: 'NodePort, backend elsewhere: connect(), median', unit: 'µs', better: 'less' },
   'remote.p99': { title: 'NodePort, backend elsewhere: connect(), 99th percentile', unit: 'µs', better: 'less' },
-  'remote.packets': { title: 'NodePort, backend elsewhere: packets of established flows, one core', unit: '1/s', better: 'more' },
+  'remote.packets': {
+    title: 'NodePort, backend elsewhere: packets of established flows, one core',
+    unit: '1/s',
+    better: 'more',
+  },
   'remote.packet-cpu': { title: 'NodePort, backend elsewhere: CPU time a packet', unit: 'ns', better: 'less' },
   'local.rate': { title: 'NodePort, backend here: connections', unit: '1/s', better: 'more' },
   'local.p99': { title: 'NodePort, backend here: connect(), 99th percentile', unit: 'µs', better: 'less' },
-  'local.packets': { title: 'NodePort, backend here: packets of established flows, one core', unit: '1/s', better: 'more' },
+  'local.packets': {
+    title: 'NodePort, backend here: packets of established flows, one core',
+    unit: '1/s',
+    better: 'more',
+  },
   'local.packet-cpu': { title: 'NodePort, backend here: CPU time a packet', unit: 'ns', better: 'less' },
   'control.start': { title: 'From the start of the process to the first sync', unit: 'ms', better: 'less' },
   'control.lists': { title: 'From the last byte of the lists to the first sync', unit: 'ms', better: 'less' },
@@ -76,6 +84,8 @@ export interface PacketCost {
   readonly program: string;
   readonly path: string;
   readonly nanoseconds: { readonly median: number; readonly min: number; readonly max: number };
+  /** What the target allows, ns. */
+  readonly limit?: number;
   readonly lookups?: number;
   readonly instructions?: number;
 }

@@ -35,7 +35,9 @@ export function iptablesRules(services: readonly ModelService[], options: RuleOp
     for (const port of service.ports) late.push(...writePort(nat, service, port, options, comment));
   return [
     '*filter',
-    ...['KUBE-PROXY-FIREWALL', 'KUBE-NODEPORTS', 'KUBE-EXTERNAL-SERVICES', 'KUBE-FORWARD', 'KUBE-SERVICES'].map(declare),
+    ...['KUBE-PROXY-FIREWALL', 'KUBE-NODEPORTS', 'KUBE-EXTERNAL-SERVICES', 'KUBE-FORWARD', 'KUBE-SERVICES'].map(
+      declare,
+    ),
     ...jump('INPUT', ['NEW KUBE-PROXY-FIREWALL', 'KUBE-NODEPORTS', 'NEW KUBE-EXTERNAL-SERVICES']),
     ...jump('FORWARD', ['NEW KUBE-PROXY-FIREWALL', 'KUBE-FORWARD', 'NEW KUBE-SERVICES', 'NEW KUBE-EXTERNAL-SERVICES']),
     ...jump('OUTPUT', ['NEW KUBE-PROXY-FIREWALL', 'NEW KUBE-SERVICES']),

@@ -19,13 +19,15 @@ export function chiSquare(counts: readonly number[]): ChiSquare {
 
 /** Lanczos' approximation. */
 function logGamma(x: number): number {
-  const coefficients = [76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155, 0.001208650973866179];
+  const coefficients = [
+    76.18009172947146, -86.50532032941678, 24.01409824083091, -1.231739572450155, 0.001208650973866179,
+  ];
   let sum = 1.000000000190015;
   coefficients.forEach((c, i) => {
     sum += c / (x + 1 + i);
   });
   const t = x + 5.5;
-  return (x + 0.5) * Math.log(t) - t + Math.log((2.5066282746310005 * sum) / x);
+  return (x + 0.5) * Math.log(t) - t + Math.log((2.506628274631 * sum) / x);
 }
 
 /** Regularized upper incomplete gamma function Q(a, x): by its series below a + 1, by its continued fraction above. */

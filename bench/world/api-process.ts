@@ -3,7 +3,6 @@
  * garbage collection is not the benchmark's. Told by IPC messages; each is answered with its id.
  */
 import { subscribe } from 'node:diagnostics_channel';
-import type { ServerResponse } from 'node:http';
 import { NODE_PROXIER_RULES } from '../../test/support/apiserver/auth.ts';
 import { startApiServer } from '../../test/support/apiserver/server.ts';
 import { fillerService, modelServices, NAMESPACE, serviceObject, sliceObject } from '../rules/model.ts';
@@ -21,11 +20,11 @@ const server = await startApiServer({
 });
 await server.writeKubeconfig(kubeconfig, { user: 'system:kube-proxy' });
 
-/** Date.now() when the last answer that was not a watch had gone out. */
-let lastByte = 0;
+/** When the last answer that was not a watch had gone out: nanoseconds of CLOCK_MONOTONIC. */
+let lastByte = 0n;
 subscribe('http.server.response.finish', (message) => {
-  const { request } = message as { request: { url?: string }; response: ServerResponse };
-  if (!request.url?.includes('watch=')) lastByte = Date.now();
+  const { request } = message as { request: { url?: string } };
+  if (!request.url?.includes('watch=')) lastByte = process.hrtime.bigint();
 });
 
 let churn: NodeJS.Timeout | undefined;
@@ -43,7 +42,9 @@ function replace(request: Extract<ApiRequest, { op: 'set' }>): void {
       ? modelServices(size, ports, endpoints)
       : Array.from({ length: size }, (_, k) => fillerService(k + 1, fillerEndpoints));
   const wanted = new Set([...services, ...extra].map(({ name }) => name));
-  for (const { metadata } of [...server.store.list('Service')] as { metadata: { name: string; namespace?: string } }[]) {
+  for (const { metadata } of [...server.store.list('Service')] as {
+    metadata: { name: string; namespace?: string };
+  }[]) {
     if (metadata.namespace !== NAMESPACE || wanted.has(metadata.name)) continue;
     server.store.delete('Service', NAMESPACE, metadata.name);
     server.store.delete('EndpointSlice', NAMESPACE, `${metadata.name}-abcde`);
@@ -81,7 +82,7 @@ async function answer(request: ApiRequest): Promise<object> {
       clearInterval(churn);
       return { changes: churned };
     case 'last-byte':
-      return { lastByte };
+      return { at: String(lastByte) };
     case 'close':
       await server.close();
       process.disconnect();

@@ -2,8 +2,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { nodeObject } from '../../test/support/lab/nodes.ts';
 import type { Lab } from '../../test/support/lab/lab.ts';
+import { nodeObject } from '../../test/support/lab/nodes.ts';
 import type { ModelEndpoint, ModelPort, ModelService } from '../rules/model.ts';
 
 export type ApiRequest =

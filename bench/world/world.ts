@@ -3,12 +3,13 @@
  * that serves; the backends of the Services are pods of one more node. So they can be measured in turn,
  * a second each, with nothing to switch in between.
  */
+
+import { createLab, type Lab } from '../../test/support/lab/lab.ts';
+import type { LabNode } from '../../test/support/lab/node.ts';
 import type { Competitor } from '../competitors/competitor.ts';
 import type { LoadTools } from '../load/build.ts';
 import { startServer } from '../load/run.ts';
 import { HTTP, type ModelEndpoint, type ModelPort, type ModelService, NAMESPACE } from '../rules/model.ts';
-import { createLab, type Lab } from '../../test/support/lab/lab.ts';
-import type { LabNode } from '../../test/support/lab/node.ts';
 import { type BenchApi, startBenchApi } from './api.ts';
 
 const BACKENDS = 3;
@@ -63,9 +64,7 @@ export async function createWorld(competitors: readonly Competitor[], tools: Loa
     const pods = await backends.addPods(names);
     const locals = await Promise.all(nodes.map(async (node) => (await node.addPods(['local', 'client']))[0]!));
     const serve = { tcp: SERVER_PORT, udp: SERVER_PORT, sink: SINK_PORT };
-    await Promise.all(
-      [...pods, ...locals].map((pod) => startServer(pod, tools.load, { name: pod.podName, ...serve })),
-    );
+    await Promise.all([...pods, ...locals].map((pod) => startServer(pod, tools.load, { name: pod.podName, ...serve })));
     // Answers to the packet generator's addresses end at the router.
     await lab.net.run(['ip', 'route', 'add', 'blackhole', '198.18.0.0/15']);
     const endpoints = pods.map((pod) => ({ address: pod.ipv4, nodeName: backends.name }));
