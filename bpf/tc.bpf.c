@@ -4,7 +4,9 @@
  * else, coming in, a frontend leads to a backend and a flow is made.
  */
 #include "lib/packet_skb.h"
+#include "lib/decap.h"
 #include "lib/direct.h"
+#include "lib/encap.h"
 #include "lib/established.h"
 #include "lib/icmp.h"
 #include "lib/lookup.h"
@@ -16,6 +18,7 @@
 #include "lib/source.h"
 #include "lib/stats.h"
 #include "lib/unallocated.h"
+#include "lib/too_big.h"
 
 INLINE int drop(const struct packet *packet, __u32 reason)
 {
@@ -23,20 +26,54 @@ INLINE int drop(const struct packet *packet, __u32 reason)
 	return TC_ACT_SHOT;
 }
 
+/*
+ * The same for a backend that answers the client directly: in another packet, to its node.
+ * @neighbour: as packet_route has it.
+ */
+NOINLINE int carry_encapsulated(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow,
+				__u32 neighbour, __u32 reason)
+{
+	struct scratch *scratch = scratch_get();
+	int verdict;
+
+	if (!scratch || !packet || !flow)
+		return TC_ACT_SHOT;
+	if (encap_rewrite(skb, scratch, packet, flow))
+		return drop(packet, REASON_DROP_REWRITE);
+	if (packet->piece == PACKET_FIRST)
+		packet_remember_ports(packet);
+	if (encap_wrap(skb, packet, flow))
+		return drop(packet, REASON_DROP_REWRITE);
+	verdict = packet_send(skb, flow, neighbour);
+	if (verdict == TC_ACT_SHOT)
+		return drop(packet, REASON_DROP_NO_ROUTE);
+	stats_count(reason == REASON_REDIRECTED ? REASON_ENCAPSULATED : reason, packet->bytes);
+	return verdict;
+}
+
 /* Rewrites the packet and sends it on. */
 INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, __u32 reason)
 {
 	bool redirect = flow->flags & FLOW_REDIRECT;
 	int verdict = VERDICT_NEXT;
+	__u32 neighbour;
 
-	if (redirect && packet->ttl <= 1)
-		return drop(packet, REASON_DROP_TTL);
+	if (redirect) {
+		if (packet->ttl <= 1)
+			return drop(packet, REASON_DROP_TTL);
+		if (!packet_route(skb, flow, &neighbour))
+			return drop(packet, REASON_DROP_NO_ROUTE);
+		if (unlikely(packet->bytes > flow->mtu && flow->mtu) && packet_exceeds(skb, packet, flow->mtu))
+			return too_big_tell(skb, packet, flow->mtu);
+		if (unlikely(flow->flags & FLOW_DSR))
+			return carry_encapsulated(skb, packet, flow, neighbour, reason);
+	}
 	if (rewrite_packet(skb, packet, flow, redirect))
 		return drop(packet, REASON_DROP_REWRITE);
 	if (unlikely(packet->piece == PACKET_FIRST))
 		packet_remember_ports(packet);
 	if (redirect) {
-		verdict = packet_send(skb, flow);
+		verdict = packet_send(skb, flow, neighbour);
 		if (unlikely(verdict == TC_ACT_SHOT))
 			return drop(packet, REASON_DROP_NO_ROUTE);
 	}
@@ -118,11 +155,63 @@ GLOBAL int begin(struct __sk_buff *skb)
 			return drop(packet, REASON_DROP_NO_LOCAL_BACKEND);
 		return refuse_packet(skb, packet, REASON_REJECT_NO_BACKEND);
 	}
+	if (frontend->flags & FRONTEND_DSR && source == SOURCE_OUTSIDE && !(slot->flags & BACKEND_LOCAL)) {
+		reason = encap_begin(skb, packet, frontend, slot, scratch);
+		if (reason == REASON_NEW_FLOW)
+			return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
+	}
 	reason = flow_begin(skb, packet, frontend, slot, source_is_translated(source, frontend->flags),
 			    device & DEVICE_POD, scratch);
 	if (reason != REASON_NEW_FLOW)
 		return drop(packet, reason);
 	return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
+}
+
+/*
+ * A packet that may have one of a peer's in it; it stands in the scratch memory.
+ * Returns a TC_ACT verdict; VERDICT_NOT_OURS for what was left as it is.
+ */
+GLOBAL int carry_decapsulated(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+	__u32 reason = REASON_DECAPSULATED;
+	struct packet *packet;
+	struct flow *flow;
+	bool half_open;
+
+	if (!scratch)
+		return TC_ACT_SHOT;
+	packet = &scratch->packet;
+	switch (decap_strip(skb)) {
+	case DECAP_FLOW:
+		break;
+	case DECAP_ICMP:
+		return icmp_carry(skb, HOOK_INGRESS);
+	case DECAP_FAILED:
+		return drop(packet, REASON_DROP_REWRITE);
+	case DECAP_OTHER:
+		return VERDICT_NEXT;
+	default:
+		return VERDICT_NOT_OURS;
+	}
+	flow = flow_find(&packet->key, &half_open);
+	if (flow && decap_goes_on(scratch, flow, half_open)) {
+		flow_use(flow, packet, clock_now());
+	} else {
+		if (flow)
+			flow_delete(&packet->key);
+		reason = decap_begin(skb);
+		if (reason != REASON_NEW_FLOW)
+			return drop(packet, reason);
+		half_open = false;
+		flow = &scratch->flow;
+	}
+	if (decap_rewrite(skb, scratch, flow))
+		return drop(packet, REASON_DROP_REWRITE);
+	stats_count(reason, packet->bytes);
+	if (unlikely(half_open) && flow_may_promote(flow, packet))
+		flow_promote();
+	return VERDICT_NEXT;
 }
 
 /*
@@ -142,6 +231,15 @@ INLINE struct packet *parse(struct __sk_buff *skb, __u8 hook, int *verdict)
 	case PACKET_ICMP:
 		*verdict = icmp_carry(skb, hook);
 		return NULL;
+	case PACKET_TUNNEL:
+		if (hook == HOOK_INGRESS) {
+			*verdict = carry_decapsulated(skb);
+			if (*verdict != VERDICT_NOT_OURS)
+				return NULL;
+			*verdict = VERDICT_NEXT;
+		}
+		/* Nobody's tunnel: UDP like any other. */
+		return scratch->packet.key.proto == IPPROTO_UDP ? &scratch->packet : NULL;
 	default:
 		return NULL;
 	}

@@ -25,9 +25,9 @@ INLINE bool device_takes(const struct xdp_md *ctx, __u32 ifindex)
 /* Is the packet one that flow and program can carry here, as it stands? */
 INLINE bool may_carry(const struct xdp_md *ctx, const struct packet *packet, const struct flow *flow, __u32 now)
 {
-	return flow->flags & FLOW_REDIRECT && packet->key.proto != IPPROTO_SCTP && packet->ttl > 1 &&
-	       packet->bytes <= knobs.xdp_mtu && nexthop_holds(flow, fib_generation(), now) &&
-	       device_takes(ctx, flow->ifindex);
+	return flow->flags & FLOW_REDIRECT && !(flow->flags & FLOW_DSR) && (!flow->mtu || packet->bytes <= flow->mtu) &&
+	       packet->key.proto != IPPROTO_SCTP && packet->ttl > 1 && packet->bytes <= knobs.xdp_mtu &&
+	       nexthop_holds(flow, fib_generation(), now) && device_takes(ctx, flow->ifindex);
 }
 
 /* The packet's connection may be established with it. */

@@ -622,6 +622,7 @@ export const schema: Schema = {
         { name: 'ENCAPSULATED', doc: "established flow, sent to the backend's node in another packet" },
         { name: 'DECAPSULATED', doc: 'came in another packet from a peer node, on through the stack' },
         { name: 'TOO_BIG', doc: 'longer than the next hop takes: the sender was told the MTU' },
+        { name: 'DROP_NOT_BACKEND', doc: 'dropped: a peer node sent it for a backend that is not here' },
         { name: 'DROP_TOO_BIG', doc: 'dropped: the same, but the sender could not be told' },
         {
           name: 'SOCKET_STALE',
@@ -868,7 +869,7 @@ export const schema: Schema = {
       type: 'PERCPU_ARRAY',
       key: 'u32',
       value: 'counter',
-      maxEntries: 32,
+      maxEntries: 64,
       flags: [],
       writtenByDataPath: true,
       doc: 'by enum reason',

@@ -3,17 +3,28 @@
 
 #include "checksum.h"
 #include "clock.h"
+#include "geneve.h"
 #include "packet.h"
 
 /* The result of a lookup: a device, and its next hop's MAC addresses when they are known. */
 struct fib_result {
 	__u32 ifindex;
+	/* Longest packet that the route takes, in bytes. */
+	__u32 mtu;
 	bool resolved;
 	/* The destination is an address of this node: the packet is delivered, not forwarded. */
 	bool local;
 	__u8 dmac[ETH_ALEN];
 	__u8 smac[ETH_ALEN];
 };
+
+INLINE __u32 fib_device_mtu(__u32 ifindex)
+{
+	struct device_key key = {.ifindex = ifindex};
+	const struct device *device = bpf_map_lookup_elem(&devices, &key);
+
+	return device ? device->mtu : 0;
+}
 
 /*
  * Looks up the route of a packet from @saddr to @daddr as if it had come in by @ifindex.
@@ -22,7 +33,9 @@ struct fib_result {
 NOINLINE bool fib_lookup(struct context *ctx, const struct address *saddr, const struct address *daddr,
 			 struct fib_result *result)
 {
-	struct bpf_fib_lookup params = {.ifindex = context_ifindex(ctx)};
+	/* A length that fits everywhere: the kernel puts the MTU of the route in its place (5.12), if it finds a
+	 * neighbour. */
+	struct bpf_fib_lookup params = {.ifindex = context_ifindex(ctx), .tot_len = 1};
 	long ret;
 
 	if (!result)
@@ -38,14 +51,14 @@ NOINLINE bool fib_lookup(struct context *ctx, const struct address *saddr, const
 	}
 	ret = bpf_fib_lookup(ctx, &params, sizeof(params), 0);
 	result->ifindex = params.ifindex;
+	result->mtu = params.tot_len > 1 ? params.tot_len : fib_device_mtu(params.ifindex);
 	result->resolved = ret == BPF_FIB_LKUP_RET_SUCCESS;
 	result->local = ret == BPF_FIB_LKUP_RET_NOT_FWDED;
 	if (ret == BPF_FIB_LKUP_RET_SUCCESS) {
 		__builtin_memcpy(result->dmac, params.dmac, ETH_ALEN);
 		__builtin_memcpy(result->smac, params.smac, ETH_ALEN);
 	}
-	return ret == BPF_FIB_LKUP_RET_SUCCESS || ret == BPF_FIB_LKUP_RET_NO_NEIGH ||
-	       ret == BPF_FIB_LKUP_RET_FRAG_NEEDED || ret == BPF_FIB_LKUP_RET_NOT_FWDED;
+	return ret == BPF_FIB_LKUP_RET_SUCCESS || ret == BPF_FIB_LKUP_RET_NO_NEIGH || ret == BPF_FIB_LKUP_RET_NOT_FWDED;
 }
 
 INLINE __u32 fib_generation(void)
@@ -65,11 +78,51 @@ INLINE bool nexthop_holds(const struct flow *flow, __u32 generation, __u32 now)
 	return flow->ifindex && flow->nexthop_generation == generation && !clock_passed(now, flow->nexthop_stamp, 1);
 }
 
+/* Bytes of the headers that the next hop sees before those of the client's packet. */
+INLINE __u32 nexthop_overhead(const struct flow *flow)
+{
+	bool v4 = address_is_v4(&flow->daddr);
+
+	if (!(flow->flags & FLOW_DSR))
+		return 0;
+	if (flow->flags & FLOW_GENEVE)
+		return v4 ? GENEVE_OVERHEAD4 : GENEVE_OVERHEAD6;
+	return v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+}
+
+/* @flow: one that is sent out again from the hook. */
 INLINE void nexthop_remember(struct flow *flow, const struct fib_result *next, __u32 generation, __u32 now)
 {
+	flow->mtu = next->mtu > nexthop_overhead(flow) ? next->mtu - nexthop_overhead(flow) : 0;
+	if (!next->resolved) {
+		flow->ifindex = 0;
+		return;
+	}
 	__builtin_memcpy(flow->dmac, next->dmac, ETH_ALEN);
 	__builtin_memcpy(flow->smac, next->smac, ETH_ALEN);
 	flow->nexthop_generation = generation;
 	flow->nexthop_stamp = now;
 	flow->ifindex = next->ifindex;
+}
+
+/* This node's own address among its peers, in the family of @like. */
+INLINE const struct address *node_own_address(const struct address *like)
+{
+	return (const struct address *)(address_is_v4(like) ? &knobs.node_address4 : &knobs.node_address6);
+}
+
+/* Looks up the next hop of a flow that is sent out again from the hook. Returns false when there is none. */
+NOINLINE bool nexthop_refresh(struct context *ctx, struct flow *flow, struct fib_result *next)
+{
+	bool dsr;
+
+	if (!flow || !next)
+		return false;
+	dsr = flow->flags & FLOW_DSR;
+	if (!fib_lookup(ctx, dsr ? node_own_address(&flow->saddr) : &flow->saddr, dsr ? &flow->saddr : &flow->daddr,
+			next) ||
+	    next->local)
+		return false;
+	nexthop_remember(flow, next, fib_generation(), clock_now());
+	return true;
 }

@@ -141,6 +141,11 @@ GLOBAL int flow_promote(void)
 	flow = bpf_map_lookup_elem(&half_open_flows, key);
 	if (!flow)
 		return 0;
+	if (flow->flags & FLOW_DSR && flow->flags & FLOW_REDIRECT) {
+		/* Its answers do not come by here: that the client goes on has to do. */
+		flow_promote_one(key);
+		return 0;
+	}
 	flow_answer_key(answer, flow, key->proto,
 			flow->flags & (FLOW_REDIRECT | FLOW_OUTPUT) ? HOOK_INGRESS : HOOK_EGRESS);
 	other = bpf_map_lookup_elem(&half_open_flows, answer);

@@ -8,7 +8,9 @@
  */
 #pragma once
 
+#include "encap.h"
 #include "flow.h"
+#include "icmp_tunnel.h"
 #include "ping.h"
 #include "send_skb.h"
 #include "stats.h"
@@ -16,37 +18,23 @@
 /* Quoted: the network header and at least eight bytes (RFC 792, RFC 4443). */
 #define ICMP_HEADER 8
 
-struct icmp_quote {
-	/* Key of the answer to the quoted packet. */
-	struct flow_key answer;
-	/* Source of the error itself. */
-	struct address sender;
-	/* Bytes from the start of the frame. */
-	__u32 icmp_offset;
-	__u32 l3_offset;
-	__u32 l4_offset;
-	__u32 bytes;
-	__u8 ttl;
-	bool v4;
-};
-
 INLINE bool icmp_is_error4(__u8 type)
 {
 	/* Destination unreachable, source quench, time exceeded, parameter problem. */
 	return type == 3 || type == 4 || type == 11 || type == 12;
 }
 
-INLINE bool icmp_quote4(struct __sk_buff *skb, struct icmp_quote *quote)
+INLINE bool icmp_quote4(struct __sk_buff *skb, struct icmp_quote *quote, __u32 base)
 {
 	struct iphdr ip;
 	__u8 type;
 
-	if (bpf_skb_load_bytes(skb, L3_OFFSET, &ip, sizeof(ip)))
+	if (bpf_skb_load_bytes(skb, base, &ip, sizeof(ip)))
 		return false;
 	quote->v4 = true;
 	quote->ttl = ip.ttl;
 	quote->bytes = bpf_ntohs(ip.tot_len);
-	quote->icmp_offset = L3_OFFSET + ip.ihl * 4;
+	quote->icmp_offset = base + ip.ihl * 4;
 	address_from_v4(&quote->sender, ip.saddr);
 	if (bpf_skb_load_bytes(skb, quote->icmp_offset, &type, sizeof(type)) || !icmp_is_error4(type))
 		return false;
@@ -61,17 +49,17 @@ INLINE bool icmp_quote4(struct __sk_buff *skb, struct icmp_quote *quote)
 	return true;
 }
 
-INLINE bool icmp_quote6(struct __sk_buff *skb, struct icmp_quote *quote)
+INLINE bool icmp_quote6(struct __sk_buff *skb, struct icmp_quote *quote, __u32 base)
 {
 	struct ipv6hdr ip;
 	__u8 type;
 
 	/* After extension headers: left alone. */
-	if (bpf_skb_load_bytes(skb, L3_OFFSET, &ip, sizeof(ip)) || ip.nexthdr != IPPROTO_ICMPV6)
+	if (bpf_skb_load_bytes(skb, base, &ip, sizeof(ip)) || ip.nexthdr != IPPROTO_ICMPV6)
 		return false;
 	quote->ttl = ip.hop_limit;
 	quote->bytes = bpf_ntohs(ip.payload_len) + sizeof(ip);
-	quote->icmp_offset = L3_OFFSET + sizeof(ip);
+	quote->icmp_offset = base + sizeof(ip);
 	address_copy(&quote->sender, (struct address *)&ip.saddr);
 	/* Errors have the types below 128 (RFC 4443 2.1). */
 	if (bpf_skb_load_bytes(skb, quote->icmp_offset, &type, sizeof(type)) || type == 0 || type >= 128)
@@ -83,6 +71,26 @@ INLINE bool icmp_quote6(struct __sk_buff *skb, struct icmp_quote *quote)
 	quote->answer.proto = ip.nexthdr;
 	address_copy(&quote->answer.saddr, (struct address *)&ip.daddr);
 	address_copy(&quote->answer.daddr, (struct address *)&ip.saddr);
+	return true;
+}
+
+/*
+ * Reads the error whose network header stands at @base, and the key of the answer to what it quotes.
+ * Returns false when it is no error about a packet.
+ */
+NOINLINE bool icmp_read_quote(struct __sk_buff *skb, struct icmp_quote *quote, __u32 base, bool v4, __u8 hook)
+{
+	__be16 ports[2];
+
+	if (!quote)
+		return false;
+	__builtin_memset(quote, 0, sizeof(*quote));
+	if (!(v4 ? icmp_quote4(skb, quote, base) : icmp_quote6(skb, quote, base)) ||
+	    bpf_skb_load_bytes(skb, quote->l4_offset, ports, sizeof(ports)))
+		return false;
+	quote->answer.sport = ports[1];
+	quote->answer.dport = ports[0];
+	quote->answer.hook = hook;
 	return true;
 }
 
@@ -198,6 +206,34 @@ NOINLINE int icmp_rewrite6(struct __sk_buff *skb, const struct icmp_quote *quote
 				   BPF_F_RECOMPUTE_CSUM);
 }
 
+/* An error about an answer that the backend's node sent directly: to that node, as the client's packets. */
+INLINE int icmp_encapsulate(struct __sk_buff *skb, const struct icmp_quote *quote, const struct flow *flow)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!scratch)
+		return -1;
+	__builtin_memset(&scratch->packet, 0, sizeof(scratch->packet));
+	scratch->packet.key = quote->answer;
+	scratch->packet.bytes = quote->bytes;
+	scratch->packet.family = quote->v4 ? 4 : 6;
+	return encap_wrap(skb, &scratch->packet, flow);
+}
+
+/* The same error about a packet of ours with a client's packet inside; icmp_tunnel.h. */
+INLINE int icmp_carry_tunnel(struct __sk_buff *skb, const struct icmp_quote *quote)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (likely(quote->answer.proto == IPPROTO_TCP) || !scratch)
+		return VERDICT_NEXT;
+	__builtin_memset(&scratch->packet, 0, sizeof(scratch->packet));
+	scratch->packet.key = quote->answer;
+	scratch->packet.bytes = quote->bytes;
+	scratch->packet.family = quote->v4 ? 4 : 6;
+	return icmp_tunnel(skb, quote->icmp_offset, quote->l4_offset);
+}
+
 /*
  * Translates an ICMP error that quotes a packet of a flow, and answers pings to service addresses.
  * What the node itself sends is answered where it leaves; what it forwards was seen as it came in.
@@ -206,30 +242,37 @@ NOINLINE int icmp_rewrite6(struct __sk_buff *skb, const struct icmp_quote *quote
  */
 GLOBAL int icmp_carry(struct __sk_buff *skb, __u32 hook)
 {
-	struct icmp_quote quote = {};
+	bool v4 = skb->protocol == bpf_htons(ETH_P_IP), half_open, redirect;
+	struct scratch *scratch = scratch_get();
+	struct icmp_quote *quote;
+	__u32 neighbour = 0;
 	struct flow *flow;
-	bool half_open, redirect;
-	__be16 ports[2];
 	int error;
 
-	if (!(skb->protocol == bpf_htons(ETH_P_IP) ? icmp_quote4(skb, &quote) : icmp_quote6(skb, &quote)))
+	if (!scratch)
+		return VERDICT_NEXT;
+	quote = &scratch->quote;
+	if (!icmp_read_quote(skb, quote, L3_OFFSET, v4, hook))
 		return ping_answer(skb, hook);
-	if (bpf_skb_load_bytes(skb, quote.l4_offset, ports, sizeof(ports)))
-		return VERDICT_NEXT;
-	quote.answer.sport = ports[1];
-	quote.answer.dport = ports[0];
-	quote.answer.hook = hook;
-	flow = flow_find(&quote.answer, &half_open);
+	flow = flow_find(&quote->answer, &half_open);
 	if (!flow)
-		return VERDICT_NEXT;
+		return hook == HOOK_INGRESS ? icmp_carry_tunnel(skb, quote) : VERDICT_NEXT;
 	redirect = flow->flags & FLOW_REDIRECT;
-	if (redirect && quote.ttl <= 1) {
-		stats_count(REASON_DROP_TTL, quote.bytes);
+	if (redirect && quote->ttl <= 1) {
+		stats_count(REASON_DROP_TTL, quote->bytes);
 		return TC_ACT_SHOT;
 	}
-	error = quote.v4 ? icmp_rewrite4(skb, &quote, flow, redirect) : icmp_rewrite6(skb, &quote, flow, redirect);
-	stats_count(error ? REASON_DROP_REWRITE : REASON_ICMP_ERROR, quote.bytes);
+	if (redirect && !packet_route(skb, flow, &neighbour)) {
+		stats_count(REASON_DROP_NO_ROUTE, quote->bytes);
+		return TC_ACT_SHOT;
+	}
+	if (redirect && flow->flags & FLOW_DSR)
+		error = icmp_encapsulate(skb, quote, flow);
+	else
+		error = quote->v4 ? icmp_rewrite4(skb, quote, flow, redirect)
+				  : icmp_rewrite6(skb, quote, flow, redirect);
+	stats_count(error ? REASON_DROP_REWRITE : REASON_ICMP_ERROR, quote->bytes);
 	if (error)
 		return TC_ACT_SHOT;
-	return redirect ? packet_send(skb, flow) : VERDICT_NEXT;
+	return redirect ? packet_send(skb, flow, neighbour) : VERDICT_NEXT;
 }

@@ -133,8 +133,7 @@ NOINLINE __u32 flow_begin_redirect(struct context *ctx, const struct packet *pac
 	flow->sport = key->dport;
 	flow->dport = slot->port;
 	flow->flags = FLOW_SNAT | FLOW_REDIRECT | (packet->key.hook == HOOK_EGRESS ? FLOW_OUTPUT : 0);
-	if (scratch->next.resolved)
-		nexthop_remember(flow, &scratch->next, fib_generation(), flow->last_seen);
+	nexthop_remember(flow, &scratch->next, fib_generation(), flow->last_seen);
 	return REASON_NEW_FLOW;
 }
 

@@ -33,6 +33,8 @@ enum packet_kind {
 	PACKET_FLOW,
 	/* ICMP or ICMPv6. */
 	PACKET_ICMP,
+	/* A packet with another one inside, by which peer nodes may have sent it. */
+	PACKET_TUNNEL,
 };
 
 /* RFC 9260 3: ports, verification tag, CRC32c. */
@@ -123,6 +125,10 @@ INLINE enum packet_kind packet_parse_l4(struct context *ctx, struct packet *pack
 		return packet->family == 4 && packet->piece == PACKET_WHOLE ? PACKET_ICMP : PACKET_OTHER;
 	case IPPROTO_ICMPV6:
 		return packet->family == 6 && packet->piece == PACKET_WHOLE ? PACKET_ICMP : PACKET_OTHER;
+	case IPPROTO_IPIP:
+		return packet->family == 4 ? PACKET_TUNNEL : PACKET_OTHER;
+	case IPPROTO_IPV6:
+		return packet->family == 6 ? PACKET_TUNNEL : PACKET_OTHER;
 	default:
 		return PACKET_OTHER;
 	}
@@ -151,6 +157,8 @@ INLINE enum packet_kind packet_parse_l4(struct context *ctx, struct packet *pack
 			return PACKET_OTHER;
 		packet->key.sport = udp->source;
 		packet->key.dport = udp->dest;
+		if (unlikely(packet->key.dport == knobs.geneve_port) && packet->key.proto == IPPROTO_UDP)
+			return PACKET_TUNNEL;
 	}
 	return PACKET_FLOW;
 }

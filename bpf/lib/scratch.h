@@ -16,10 +16,43 @@ enum answer {
 	ANSWER_MAX,
 };
 
+/* What a packet around a packet said. */
+struct decap {
+	/* What the client dialled (Geneve). */
+	struct address frontend;
+	struct address backend;
+	__be16 frontend_port;
+	/* 0: the frontend's row says it. */
+	__be16 backend_port;
+	/* Else IP in IP. */
+	__u32 geneve;
+};
+
+/* A packet that an ICMP error quotes. */
+struct icmp_quote {
+	/* Key of the answer to the quoted packet. */
+	struct flow_key answer;
+	/* Source of the error itself. */
+	struct address sender;
+	/* Bytes from the start of the frame. */
+	__u32 icmp_offset;
+	__u32 l3_offset;
+	__u32 l4_offset;
+	__u32 bytes;
+	__u8 ttl;
+	bool v4;
+};
+
 struct scratch {
 	struct packet packet;
 	/* The entry being written; in the end, the one that the packet itself uses. */
 	struct flow flow;
+	/* A rewrite that is not the entry's: only addresses, ports and deltas are set. */
+	struct flow rewrite;
+	struct decap decap;
+	/* Headers that an ICMP error quotes. */
+	__u32 words[15];
+	struct icmp_quote quote;
 	/* By enum answer. */
 	struct flow_key answer[ANSWER_MAX];
 	struct fib_result next;

@@ -8,30 +8,38 @@
 #define TC_INDEX_DONE 0x51
 
 /*
- * Sends a rewritten packet towards the new destination of @flow, by the next hop that the flow
- * remembers; when that holds no more it is looked up, and this packet goes by the neighbour subsystem.
- * Returns a TC_ACT verdict.
+ * Finds where @flow's packets go, before anything is rewritten. A next hop that the flow remembers
+ * is used for a second; when it holds no more it is looked up.
+ * @neighbour: on return, the device whose neighbour subsystem sends this packet; 0: the flow knows all.
+ * Returns false when there is no route.
  */
-INLINE int packet_send(struct __sk_buff *skb, struct flow *flow)
+INLINE bool packet_route(struct __sk_buff *skb, struct flow *flow, __u32 *neighbour)
 {
-	__u32 now = clock_now(), generation = fib_generation();
 	struct fib_result next = {};
 
-	skb->tc_index = TC_INDEX_DONE;
-	if (likely(nexthop_holds(flow, generation, now))) {
-		struct ethhdr *eth = (void *)(long)skb->data;
+	*neighbour = 0;
+	if (likely(nexthop_holds(flow, fib_generation(), clock_now())))
+		return true;
+	if (!nexthop_refresh(skb, flow, &next))
+		return false;
+	*neighbour = next.ifindex;
+	return true;
+}
 
-		if ((void *)(eth + 1) > (void *)(long)skb->data_end)
-			return TC_ACT_SHOT;
-		__builtin_memcpy(eth->h_dest, flow->dmac, ETH_ALEN);
-		__builtin_memcpy(eth->h_source, flow->smac, ETH_ALEN);
-		return bpf_redirect(flow->ifindex, 0);
-	}
-	if (!fib_lookup(skb, &flow->saddr, &flow->daddr, &next) || next.local)
+/*
+ * Sends a rewritten packet the way that packet_route found.
+ * Returns a TC_ACT verdict.
+ */
+INLINE int packet_send(struct __sk_buff *skb, const struct flow *flow, __u32 neighbour)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+
+	skb->tc_index = TC_INDEX_DONE;
+	if (unlikely(neighbour))
+		return bpf_redirect_neigh(neighbour, NULL, 0, 0);
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
-	if (next.resolved)
-		nexthop_remember(flow, &next, generation, now);
-	else
-		flow->ifindex = 0;
-	return bpf_redirect_neigh(next.ifindex, NULL, 0, 0);
+	__builtin_memcpy(eth->h_dest, flow->dmac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, flow->smac, ETH_ALEN);
+	return bpf_redirect(flow->ifindex, 0);
 }

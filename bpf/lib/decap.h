@@ -1,0 +1,260 @@
+/*
+ * Direct server return, the receiving side: encap.h has the sending one. Packets of peer nodes are
+ * taken out of the packets around them, when they are for a frontend here and a backend of it on this
+ * node; every other tunnel's packet is left alone. Then it is a connection through the stack without
+ * source NAT, whose backend the peer chose:
+ *
+ *   in   C>V => C>B
+ *   out  B>C => V>C
+ */
+#pragma once
+
+#include "encap.h"
+#include "established.h"
+#include "icmp.h"
+#include "lookup.h"
+
+/* Protocol and port of a packet inside, at @offset, into scratch->packet. Returns false when it has none. */
+NOINLINE bool decap_peek4(struct __sk_buff *skb, struct packet *inner, __u32 offset)
+{
+	struct iphdr ip;
+	__be16 ports[2];
+
+	if (!inner || bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
+		return false;
+	address_from_v4(&inner->key.saddr, ip.saddr);
+	address_from_v4(&inner->key.daddr, ip.daddr);
+	inner->key.proto = ip.protocol;
+	inner->fragment_id = ip.id;
+	if (ip.frag_off & bpf_htons(IP_OFFSET_MASK))
+		return packet_recall_ports(inner) == PACKET_FLOW;
+	if (bpf_skb_load_bytes(skb, offset + ip.ihl * 4, ports, sizeof(ports)))
+		return false;
+	inner->key.sport = ports[0];
+	inner->key.dport = ports[1];
+	return true;
+}
+
+NOINLINE bool decap_peek6(struct __sk_buff *skb, struct packet *inner, __u32 offset)
+{
+	struct ipv6hdr ip;
+	__u8 fragment[8];
+	__be16 ports[2];
+
+	if (!inner || bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
+		return false;
+	address_copy(&inner->key.saddr, (struct address *)&ip.saddr);
+	address_copy(&inner->key.daddr, (struct address *)&ip.daddr);
+	inner->key.proto = ip.nexthdr;
+	offset += sizeof(ip);
+	if (ip.nexthdr == IPPROTO_FRAGMENT) {
+		if (bpf_skb_load_bytes(skb, offset, fragment, sizeof(fragment)))
+			return false;
+		inner->key.proto = fragment[0];
+		__builtin_memcpy(&inner->fragment_id, &fragment[4], sizeof(inner->fragment_id));
+		if (fragment[2] || fragment[3] & 0xf8)
+			return packet_recall_ports(inner) == PACKET_FLOW;
+		offset += sizeof(fragment);
+	}
+	if (bpf_skb_load_bytes(skb, offset, ports, sizeof(ports)))
+		return false;
+	inner->key.sport = ports[0];
+	inner->key.dport = ports[1];
+	return true;
+}
+
+/* Is it an entry of a connection that came encapsulated, to this backend? */
+INLINE bool decap_is_flow(const struct flow *flow, const struct address *backend)
+{
+	return flow && flow->flags & FLOW_DSR && !(flow->flags & FLOW_REDIRECT) && address_equal(&flow->daddr, backend);
+}
+
+/* The frontend and backend that the peer has chosen, when both are here. Returns NULL when they are not. */
+INLINE const struct dsr_backend *decap_backend(const struct flow_key *key, const struct address *backend,
+					       __u32 *service_port_id)
+{
+	/* The address may be one of the peer's own, on which NodePorts answer. */
+	const struct frontend *frontend = frontend_lookup(&key->daddr, key->dport, key->proto, true);
+	const struct dsr_backend *row;
+
+	if (!frontend)
+		return NULL;
+	*service_port_id = frontend->service_port_id;
+	row = dsr_backend(backend, frontend->service_port_id);
+	return row && row->flags & BACKEND_LOCAL ? row : NULL;
+}
+
+/* An ICMP error inside: does it quote a packet of a connection that came encapsulated? */
+NOINLINE bool decap_icmp_is_ours(struct __sk_buff *skb, const struct address *backend, __u32 offset, bool v4)
+{
+	struct scratch *scratch = scratch_get();
+	bool half_open;
+
+	return backend && scratch && icmp_read_quote(skb, &scratch->quote, offset, v4, HOOK_INGRESS) &&
+	       decap_is_flow(flow_find(&scratch->quote.answer, &half_open), backend);
+}
+
+/* IP in IP has no mark: what is inside must be for a frontend, or of a flow, and outside one of its backends here. */
+NOINLINE bool decap_ipip_is_ours(struct __sk_buff *skb, struct scratch *scratch, __u32 offset, bool v4)
+{
+	struct packet *inner = &scratch->packet;
+	bool half_open;
+	__u32 id;
+
+	if (!scratch)
+		return false;
+	inner->key.hook = HOOK_INGRESS;
+	if (!(v4 ? decap_peek4(skb, inner, offset) : decap_peek6(skb, inner, offset)))
+		return false;
+	if (inner->key.proto == (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		return decap_icmp_is_ours(skb, &scratch->decap.backend, offset, v4);
+	return decap_is_flow(flow_find(&inner->key, &half_open), &scratch->decap.backend) ||
+	       decap_backend(&inner->key, &scratch->decap.backend, &id);
+}
+
+/* The packet is nobody's whom we know. */
+#define VERDICT_NOT_OURS (-2)
+
+enum decap_result {
+	/* Left as it was; scratch->packet is still the one outside when that has ports. */
+	DECAP_NOT_OURS,
+	/* The packet inside stands in scratch->packet and scratch->decap, its key as the client sent it. */
+	DECAP_FLOW,
+	/* An ICMP error, or a piece of a datagram whose first piece was not seen. */
+	DECAP_ICMP,
+	DECAP_OTHER,
+	/* Half taken out: it must be dropped. */
+	DECAP_FAILED,
+};
+
+/* The packet inside, once it stands alone. */
+INLINE enum decap_result decap_parse(struct __sk_buff *skb, struct scratch *scratch)
+{
+	struct packet *packet = &scratch->packet;
+
+	switch (packet_parse(skb, packet, HOOK_INGRESS)) {
+	case PACKET_FLOW:
+		break;
+	case PACKET_ICMP:
+		return DECAP_ICMP;
+	default:
+		return DECAP_OTHER;
+	}
+	/* By the header that the other pieces have too. */
+	if (unlikely(packet->piece == PACKET_FIRST))
+		packet_remember_ports(packet);
+	if (scratch->decap.geneve) {
+		address_copy(&scratch->decap.backend, &packet->key.daddr);
+		scratch->decap.backend_port = packet->key.dport;
+		address_copy(&packet->key.daddr, &scratch->decap.frontend);
+		packet->key.dport = scratch->decap.frontend_port;
+	}
+	return DECAP_FLOW;
+}
+
+/* Takes the packet that stands in the scratch memory apart. Returns enum decap_result. */
+GLOBAL int decap_strip(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+	struct packet *outer;
+	struct decap *decap;
+	__u32 offset, length;
+	bool v4;
+
+	if (!scratch)
+		return DECAP_NOT_OURS;
+	outer = &scratch->packet;
+	decap = &scratch->decap;
+	v4 = packet_is_v4(outer);
+	offset = outer->l4_offset;
+	if (outer->piece != PACKET_WHOLE || !address_is_peer(&outer->key.saddr))
+		return DECAP_NOT_OURS;
+	decap->geneve = outer->key.proto == IPPROTO_UDP;
+	if (decap->geneve) {
+		length = geneve_read(skb, decap, offset, v4);
+		if (!length)
+			return DECAP_NOT_OURS;
+		offset += length;
+	} else {
+		address_copy(&decap->backend, &outer->key.daddr);
+		decap->backend_port = 0;
+		if (!decap_ipip_is_ours(skb, scratch, offset, v4))
+			return DECAP_NOT_OURS;
+	}
+	if (bpf_skb_adjust_room(skb, -(__s32)(offset - L3_OFFSET), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
+		return DECAP_FAILED;
+	return decap_parse(skb, scratch);
+}
+
+/*
+ * Makes the entries of the connection whose packet decap_strip took out.
+ * Returns REASON_NEW_FLOW, with the entry for the packet in scratch->flow; or the reason to drop it.
+ */
+GLOBAL int decap_begin(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+	const struct dsr_backend *row;
+	struct backend_slot slot = {};
+	struct packet *packet;
+	__u32 reason, id = 0;
+	struct flow *flow;
+
+	if (!scratch)
+		return REASON_DROP_IMPOSSIBLE;
+	packet = &scratch->packet;
+	flow = &scratch->flow;
+	row = decap_backend(&packet->key, &scratch->decap.backend, &id);
+	if (!row)
+		return REASON_DROP_NOT_BACKEND;
+	address_copy(&slot.address, &scratch->decap.backend);
+	slot.port = scratch->decap.geneve ? scratch->decap.backend_port : row->port;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->last_seen = clock_now();
+	flow->created = flow->last_seen;
+	/* No backend_id: whether the flow goes on is for the peer to say. */
+	flow->service_port_id = id;
+	reason = flow_begin_stack(skb, packet, &slot, false, scratch);
+	if (reason != REASON_NEW_FLOW)
+		return reason;
+	flow->flags |= FLOW_DSR;
+	flow->packets = 1;
+	flow->bytes = packet->bytes;
+	flow_set_deltas(flow, &packet->key);
+	if (!half_open_set(&packet->key, flow))
+		return REASON_DROP_FLOW_TABLE;
+	return REASON_NEW_FLOW;
+}
+
+/* Does the flow lead where the peer wants the packet to go? */
+INLINE bool decap_goes_on(const struct scratch *scratch, const struct flow *flow, bool half_open)
+{
+	const struct decap *decap = &scratch->decap;
+
+	return decap_is_flow(flow, &decap->backend) && (!decap->geneve || flow->dport == decap->backend_port) &&
+	       !begins_anew(&scratch->packet, flow, half_open);
+}
+
+/* Writes what is not yet as @flow wants it: for Geneve the client's port alone, if another stands in for it. */
+NOINLINE int decap_rewrite(struct __sk_buff *skb, struct scratch *scratch, const struct flow *flow)
+{
+	const struct packet *packet;
+	struct flow *rest;
+
+	if (!scratch || !flow)
+		return -1;
+	packet = &scratch->packet;
+	rest = &scratch->rewrite;
+	address_copy(&rest->saddr, &flow->saddr);
+	address_copy(&rest->daddr, &flow->daddr);
+	rest->sport = flow->sport;
+	rest->dport = flow->dport;
+	rest->address_delta = flow->address_delta;
+	rest->port_delta = flow->port_delta;
+	if (scratch->decap.geneve) {
+		if (flow->sport == packet->key.sport)
+			return 0;
+		rest->address_delta = 0;
+		rest->port_delta = checksum_port_delta(packet->key.sport, 0, flow->sport, 0);
+	}
+	return rewrite_packet(skb, packet, rest, 0);
+}

@@ -1,0 +1,135 @@
+/*
+ * A router between this node and a backend's cannot take an encapsulated packet of ours: the client
+ * learns the MTU, less what the headers around its packet take, in an error about its own packet.
+ */
+#pragma once
+
+#include "encap.h"
+#include "geneve_read.h"
+#include "too_big.h"
+
+/* The client's packet, quoted inside the quoted packet at @offset, into scratch->packet.key. */
+INLINE bool icmp_tunnel_client4(struct __sk_buff *skb, struct packet *packet, __u32 offset)
+{
+	struct iphdr ip;
+	__be16 ports[2];
+
+	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.ihl != 5 ||
+	    ip.frag_off & bpf_htons(IP_OFFSET_MASK) ||
+	    bpf_skb_load_bytes(skb, offset + sizeof(ip), ports, sizeof(ports)))
+		return false;
+	address_from_v4(&packet->key.saddr, ip.saddr);
+	address_from_v4(&packet->key.daddr, ip.daddr);
+	packet->key.proto = ip.protocol;
+	packet->key.sport = ports[0];
+	packet->key.dport = ports[1];
+	packet->l4_offset = L3_OFFSET + sizeof(ip);
+	return true;
+}
+
+INLINE bool icmp_tunnel_client6(struct __sk_buff *skb, struct packet *packet, __u32 offset)
+{
+	struct ipv6hdr ip;
+	__be16 ports[2];
+
+	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) ||
+	    bpf_skb_load_bytes(skb, offset + sizeof(ip), ports, sizeof(ports)))
+		return false;
+	address_copy(&packet->key.saddr, (struct address *)&ip.saddr);
+	address_copy(&packet->key.daddr, (struct address *)&ip.daddr);
+	packet->key.proto = ip.nexthdr;
+	packet->key.sport = ports[0];
+	packet->key.dport = ports[1];
+	packet->l4_offset = L3_OFFSET + sizeof(ip);
+	return true;
+}
+
+/* Writes what the client dialled into its packet, which was for the backend already. */
+INLINE int icmp_tunnel_restore(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_store_bytes(skb, packet->l4_offset + offsetof(struct udphdr, dest), &packet->key.dport,
+				sizeof(packet->key.dport), 0))
+		return -1;
+	if (!packet_is_v4(packet))
+		return bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct ipv6hdr, daddr), &packet->key.daddr,
+					   sizeof(packet->key.daddr), 0);
+	if (bpf_skb_load_bytes(skb, L3_OFFSET, &ip, sizeof(ip)))
+		return -1;
+	ip.daddr = address_word(&packet->key.daddr, 3);
+	ip.check = 0;
+	ip.check = ~checksum_fold16(checksum_fold32((__u64)(__u32)bpf_csum_diff(NULL, 0, (void *)&ip, sizeof(ip), 0)));
+	return bpf_skb_store_bytes(skb, L3_OFFSET, &ip, sizeof(ip), 0);
+}
+
+/* Is it about the length of a packet? Then @mtu is what fits. */
+INLINE bool icmp_tunnel_mtu(struct __sk_buff *skb, __u32 offset, bool v4, __u32 *mtu)
+{
+	struct icmp_too_big icmp;
+
+	if (bpf_skb_load_bytes(skb, offset, &icmp, sizeof(icmp)))
+		return false;
+	*mtu = bpf_ntohl(icmp.mtu);
+	if (!v4)
+		return icmp.type == ICMPV6_PACKET_TOO_BIG;
+	*mtu &= 0xffff;
+	return icmp.type == ICMP_DEST_UNREACH && icmp.code == ICMP_FRAG_NEEDED;
+}
+
+/*
+ * @icmp_offset, @offset: the error, and what follows the network header of the packet that it quotes. The
+ * answer to that packet stands in scratch->packet.key.
+ * Returns a TC_ACT verdict; an error about anything else goes on as it is.
+ */
+GLOBAL int icmp_tunnel(struct __sk_buff *skb, __u32 icmp_offset, __u32 offset)
+{
+	struct scratch *scratch = scratch_get();
+	struct packet *packet;
+	struct flow *flow;
+	__u32 mtu, overhead, bytes;
+	bool v4, geneve, half_open;
+
+	if (!scratch)
+		return VERDICT_NEXT;
+	packet = &scratch->packet;
+	bytes = packet->bytes;
+	v4 = packet_is_v4(packet);
+	geneve = packet->key.proto == IPPROTO_UDP && packet->key.sport == knobs.geneve_port;
+	if ((!geneve && packet->key.proto != (v4 ? IPPROTO_IPIP : IPPROTO_IPV6)) ||
+	    !address_equal(&packet->key.daddr, node_own_address(&packet->key.daddr)) ||
+	    !icmp_tunnel_mtu(skb, icmp_offset, v4, &mtu))
+		return VERDICT_NEXT;
+	if (geneve) {
+		__u32 length = geneve_read(skb, &scratch->decap, offset, v4);
+
+		if (!length)
+			return VERDICT_NEXT;
+		offset += length;
+	}
+	if (!(v4 ? icmp_tunnel_client4(skb, packet, offset) : icmp_tunnel_client6(skb, packet, offset)))
+		return VERDICT_NEXT;
+	if (geneve) {
+		address_copy(&packet->key.daddr, &scratch->decap.frontend);
+		packet->key.dport = scratch->decap.frontend_port;
+	}
+	flow = flow_find(&packet->key, &half_open);
+	if (!flow || !(flow->flags & FLOW_DSR) || !(flow->flags & FLOW_REDIRECT))
+		return VERDICT_NEXT;
+	overhead = nexthop_overhead(flow);
+	if (mtu <= overhead)
+		return VERDICT_NEXT;
+	mtu -= overhead;
+	if (!flow->mtu || mtu < flow->mtu)
+		/* Until the next hop is looked up again, longer packets are answered here. */
+		flow->mtu = mtu;
+	if (!fib_lookup(skb, &packet->key.daddr, &packet->key.saddr, &scratch->next) || scratch->next.local ||
+	    bpf_skb_adjust_room(skb, -(__s32)(offset - L3_OFFSET), BPF_ADJ_ROOM_MAC, 0) ||
+	    (geneve && icmp_tunnel_restore(skb, packet)) || too_big_build(skb, mtu)) {
+		stats_count(REASON_DROP_REWRITE, bytes);
+		return TC_ACT_SHOT;
+	}
+	stats_count(REASON_ICMP_ERROR, bytes);
+	skb->tc_index = TC_INDEX_DONE;
+	return bpf_redirect_neigh(scratch->next.ifindex, NULL, 0, 0);
+}
