@@ -145,7 +145,7 @@ GLOBAL int begin(struct __sk_buff *skb)
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
 	device = output ? 0 : device_flags(skb->ifindex);
-	source = output ? SOURCE_HOST : source_of(packet, device);
+	source = source_of(packet, device);
 	internal = source != SOURCE_OUTSIDE;
 	slot = backend_select(frontend, internal, &packet->key.saddr);
 	if (!slot) {

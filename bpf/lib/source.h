@@ -7,7 +7,7 @@
 enum source {
 	/* A pod, as detectLocalMode decides. */
 	SOURCE_POD,
-	/* This node itself: the source is one of its addresses. */
+	/* This node itself: it sends the packet, or the source is one of its addresses. */
 	SOURCE_HOST,
 	/* Everything else. */
 	SOURCE_OUTSIDE,
@@ -22,21 +22,23 @@ INLINE __u32 device_flags(__u32 ifindex)
 	return device ? device->flags : 0;
 }
 
-/* @device: flags of the device that the packet came in by. */
+/*
+ * A pod's network comes first, as in kube-proxy: an address of this node may lie in it.
+ * @device: flags of the device that the packet came in by; 0 at egress.
+ */
 INLINE enum source source_of(const struct packet *packet, __u32 device)
 {
 	bool detect = packet_is_v4(packet) ? knobs.detect_pods4 : knobs.detect_pods6;
-	struct cidr_key key;
+	struct cidr_key key = {.prefixlen = 128};
 
-	if (node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL)
+	if (detect) {
+		address_copy(&key.address, &packet->key.saddr);
+		if (device & DEVICE_LOCAL_PODS || bpf_map_lookup_elem(&pod_cidrs, &key))
+			return SOURCE_POD;
+	}
+	if (packet->key.hook == HOOK_EGRESS || node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL)
 		return SOURCE_HOST;
-	if (!detect)
-		return device & DEVICE_POD ? SOURCE_POD : SOURCE_OUTSIDE;
-	if (device & DEVICE_LOCAL_PODS)
-		return SOURCE_POD;
-	key.prefixlen = 128;
-	address_copy(&key.address, &packet->key.saddr);
-	return bpf_map_lookup_elem(&pod_cidrs, &key) ? SOURCE_POD : SOURCE_OUTSIDE;
+	return !detect && device & DEVICE_POD ? SOURCE_POD : SOURCE_OUTSIDE;
 }
 
 /* Is the source translated? (R-35, R-37…R-39) */

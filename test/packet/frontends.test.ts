@@ -71,7 +71,8 @@ describe.each(FAMILIES)('IPv%i: who asks', (family) => {
     ['a pod, by its device', OTHER_POD[family], 'pod0', 'POD'],
     ['a pod, by its address', family === 4 ? '10.1.2.9' : 'fd00:1:2::9', 'node0', 'POD'],
     ['the node', NODE[family], 'node0', 'HOST'],
-    ['the node by its bridge address, inside the pods’ network', BRIDGE[family], 'pod0', 'HOST'],
+    ['the node by its second address', NODE_SECOND[family], 'node0', 'HOST'],
+    ['the node by its bridge address, inside the pods’ network (R-35, R-39)', BRIDGE[family], 'pod0', 'POD'],
     ['a stranger by a device nobody described', CLIENT[family], 'strange', 'OUTSIDE'],
   ];
   const SNAT = { POD: FRONTEND_SNAT_POD, HOST: FRONTEND_SNAT_HOST, OUTSIDE: FRONTEND_SNAT_OUTSIDE } as const;

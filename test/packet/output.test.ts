@@ -5,6 +5,7 @@ import {
   FRONTEND_CLUSTER_IP,
   FRONTEND_INTERNAL_DROP,
   FRONTEND_SNAT_HOST,
+  FRONTEND_SNAT_POD,
 } from '../../maps-schema/gen/codecs.ts';
 import type { Backend } from '../../src/model/compiled.ts';
 import { packet } from '../support/packet/builder.ts';
@@ -38,6 +39,17 @@ describe.each(FAMILIES)('IPv%i', (family) => {
 
   describe.each(PROTOCOLS)('%s', (proto) => {
     const there = (from: string, flags = 'S', sport = 40000) => make(proto, from, vip, sport, 80, flags);
+
+    it('an address of the node inside the pods’ network counts as a pod’s (R-35)', () => {
+      const to = remote(REMOTE_POD[family]);
+      for (const [flags, source] of [
+        [FRONTEND_SNAT_HOST, BRIDGE[family]],
+        [FRONTEND_SNAT_POD, NODE[family]],
+      ] as const) {
+        serve(proto, { cluster: [to], flags: FRONTEND_CLUSTER_IP | flags });
+        expect(rig.egress(there(BRIDGE[family])).tuple()).toBe(`${source} 40000 > ${to.address} 8080`);
+      }
+    });
 
     it.each([
       ['elsewhere', remote(REMOTE_POD[family]), NODE[family], 'node0', MACS.neighbour],
