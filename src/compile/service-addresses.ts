@@ -71,6 +71,12 @@ function readIngress(status: unknown, routerIpMode: boolean, problems: ProblemSi
   });
 }
 
+/** The family that a malformed range looks like; both when it looks like neither. */
+function familiesMeant(text: string): readonly Family[] {
+  if (text.includes(':')) return ['IPv6'];
+  return text.includes('.') ? ['IPv4'] : ['IPv4', 'IPv6'];
+}
+
 function readSourceRanges(spec: Fields, problems: ProblemSink): Partial<Record<Family, Cidr[]>> {
   const path = 'spec.loadBalancerSourceRanges';
   const ranges: Partial<Record<Family, Cidr[]>> = {};
@@ -80,8 +86,7 @@ function readSourceRanges(spec: Fields, problems: ProblemSink): Partial<Record<F
     const cidr = text === undefined ? undefined : parseCidr(text);
     if (cidr === undefined) {
       problems.add(`${path}[${i}]`, `${show(value)} is no CIDR`);
-      const families: Family[] = text === undefined ? ['IPv4', 'IPv6'] : [text.includes(':') ? 'IPv6' : 'IPv4'];
-      for (const family of families) ranges[family] ??= [];
+      for (const family of familiesMeant(text ?? '')) ranges[family] ??= [];
       return;
     }
     const name = `${cidr.address}/${cidr.bits}`;

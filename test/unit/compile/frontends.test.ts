@@ -95,7 +95,12 @@ describe('source ranges', () => {
     expect(flags(['10.0.0.0/33'])).toEqual(['SOURCE_RANGES']);
     expect(ranges(['10.0.0.0/33']).sourceRanges).toEqual([]);
     expect(flags(['2001:db8::/129'])).toEqual([]);
-    expect(flags([7])).toEqual(['SOURCE_RANGES']);
+    for (const neither of [7, '', ' ', 'everyone']) {
+      expect(flags([neither])).toEqual(['SOURCE_RANGES']);
+      const spec = { ...everything, clusterIP: 'fd00:10:96::a', loadBalancerSourceRanges: [neither] };
+      const port = compilePort(service(spec, { ingress: [{ ip: '2001:db8::1' }] }));
+      expect(flagNames(frontend(port, '2001:db8::1')?.flags)).toContain('SOURCE_RANGES');
+    }
     expect(ranges(['10.0.0.0/33', '10.1.0.0/16']).sourceRanges).toEqual([{ address: '10.1.0.0', bits: 16 }]);
   });
 
