@@ -66,6 +66,10 @@ test-kernels: build ## the programs on Debian's other kernels, in qemu (root; KE
 	@tools/kernels/setup.sh
 	node_modules/.bin/tsx tools/kernels/main.ts $(KERNELS)
 
+.PHONY: fuzz-semantics
+fuzz-semantics: build ## random clusters against a model of the rules (root; SEED=n, TIME=seconds, REPLAY=file.yaml)
+	SEED="$(SEED)" TIME="$(TIME)" REPLAY="$(REPLAY)" node_modules/.bin/tsx test/differential/fuzz.ts
+
 .PHONY: lint
 lint: generate ## types, formatting and import rules
 	node_modules/.bin/tsc --noEmit

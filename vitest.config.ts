@@ -22,6 +22,7 @@ export default defineConfig({
             'test/kernel/**/*.test.ts',
             'test/packet/**/*.test.ts',
             'test/cluster/**/*.test.ts',
+            'test/differential/**/*.test.ts',
           ],
           ...serial,
         },

@@ -84,6 +84,7 @@ function remove<T>(value: T, [key, ...rest]: Path): T {
 
 async function dropParts(best: () => Case, accept: (smaller: Case) => Promise<boolean>): Promise<void> {
   for (const path of removable(best().configuration)) {
+    if (lookup(best().configuration, path) === undefined) continue;
     await accept({ ...best(), configuration: remove(best().configuration, path) });
   }
   for (let i = best().actions.length - 1; i >= 0; i--) {
@@ -91,7 +92,7 @@ async function dropParts(best: () => Case, accept: (smaller: Case) => Promise<bo
     const paths = removable((best().actions[i] as unknown as Record<string, unknown>)[name], [name]);
     for (const path of paths.filter((path) => name !== 'probe' || ['thorough', 'answer'].includes(String(path[1])))) {
       const { actions } = best();
-      if (actions[i] === undefined || lookup(actions[i], path) === undefined) continue;
+      if (lookup(actions[i], path) === undefined) continue;
       await accept({ ...best(), actions: actions.map((action, j) => (j === i ? remove(action, path) : action)) });
     }
   }

@@ -33,6 +33,10 @@ const RANGES = [
   'fd00:1::/32',
   ' 2001:db8:1::/64',
   '0.0.0.0/0',
+  '',
+  ' ',
+  '10.0.0.0/33',
+  'fd00::/129',
 ];
 
 const flat = (addresses: readonly Both[]) => addresses.flatMap((address) => [address[4], address[6]]);

@@ -3,7 +3,7 @@ import type { Service } from '../../../src/model/kubernetes.ts';
 import type { Protocol } from '../case.ts';
 import { type Cluster, isServed, ownAddresses, primaryAddress } from './cluster.ts';
 import type { Wanted } from './endpoints.ts';
-import { holds, isNetwork, sameFamily } from './network.ts';
+import { holds, sameFamily } from './network.ts';
 
 export type FrontendKind = 'ClusterIP' | 'ExternalIP' | 'LoadBalancer' | 'NodePort';
 
@@ -87,10 +87,11 @@ export function findFrontend(
   return inUse ? 'no such port' : undefined;
 }
 
-/** undefined when open; malformed ones count as closed, by a deliberate difference. */
+/** undefined when open. Deliberate difference: a family whose every range is malformed is closed. */
 export function sourceRanges({ kind, spec, family }: Frontend): readonly string[] | undefined {
   if (kind !== 'LoadBalancer') return undefined;
-  const texts = (spec.loadBalancerSourceRanges ?? []).map((text) => text.trim()).filter((text) => text !== '');
-  const own = texts.filter((text) => !isNetwork(text) || text.includes(':') === (family === 'IPv6'));
+  const texts = (spec.loadBalancerSourceRanges ?? []).map((text) => text.trim());
+  const looksLike = (text: string) => (text.includes(':') ? 'IPv6' : text.includes('.') ? 'IPv4' : family);
+  const own = texts.filter((text) => looksLike(text) === family);
   return own.length === 0 ? undefined : own;
 }

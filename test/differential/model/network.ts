@@ -11,9 +11,10 @@ export function holds(network: string, address: string): boolean {
   return list.check(address, type);
 }
 
-export function isNetwork(text: string): boolean {
+function isNetwork(text: string): boolean {
   const [base = '', bits = '', more] = text.split('/');
-  return more === undefined && /^\d+$/.test(bits) && (isIPv4(base) || isIPv6(base));
+  const most = isIPv4(base) ? 32 : isIPv6(base) ? 128 : -1;
+  return more === undefined && /^\d+$/.test(bits) && Number(bits) <= most;
 }
 
 export function sameFamily(a: string, b: string): boolean {

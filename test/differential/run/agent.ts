@@ -2,8 +2,10 @@
 import { createCompiler } from '../../../src/compile/compiler.ts';
 import { parseConfiguration } from '../../../src/config/load.ts';
 import { detectLocalImplemented } from '../../../src/host/node.ts';
+import { NO_PEERS } from '../../../src/host/peers.ts';
 import type { HostAddress, HostState } from '../../../src/host/state.ts';
 import type { ServiceHealth } from '../../../src/model/compiled.ts';
+import { DEFAULT_FORWARDING } from '../../../src/model/forwarding.ts';
 import type { EndpointSlice, Node, Service } from '../../../src/model/kubernetes.ts';
 import type { DataPath } from '../../../src/reconcile/datapath.ts';
 import { knobsOf } from '../../../src/reconcile/knobs.ts';
@@ -60,6 +62,9 @@ function unattached(kernel: Kernel): DataPath {
       const { view } = kernel.maps.control;
       view.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0);
     },
+    tellForwarding: () => {},
+    expectStaleSockets: () => {},
+    reviewStaleSockets: () => {},
     close: () => {},
   };
 }
@@ -93,10 +98,16 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
         tables,
         compiler,
         report: createReporter(() => {}),
-        view: { nodeName: THIS_NODE, configuration, devices: ['node0'], podDevices: 'pod0' },
+        view: {
+          nodeName: THIS_NODE,
+          configuration,
+          devices: ['node0'],
+          podDevices: 'pod0',
+          forwarding: DEFAULT_FORWARDING,
+        },
         warn: (message) => told.push(message),
       },
-      { host, node },
+      { host, node, peers: NO_PEERS },
     );
   }
 
@@ -129,6 +140,9 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
           jiffiesPerSecond: kernel.machine.jiffiesPerSecond,
           haveSetRetval: kernel.machine.haveSetRetval === 1,
           detectLocal: detectLocalImplemented(configuration, node),
+          xdpMtu: 0,
+          forwarding: DEFAULT_FORWARDING,
+          ownAddresses: {},
         }),
       );
       reconciler ??= start();

@@ -1,6 +1,6 @@
 /** The real programs in namespaces of the test's own: loaded once for each setting, their maps shared. */
 import { fileURLToPath } from 'node:url';
-import { counter, type Knobs, reasons } from '../../../maps-schema/gen/codecs.ts';
+import { counter, type Knobs, knobs as knobsCodec, reasons } from '../../../maps-schema/gen/codecs.ts';
 import { attachCgroup, CGROUP_ATTACH_TYPES, type CgroupHook } from '../../../src/bpf/attach-cgroup.ts';
 import { detachAll } from '../../../src/bpf/attach-tc.ts';
 import { hasFeature, probeFeatures } from '../../../src/bpf/features.ts';
@@ -14,7 +14,7 @@ import { readHost } from '../../../src/host/read.ts';
 import type { HostState } from '../../../src/host/state.ts';
 import { mountBpffs, SMALL_MAPS } from '../../kernel/bpf/rig.ts';
 import { createNetwork } from '../../support/packet/network.ts';
-import { createPodNamespace, enterCgroup } from './namespaces.ts';
+import { addNeighbours, createPodNamespace, enterCgroup } from './namespaces.ts';
 
 const OBJECTS = process.env.SLUICE_BPF_OBJECTS ?? fileURLToPath(new URL('../../../dist/bpf', import.meta.url));
 const VERDICTS: Readonly<Record<number, Verdict>> = { 4294967295: 'NEXT', 2: 'DROP', 7: 'REDIRECT' };
@@ -60,6 +60,7 @@ export async function createKernel(): Promise<Kernel> {
 async function build(undo: (() => void)[], remove: () => void): Promise<Kernel> {
   const network = createNetwork();
   undo.push(() => network.remove());
+  addNeighbours();
   const pod = createPodNamespace();
   undo.push(() => pod.remove());
   const bpffs = mountBpffs();
@@ -76,7 +77,6 @@ async function build(undo: (() => void)[], remove: () => void): Promise<Kernel> 
   let knobsInForce = '';
   let tc: LoadedPrograms | undefined;
   let sockets: LoadedPrograms | undefined;
-  let maps: Maps | undefined;
 
   async function load(object: string, knobs: Knobs): Promise<LoadedPrograms> {
     const key = object + JSON.stringify(knobs, (_, value) => (typeof value === 'bigint' ? String(value) : value));
@@ -111,10 +111,9 @@ async function build(undo: (() => void)[], remove: () => void): Promise<Kernel> 
     haveSetRetval: hasFeature(probeFeatures(), 'set_retval') ? 1 : 0,
   };
   const host = await readHost();
-  const noKnobs = { ...machine, ...NO_KNOBS };
-  await use(noKnobs);
-  maps = openMaps(pinDirectory);
-  const opened = maps;
+  // The maps are made with the first programs.
+  await use({ ...knobsCodec.read(Buffer.alloc(knobsCodec.size), 0), ...machine });
+  const opened = openMaps(pinDirectory);
   undo.push(() => opened.close());
 
   const context = Buffer.alloc(SKB.size);
@@ -154,20 +153,3 @@ async function build(undo: (() => void)[], remove: () => void): Promise<Kernel> 
 }
 
 const SIZES = { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192, sockPeers: 8192 } as const;
-
-const NO_KNOBS: Omit<Knobs, 'hostNetnsCookie' | 'jiffiesPerSecond' | 'haveSetRetval'> = {
-  tcpEstablishedSeconds: 86400,
-  tcpClosingSeconds: 120,
-  tcpHalfOpenSeconds: 120,
-  udpSeconds: 30,
-  udpStreamSeconds: 120,
-  snatPortMin: 32768,
-  snatPortMax: 65535,
-  nodePortMin: 30000,
-  nodePortMax: 32767,
-  socketLbPods: 0,
-  localhostNodePorts: 0,
-  bindProtection: 0,
-  detectPods4: 0,
-  detectPods6: 0,
-};
