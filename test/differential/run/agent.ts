@@ -50,23 +50,16 @@ function hostWith(host: HostState, bound: readonly string[]): HostState {
   return { ...host, devices };
 }
 
-/** The agent's data path, with nothing to attach to. */
+/** The agent's data path, with nothing to attach to: what is not here does nothing. */
 function unattached(kernel: Kernel): DataPath {
-  return {
-    pinDirectory: '',
-    load: async () => {},
+  const { view } = kernel.maps.control;
+  const parts: Partial<DataPath> = {
     maps: kernel.maps,
     attach: () => [],
-    forget: () => {},
-    raiseNexthopGeneration() {
-      const { view } = kernel.maps.control;
-      view.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0);
-    },
-    tellForwarding: () => {},
-    expectStaleSockets: () => {},
-    reviewStaleSockets: () => {},
-    close: () => {},
+    raiseNexthopGeneration: () => view.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0),
   };
+  const nothing = () => undefined;
+  return new Proxy(parts, { get: (target, name) => Reflect.get(target, name) ?? nothing }) as DataPath;
 }
 
 export function createAgent(kernel: Kernel, { configuration: file, socketLb }: Case): Agent {
@@ -107,7 +100,7 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
         },
         warn: (message) => told.push(message),
       },
-      { host, node, peers: NO_PEERS },
+      { host, node, peers: NO_PEERS, serviceCidrs: [] },
     );
   }
 
