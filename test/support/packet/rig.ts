@@ -39,6 +39,8 @@ const XDP_VERDICTS: Readonly<Record<number, Verdict>> = { 1: 'DROP', 2: 'NEXT', 
 /** Where the programs under test are; another build of them can be put in their place. */
 const OBJECTS = process.env.SLUICE_BPF_OBJECTS ?? fileURLToPath(new URL('../../../dist/bpf', import.meta.url));
 
+/** Offset of `mark` in struct __sk_buff. */
+const SKB_MARK = 8;
 /** Offsets of `ingress_ifindex` and `ifindex` in struct __sk_buff, and its size. */
 const SKB_INGRESS_IFINDEX = 36;
 const SKB_IFINDEX = 40;
@@ -61,6 +63,8 @@ export interface Outcome {
   /** The hook that had the last word. */
   readonly hook: Way;
   readonly frame: Buffer;
+  /** skb->mark afterwards. */
+  readonly mark: number;
   /** Reasons counted, in the order of the schema. */
   readonly reasons: readonly string[];
   /** @throws when a checksum does not hold. */
@@ -76,6 +80,8 @@ export interface RunOptions {
   readonly from?: DeviceName;
   /** The device has summed the packet (CHECKSUM_COMPLETE): the sum has to follow every change. */
   readonly summed?: boolean;
+  /** skb->mark that the packet comes with; default 0. */
+  readonly mark?: number;
   /** At ingress; default that of the rig. */
   readonly way?: Way;
 }
@@ -202,9 +208,10 @@ async function build(
   const counts = () =>
     reasons.map((_, i) => maps.counters.lookup(i).reduce((sum, value) => sum + Number(value.readBigUInt64LE(0)), 0));
 
-  function runTc(name: string, data: Buffer, { device = 'node0', from, summed = false }: RunOptions) {
+  function runTc(name: string, data: Buffer, { device = 'node0', from, summed = false, mark = 0 }: RunOptions) {
     const context = Buffer.alloc(SKB_SIZE);
     context.writeUInt32LE(network.ifindex(device), SKB_IFINDEX);
+    context.writeUInt32LE(mark, SKB_MARK);
     if (from !== undefined) context.writeUInt32LE(network.ifindex(from), SKB_INGRESS_IFINDEX);
     const result = testRun(loaded.program(name), { data, context, flags: summed ? CHECKSUM_COMPLETE : 0 });
     return { hook: 'tc' as const, verdict: VERDICTS[result.retval], result };
@@ -237,6 +244,7 @@ async function build(
       verdict,
       hook,
       frame,
+      mark: result.context.readUInt32LE(SKB_MARK),
       reasons: reasons.flatMap(({ name }, i) => ((after[i] ?? 0) > (before[i] ?? 0) ? [name] : [])),
       parsed: () => parseFrame(frame),
       tuple: () => tupleText(parseFrame(frame)),
