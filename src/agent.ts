@@ -17,6 +17,7 @@ import { createPeers } from './host/peers.ts';
 import { readHost } from './host/read.ts';
 import { watchHost } from './host/watch.ts';
 import { createApiSource } from './kube/api-source.ts';
+import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { loadKubeConfig } from './kube/kubeconfig.ts';
 import { createManifestSource } from './kube/manifest-source.ts';
 import { writeReport } from './model/agent-report.ts';
@@ -42,15 +43,14 @@ async function createSource(
   nodeName: string,
   configuration: Configuration,
   log: Logger,
-): Promise<ObjectSource> {
+  signal: AbortSignal,
+): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder }> {
   const { source } = options;
-  if (source.kind === 'manifests') return createManifestSource({ directory: source.directory, nodeName });
+  if (source.kind === 'manifests') return { source: createManifestSource({ directory: source.directory, nodeName }) };
   const kubeconfigFile = source.kind === 'kubeconfig' ? source.file : configuration.clientKubeconfig || undefined;
-  return createApiSource({
-    kubeConfig: await loadKubeConfig({ kubeconfigFile }),
-    nodeName,
-    log: (message, fields) => log.debug(fields ?? {}, message),
-  });
+  const kubeConfig = await loadKubeConfig({ kubeconfigFile });
+  const common = { kubeConfig, nodeName, log: (message: string, fields: object) => log.debug(fields, message) };
+  return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }) };
 }
 
 /**
@@ -79,10 +79,14 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   const metrics = createMetrics();
   metrics.buildInfo({ version: VERSION, schema: String(SCHEMA_VERSION), kernel: release() });
   const health = createHealth({ clock: Date.now, syncPeriod: configuration.syncPeriod });
+  let events: EventRecorder | undefined;
   const healthChecks = createHealthCheckServers({
     healthy: () => health.healthy(),
-    onFailed: ({ namespace, name }, message) =>
-      warn(message, { namespace, name, event: 'FailedToStartServiceHealthcheck' }),
+    onFailed(service, message) {
+      const { namespace, name } = service;
+      warn(message, { namespace, name, event: 'FailedToStartServiceHealthcheck' });
+      events?.healthCheckFailed(service, message);
+    },
   });
   const telemetry = createTelemetry({ configuration, metrics, health, healthChecks, clock: Date.now });
   const schedule = createSchedule({ minInterval: configuration.minSyncPeriod, maxInterval: configuration.syncPeriod });
@@ -113,7 +117,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   let reconciler: Reconciler | undefined;
   let host = await readHost(signal);
 
-  const source = await createSource(options, nodeName, configuration, log);
+  const created = await createSource(options, nodeName, configuration, log, stop.signal);
+  const { source } = created;
+  events = created.events;
   const running = [
     source.run(
       {

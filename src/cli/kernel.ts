@@ -8,6 +8,7 @@ import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { listPins, pinDirectoryOf } from '../bpf/paths.ts';
 import { listPrograms } from '../bpf/programs.ts';
 import { SluiceError } from '../model/errors.ts';
+import { type KubeProxyRemoved, removeKubeProxy } from './kube-proxy.ts';
 import { type Removed, removeEverything } from './remove.ts';
 
 /** The kernel's clock of flows. */
@@ -29,6 +30,8 @@ export interface Kernel {
   readClock(): Promise<FlowClock | undefined>;
   /** Removes all that Sluice made under a root. */
   removeEverything(root: string): Removed;
+  /** Removes what kube-proxy left. */
+  removeKubeProxy(): KubeProxyRemoved;
 }
 
 export interface ClsactFilter {
@@ -55,6 +58,7 @@ export const kernel: Kernel = {
   probeFeatures,
   readClock,
   removeEverything,
+  removeKubeProxy,
 };
 
 /** @throws SluiceError that says what is wrong, when no maps of this schema are pinned under the root. */

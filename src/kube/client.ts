@@ -1,5 +1,5 @@
 /**
- * Raw GET requests to an API server over kept-alive connections. TLS and credentials come from the
+ * Raw requests to an API server over kept-alive connections. TLS and credentials come from the
  * kubeconfig for every request anew: tokens and certificates rotate.
  */
 import http from 'node:http';
@@ -28,6 +28,8 @@ export interface ApiClient {
    * and when the signal aborts. Cut later, the body ends with an error.
    */
   get(path: string, query: Readonly<Record<string, string>>, options: GetOptions): Promise<ApiResponse>;
+  /** The same with an object to create. */
+  post(path: string, body: unknown, options: GetOptions): Promise<ApiResponse>;
   /** Closes idle connections. */
   close(): void;
 }
@@ -44,7 +46,11 @@ export function createApiClient(kubeConfig: KubeConfig): ApiClient {
   const agent = secure ? new https.Agent(agentOptions) : new http.Agent(agentOptions);
   const prefix = base.pathname.replace(/\/+$/, '');
 
-  async function requestOptions(path: string, query: Readonly<Record<string, string>>): Promise<https.RequestOptions> {
+  async function requestOptions(
+    method: 'GET' | 'POST',
+    path: string,
+    query: Readonly<Record<string, string>>,
+  ): Promise<https.RequestOptions> {
     const options: https.RequestOptions = { headers: {} };
     await kubeConfig.applyToHTTPSOptions(options);
     const credentials = options.headers as http.OutgoingHttpHeaders;
@@ -56,7 +62,7 @@ export function createApiClient(kubeConfig: KubeConfig): ApiClient {
       ...options,
       // A proxy needs the agent that knows it; it is made anew for each request.
       agent: cluster?.proxyUrl ? options.agent : agent,
-      method: 'GET',
+      method,
       protocol: base.protocol,
       hostname: base.hostname.replace(/^\[|\]$/g, ''),
       port: base.port || (secure ? 443 : 80),
@@ -65,28 +71,40 @@ export function createApiClient(kubeConfig: KubeConfig): ApiClient {
     };
   }
 
+  function send(
+    options: https.RequestOptions,
+    body: string | undefined,
+    { signal, inactivityMs }: GetOptions,
+  ): Promise<ApiResponse> {
+    if (signal.aborted) throw new Error('aborted');
+    return new Promise<ApiResponse>((resolve, reject) => {
+      const request = (secure ? https : http).request({ ...options, timeout: inactivityMs }, (response) => {
+        // Without a listener an error after the body was given up would end the process.
+        response.on('error', () => {});
+        resolve({
+          status: response.statusCode ?? 0,
+          retryAfterMs: parseRetryAfter(response.headers['retry-after']),
+          body: response,
+        });
+      });
+      const abort = () => request.destroy(new Error('aborted'));
+      signal.addEventListener('abort', abort);
+      request.on('close', () => signal.removeEventListener('abort', abort));
+      request.on('timeout', () => request.destroy(new Error(`no data for ${inactivityMs} ms`)));
+      request.on('error', reject);
+      request.end(body);
+    });
+  }
+
   return {
     server,
-    async get(path, query, { signal, inactivityMs }) {
-      const options = await requestOptions(path, query);
-      if (signal.aborted) throw new Error('aborted');
-      return await new Promise<ApiResponse>((resolve, reject) => {
-        const request = (secure ? https : http).request({ ...options, timeout: inactivityMs }, (response) => {
-          // Without a listener an error after the body was given up would end the process.
-          response.on('error', () => {});
-          resolve({
-            status: response.statusCode ?? 0,
-            retryAfterMs: parseRetryAfter(response.headers['retry-after']),
-            body: response,
-          });
-        });
-        const abort = () => request.destroy(new Error('aborted'));
-        signal.addEventListener('abort', abort);
-        request.on('close', () => signal.removeEventListener('abort', abort));
-        request.on('timeout', () => request.destroy(new Error(`no data for ${inactivityMs} ms`)));
-        request.on('error', reject);
-        request.end();
-      });
+    async get(path, query, options) {
+      return await send(await requestOptions('GET', path, query), undefined, options);
+    },
+    async post(path, body, options) {
+      const { headers, ...rest } = await requestOptions('POST', path, {});
+      const withType = { ...(headers as http.OutgoingHttpHeaders), 'content-type': 'application/json' };
+      return await send({ ...rest, headers: withType }, JSON.stringify(body), options);
     },
     close() {
       agent.destroy();

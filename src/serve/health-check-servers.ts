@@ -21,7 +21,7 @@ export interface HealthCheckServersOptions {
   /** Is what the API says in force? */
   readonly healthy: () => boolean;
   /** The port cannot be had: told once until it can (event FailedToStartServiceHealthcheck, R-78). */
-  readonly onFailed: (service: { readonly namespace: string; readonly name: string }, message: string) => void;
+  readonly onFailed: (service: Pick<ServiceHealthCheck, 'namespace' | 'name' | 'port'>, message: string) => void;
 }
 
 export interface HealthCheckServers {

@@ -229,6 +229,27 @@ it('an outage of the API server fails nothing, and what changed in it is made go
   expect((await ask(stays)).ok).toBe(true);
 });
 
+it('a health check port that is taken is told by an event on the Service (R-78)', async () => {
+  const { api, lab } = cluster;
+  await lab.node(1).actor.serve({ http: [31_998] });
+  await cluster.apply([
+    service('checked', { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 31_998 }),
+  ]);
+  const event = await poll('see the event', () =>
+    api.server.store
+      .list('Event.events.k8s.io')
+      .find(({ reason, regarding }) => reason === 'FailedToStartServiceHealthcheck' && regarding?.name === 'checked'),
+  );
+  expect(event).toMatchObject({
+    type: 'Warning',
+    action: 'Listen',
+    regarding: { kind: 'Service', namespace: 'default' },
+  });
+  expect(event.note).toMatch(/^node node1 failed to start healthcheck "default\/checked" on port 31998: /);
+  await answers(await addressOf('checked'));
+  await cluster.api.client.delete(await get('checked'));
+});
+
 it('asks for nothing that system:node-proxier may not (R-93)', () => {
   for (const agent of agents) {
     expect(agent.exit).toBeUndefined();

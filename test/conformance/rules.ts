@@ -104,8 +104,5 @@ export const RULES: readonly string[] = [
 
 /** Rules that no test proves yet, each with the reason. A rule that gets a test must leave this list. */
 export const GAPS: Readonly<Record<number, string>> = {
-  44: 'no mark is used, so nothing is left to test',
-  71: 'packets of a flow are always translated; not yet proven by traffic',
-  90: 'kube-proxy --cleanup does it',
   92: 'the knobs follow the Node; not yet proven by traffic',
 };

@@ -1,25 +1,62 @@
-/** `sluice cleanup`: removes everything Sluice made (R-89). */
+/** `sluice cleanup`: removes everything Sluice made (R-89), or what kube-proxy left (R-90). */
 import { Command } from 'commander';
+import { SluiceError } from '../../model/errors.ts';
 import { bpfRootOption, type CliContext } from '../context.ts';
-import { EXIT_OK } from '../errors.ts';
+import { EXIT_FAILED, EXIT_OK } from '../errors.ts';
+
+interface Flags {
+  bpfRoot: string;
+  kubeProxy?: true;
+  force?: true;
+}
 
 export function cleanupCommand(context: CliContext): Command {
   return new Command('cleanup')
     .description('remove everything Sluice made: links, filters, programs, maps; may be run again')
+    .option('--kube-proxy', 'instead, remove what kube-proxy left: chains, tables, kube-ipvs0, sets; Sluice goes on')
+    .option('--force', 'with --kube-proxy: even when Sluice serves nothing here')
     .addOption(bpfRootOption())
-    .action(async (flags: { bpfRoot: string }) => context.exit(await cleanUp(context, flags.bpfRoot)));
+    .action(async ({ bpfRoot, kubeProxy, force }: Flags) => {
+      if (kubeProxy !== true) return context.exit(await cleanUp(context, bpfRoot));
+      if (force !== true) checkLive(context, bpfRoot);
+      context.exit(await cleanUpKubeProxy(context));
+    });
 }
 
 /** Also what `sluice agent --cleanup` does. @returns the exit code. */
 export async function cleanUp(context: CliContext, root: string): Promise<number> {
   const { directories, ...counts } = context.kernel.removeEverything(root);
-  const parts = Object.entries(counts)
-    .filter(([, count]) => count > 0)
-    .map(([what, count]) => `${count} ${count === 1 ? what.slice(0, -1) : what}`);
   await context.out.write(
     directories.length === 0
       ? `nothing to remove under ${root}\n`
-      : `removed ${[...parts, ...directories].join(', ')}\n`,
+      : `removed ${[...countsText(counts), ...directories].join(', ')}\n`,
   );
   return EXIT_OK;
+}
+
+/** @throws SluiceError NOT_RUNNING: without kube-proxy's rules nothing would serve the Services. */
+function checkLive({ kernel }: CliContext, root: string): void {
+  const attached = kernel.listLinks(root).some((link) => link.attached && link.kind === 'tcx');
+  if (attached || kernel.listFilters(root).length > 0) return;
+  throw new SluiceError(
+    'NOT_RUNNING',
+    `remove kube-proxy's rules: no program is attached under ${root}, so nothing would serve Services then; start "sluice agent" first, or say --force`,
+  );
+}
+
+async function cleanUpKubeProxy({ kernel, out, err }: CliContext): Promise<number> {
+  const { failures, ...counts } = kernel.removeKubeProxy();
+  const parts = countsText(counts);
+  await out.write(
+    parts.length === 0 ? 'nothing of kube-proxy to remove\n' : `removed ${parts.join(', ')} of kube-proxy\n`,
+  );
+  if (failures.length === 0) return EXIT_OK;
+  await err.write(`${failures.join('\n')}\n`);
+  return EXIT_FAILED;
+}
+
+function countsText(counts: Readonly<Record<string, number>>): string[] {
+  return Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([what, count]) => `${count} ${count === 1 ? what.slice(0, -1) : what}`);
 }

@@ -63,8 +63,9 @@ export interface ApiServer {
 }
 
 /** `Service` of v1 before `Event` of any group: the first resource of a kind. */
+/** @param kind `Service`, or with its group where two have the kind: `Event.events.k8s.io` */
 function resourceOfKind(kind: string): Resource {
-  const resource = RESOURCES.find((r) => r.kind === kind);
+  const resource = RESOURCES.find((r) => r.kind === kind || `${r.kind}.${r.group}` === kind);
   if (!resource) throw notFound('kinds', kind);
   return resource;
 }

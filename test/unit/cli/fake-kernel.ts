@@ -132,6 +132,7 @@ const emptyKernel: Kernel = {
   probeFeatures: () => [],
   readClock: async () => undefined,
   removeEverything: () => ({ links: 0, filters: 0, programs: 0, maps: 0, directories: [] }),
+  removeKubeProxy: () => ({ chains: 0, tables: 0, devices: 0, sets: 0, failures: [] }),
 };
 
 /** A kernel with these maps. */
