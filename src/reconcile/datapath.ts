@@ -51,7 +51,7 @@ export interface DataPath {
 const CONTROL_FLAGS = 6;
 
 /** Older kernels lack these hooks; what that means is told by `sluice status`. */
-const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release', 'sweep'];
+export const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release', 'sweep'];
 
 /** @throws SluiceError PERMISSION, CGROUP_MISSING, BPFFS_MISSING or STATE_LOCKED, before anything is made. */
 export function createDataPath(options: DataPathOptions): DataPath {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { hasFeature, probeFeatures } from '../../src/bpf/features.ts';
 import { loadPrograms } from '../../src/bpf/loader.ts';
 import { ensurePinDirectory, removePinDirectory } from '../../src/bpf/paths.ts';
+import { OPTIONAL_PROGRAMS } from '../../src/reconcile/datapath.ts';
 import { zeroKnobs } from '../kernel/bpf/knobs.ts';
 import type { Check } from './check.ts';
 
@@ -31,7 +32,7 @@ export function loadChecks(): Check[] {
           pinDirectory: ensurePinDirectory(root),
           knobs: { ...zeroKnobs, ...ALL_ON, haveSetRetval: hasFeature(probeFeatures(), 'set_retval') ? 1 : 0 },
           objects: [object],
-          optional: ['getpeername4', 'getpeername6', 'sock_release'],
+          optional: OPTIONAL_PROGRAMS,
         });
         const text = `${loaded.programs.size} programs${loaded.skipped.length > 0 ? `, without ${loaded.skipped.join(', ')}` : ''}`;
         loaded.close();
