@@ -126,28 +126,29 @@ GLOBAL int begin(struct __sk_buff *skb)
 	struct packet *packet;
 	enum source source;
 	__u32 device, reason;
-	bool internal, output, refuse;
+	struct route route = {};
+	bool internal, refuse;
 
 	if (!scratch)
 		return TC_ACT_SHOT;
 	packet = &scratch->packet;
-	output = packet->key.hook == HOOK_EGRESS;
+	route.output = packet->key.hook == HOOK_EGRESS;
 	frontend = frontend_of_packet(&packet->key, &refuse);
 	if (refuse)
 		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
 	if (likely(!frontend)) {
-		if (!direct_may_begin(packet))
+		if (!packet_may_begin(packet))
 			return VERDICT_NEXT;
-		if (output && address_is_unallocated(&packet->key.daddr))
+		if (route.output && address_is_unallocated(&packet->key.daddr))
 			return drop(packet, REASON_DROP_UNALLOCATED);
-		return carry_direct(skb, scratch, output ? direct_egress(skb) : direct_ingress(skb));
+		return carry_direct(skb, scratch, route.output ? direct_egress(skb) : direct_ingress(skb));
 	}
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
-	device = output ? 0 : device_flags(skb->ifindex);
+	device = route.output ? 0 : device_flags(skb->ifindex);
 	source = source_of(packet, device);
 	internal = source != SOURCE_OUTSIDE;
-	slot = backend_select(frontend, internal, &packet->key.saddr);
+	slot = backend_select(frontend, internal, &packet->key.saddr, packet_number(&packet->key));
 	if (!slot) {
 		if (frontend->flags & FRONTEND_ROUTER)
 			return VERDICT_NEXT;
@@ -160,8 +161,11 @@ GLOBAL int begin(struct __sk_buff *skb)
 		if (reason == REASON_NEW_FLOW)
 			return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
 	}
-	reason = flow_begin(skb, packet, frontend, slot, source_is_translated(source, frontend->flags),
-			    device & DEVICE_POD, scratch);
+	route.pod_device = device & DEVICE_POD;
+	route.snat = source_is_translated(source, frontend->flags);
+	reason = flow_route(skb, packet, slot, &route, scratch);
+	if (reason == REASON_NEW_FLOW)
+		reason = flow_begin(skb, packet, frontend, slot, &route, scratch);
 	if (reason != REASON_NEW_FLOW)
 		return drop(packet, reason);
 	return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
@@ -286,7 +290,7 @@ int egress(struct __sk_buff *skb)
 		flow_delete(&packet->key);
 	/* Forwarded: it was seen where it came in. */
 	if (skb->ingress_ifindex) {
-		if (direct_may_begin(packet) && address_is_unallocated(&packet->key.daddr))
+		if (packet_may_begin(packet) && address_is_unallocated(&packet->key.daddr))
 			return drop(packet, REASON_DROP_UNALLOCATED);
 		return VERDICT_NEXT;
 	}

@@ -5,9 +5,9 @@
  */
 #include "lib/packet_xdp.h"
 #include "lib/established.h"
-#include "lib/fib.h"
+#include "lib/lookup.h"
+#include "lib/new_flow.h"
 #include "lib/rewrite_xdp.h"
-#include "lib/source.h"
 #include "lib/stats.h"
 
 /* Can a packet be sent out by the device from here: by the one it came in by, or one that has XDP too? */
@@ -22,12 +22,16 @@ INLINE bool device_takes(const struct xdp_md *ctx, __u32 ifindex)
 	return device && (device->xdp == XDP_CHOICE_NATIVE || device->xdp == XDP_CHOICE_GENERIC);
 }
 
-/* Is the packet one that flow and program can carry here, as it stands? */
-INLINE bool may_carry(const struct xdp_md *ctx, const struct packet *packet, const struct flow *flow, __u32 now)
+/* Sends a rewritten packet to the next hop of @flow. Returns an XDP verdict. */
+INLINE int send(const struct xdp_md *ctx, const struct flow *flow)
 {
-	return flow->flags & FLOW_REDIRECT && !(flow->flags & FLOW_DSR) && (!flow->mtu || packet->bytes <= flow->mtu) &&
-	       packet->key.proto != IPPROTO_SCTP && packet->ttl > 1 && packet->bytes <= knobs.xdp_mtu &&
-	       nexthop_holds(flow, fib_generation(), now) && device_takes(ctx, flow->ifindex);
+	return likely(flow->ifindex == ctx->ingress_ifindex) ? XDP_TX : bpf_redirect(flow->ifindex, 0);
+}
+
+/* Is the packet of a kind that is sent on from here? */
+INLINE bool may_send(const struct packet *packet)
+{
+	return packet->key.proto != IPPROTO_SCTP && packet->ttl > 1 && packet->bytes <= knobs.xdp_mtu;
 }
 
 /* The packet's connection may be established with it. */
@@ -41,27 +45,92 @@ NOINLINE void promote(const struct packet *packet)
 	flow_promote();
 }
 
+/* An established or half-open flow has the packet. Returns an XDP verdict. */
+INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, struct flow *flow, bool half_open)
+{
+	__u32 now = clock_now();
+
+	if ((flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT || (flow->mtu && packet->bytes > flow->mtu) ||
+	    !nexthop_holds(flow, fib_generation(), now) || !device_takes(ctx, flow->ifindex) ||
+	    !rewrite_packet(ctx, packet, flow))
+		return XDP_PASS;
+	flow_use(flow, packet, now);
+	if (unlikely(half_open) && flow_may_promote(flow, packet))
+		promote(packet);
+	stats_count(REASON_REDIRECTED_XDP, packet->bytes);
+	return send(ctx, flow);
+}
+
+/*
+ * No flow has the packet that stands in the scratch memory. When it is for a frontend, from outside
+ * and its backend is elsewhere, behind a next hop that is known, its flow begins here. Up to that
+ * point nothing is written, so that tc can decide anew.
+ * @stale: a flow has it that is to be forgotten.
+ * Returns an XDP verdict.
+ */
+GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
+{
+	struct scratch *scratch = scratch_get();
+	const struct frontend *frontend;
+	const struct backend_slot *slot;
+	struct route route = {};
+	struct packet *packet;
+	enum source source;
+	__u32 device, reason;
+	bool refuse;
+	void *l4;
+
+	if (!scratch)
+		return XDP_PASS;
+	packet = &scratch->packet;
+	frontend = frontend_of_packet(&packet->key, &refuse);
+	if (likely(!frontend))
+		return XDP_PASS;
+	device = device_flags(ctx->ingress_ifindex);
+	if (!(device & DEVICE_NODE) || !rewrite_locate(ctx, packet, &l4) || !source_is_allowed(packet, frontend))
+		return XDP_PASS;
+	source = source_of(packet, device);
+	slot = backend_select(frontend, source != SOURCE_OUTSIDE, &packet->key.saddr, packet_number(&packet->key));
+	if (!slot || slot->flags & BACKEND_LOCAL || frontend->flags & FRONTEND_DSR)
+		return XDP_PASS;
+	route.snat = source_is_translated(source, frontend->flags);
+	if (flow_route(ctx, packet, slot, &route, scratch) != REASON_NEW_FLOW || !route_redirects(&route, slot) ||
+	    !scratch->next.resolved || packet->bytes > scratch->next.mtu || !device_takes(ctx, scratch->next.ifindex))
+		return XDP_PASS;
+	if (stale)
+		flow_delete(&packet->key);
+	reason = flow_begin(ctx, packet, frontend, slot, &route, scratch);
+	stats_count(reason, packet->bytes);
+	if (reason != REASON_NEW_FLOW)
+		return XDP_DROP;
+	return rewrite_packet(ctx, packet, &scratch->flow) ? send(ctx, &scratch->flow) : XDP_PASS;
+}
+
 SEC("xdp")
 int xdp_ingress(struct xdp_md *ctx)
 {
 	struct packet packet;
+	struct scratch *scratch;
+	bool half_open = false;
 	struct flow *flow;
-	bool half_open;
-	__u32 now;
 
-	if (packet_parse(ctx, &packet, HOOK_INGRESS) != PACKET_FLOW)
+	if (packet_parse(ctx, &packet, HOOK_INGRESS) != PACKET_FLOW || !may_send(&packet))
 		return XDP_PASS;
-	flow = flow_find(&packet.key, &half_open);
-	if (!flow || unlikely(begins_anew(&packet, flow, half_open)))
+	flow = bpf_map_lookup_elem(&flows, &packet.key);
+	if (!flow) {
+		/* Of TCP, tc alone looks at what follows the first packet of a half-open flow. */
+		if (!packet_may_begin(&packet))
+			return XDP_PASS;
+		flow = bpf_map_lookup_elem(&half_open_flows, &packet.key);
+		half_open = true;
+	}
+	if (flow && likely(!begins_anew(&packet, flow, half_open)))
+		return carry_established(ctx, &packet, flow, half_open);
+	scratch = scratch_get();
+	if (!scratch)
 		return XDP_PASS;
-	now = clock_now();
-	if (!may_carry(ctx, &packet, flow, now) || !rewrite_packet(ctx, &packet, flow))
-		return XDP_PASS;
-	flow_use(flow, &packet, now);
-	if (unlikely(half_open) && flow_may_promote(flow, &packet))
-		promote(&packet);
-	stats_count(REASON_REDIRECTED_XDP, packet.bytes);
-	return flow->ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(flow->ifindex, 0);
+	scratch->packet = packet;
+	return begin(ctx, flow != NULL);
 }
 
 char LICENSE[] SEC("license") = "GPL";

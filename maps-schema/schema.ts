@@ -354,7 +354,8 @@ export const schema: Schema = {
         { name: 'geneve_vni', type: 'u32', doc: 'virtual network identifier of what is sent, 24 bits' },
         { name: 'node_address4', type: 'address', doc: "this node's own IPv4 address among its peers; :: when none" },
         { name: 'node_address6', type: 'address', doc: 'the same for IPv6' },
-        { name: 'reserved', type: { pad: 8 }, doc: 'zero' },
+        { name: 'select_seed', type: 'u32', doc: 'at random: nobody outside can tell which client gets which backend' },
+        { name: 'reserved', type: { pad: 4 }, doc: 'zero' },
       ],
     },
     {

@@ -1,4 +1,5 @@
 /** Wires the agent: sources → compiler → tables → kernel, with the servers beside them. */
+import { randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { release } from 'node:os';
 import { type Logger, pino } from 'pino';
@@ -181,6 +182,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   ];
   for (const part of running) part.catch(fail);
 
+  const selectSeed = randomInt(1, 2 ** 32 - 1);
   const jiffiesPerSecond = await measureJiffiesPerSecond(stop.signal);
   /** NodeCIDR mode learns from the Node object whether it can tell pods: the knobs may change. */
   const load = () =>
@@ -196,6 +198,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         xdpMtu: 0,
         forwarding: options.forwarding,
         ownAddresses: primaryAddresses(node, configuration),
+        selectSeed,
       }),
       stop.signal,
     );

@@ -3,14 +3,15 @@
 
 #include "common.h"
 
+/* By way of the struct, whose alignment the compiler knows: by way of its bytes it would load bytes. */
 INLINE __u32 address_word(const struct address *address, int i)
 {
-	return *(const __u32 *)&address->b[4 * i];
+	return ((const __u32 *)address)[i];
 }
 
 INLINE void address_set_word(struct address *address, int i, __u32 word)
 {
-	*(__u32 *)&address->b[4 * i] = word;
+	((__u32 *)address)[i] = word;
 }
 
 /* @v4: network byte order. */

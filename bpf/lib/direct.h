@@ -13,12 +13,6 @@
 
 #include "new_flow.h"
 
-/* Could the packet be the first of its connection? Of a datagram nobody knows. */
-INLINE bool direct_may_begin(const struct packet *packet)
-{
-	return packet->key.proto != IPPROTO_TCP || (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-}
-
 /* The flow that has the answers to the packet, where @hook sees them. NULL: none. */
 INLINE const struct flow *direct_rival(const struct packet *packet, __u8 hook)
 {

@@ -126,3 +126,16 @@ NOINLINE bool nexthop_refresh(struct context *ctx, struct flow *flow, struct fib
 	nexthop_remember(flow, next, fib_generation(), clock_now());
 	return true;
 }
+
+/* Both MAC addresses at once: they lie in a flow as they do in a frame. */
+INLINE void nexthop_write(struct ethhdr *eth, const struct flow *flow)
+{
+	const __u32 *from = (const __u32 *)flow->dmac;
+	__u32 *to = (__u32 *)eth;
+
+	_Static_assert(offsetof(struct flow, smac) == offsetof(struct flow, dmac) + ETH_ALEN, "MAC addresses together");
+	_Static_assert(offsetof(struct flow, dmac) % 4 == 0, "MAC addresses aligned");
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
+}

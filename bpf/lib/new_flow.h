@@ -137,45 +137,71 @@ NOINLINE __u32 flow_begin_redirect(struct context *ctx, const struct packet *pac
 	return REASON_NEW_FLOW;
 }
 
+/* How a new connection goes to its backend. */
+struct route {
+	/* What the node itself sends, where it leaves. */
+	bool output;
+	/* It came in by the device of a pod. */
+	bool pod_device;
+	/* The source is translated. */
+	bool snat;
+};
+
+/* Out again from the hook, with both translations at once? Else through the stack. */
+INLINE bool route_redirects(const struct route *route, const struct backend_slot *slot)
+{
+	return route->output || (route->snat && !route->pod_device && !(slot->flags & BACKEND_LOCAL));
+}
+
+/*
+ * Completes @route, for which the caller has filled in what it knows; snat: the rules ask for it.
+ * @scratch: on return, scratch->masquerade is the source address to be, and with source NAT
+ * scratch->next the way to the backend.
+ * Returns REASON_NEW_FLOW, or the reason to drop the packet. Nothing is written yet.
+ */
+INLINE __u32 flow_route(struct context *ctx, const struct packet *packet, const struct backend_slot *slot,
+			struct route *route, struct scratch *scratch)
+{
+	/*
+	 * A backend that is its own client must not see its own address (R-40). And from outside to
+	 * a backend elsewhere the answer would not come by here, whatever the rules say.
+	 */
+	route->snat = route->snat || address_equal(&slot->address, &packet->key.saddr) ||
+		      (!route->pod_device && !route->output && !(slot->flags & BACKEND_LOCAL));
+	if (route->snat || route->output) {
+		if (!fib_lookup(ctx, &packet->key.saddr, &slot->address, &scratch->next))
+			return REASON_DROP_NO_ROUTE;
+		/* Delivered here: nothing leaves, so nothing is masqueraded. */
+		if (scratch->next.local)
+			route->snat = false;
+	}
+	if (route->output && scratch->next.local)
+		return REASON_DROP_NO_ROUTE;
+	if (!route->snat)
+		address_copy(&scratch->masquerade, &packet->key.saddr);
+	else if (!snat_address(scratch->next.ifindex, packet_is_v4(packet), &scratch->masquerade))
+		return REASON_DROP_NO_SNAT_ADDRESS;
+	return REASON_NEW_FLOW;
+}
+
 /*
  * Makes the entries that lead the packet's connection from @frontend to the backend of @slot.
- * @snat: the rules ask for source NAT.
+ * @route: as flow_route completed it.
  * @scratch: on return, scratch->flow is the entry that the packet itself uses.
  * Returns REASON_NEW_FLOW, or the reason to drop the packet; then nothing is left behind that a
  * later packet could use.
  */
 INLINE __u32 flow_begin(struct context *ctx, const struct packet *packet, const struct frontend *frontend,
-			const struct backend_slot *slot, bool snat, bool pod_device, struct scratch *scratch)
+			const struct backend_slot *slot, const struct route *route, struct scratch *scratch)
 {
-	/* What the node itself sends, where it leaves. */
-	bool output = packet->key.hook == HOOK_EGRESS;
 	struct flow *flow = &scratch->flow;
 	__u32 reason;
 
 	flow_init(flow, frontend, slot);
-	/*
-	 * A backend that is its own client must not see its own address (R-40). And from outside to
-	 * a backend elsewhere the answer would not come by here, whatever the rules say.
-	 */
-	snat = snat || address_equal(&slot->address, &packet->key.saddr) ||
-	       (!pod_device && !output && !(slot->flags & BACKEND_LOCAL));
-	if (snat || output) {
-		if (!fib_lookup(ctx, &packet->key.saddr, &slot->address, &scratch->next))
-			return REASON_DROP_NO_ROUTE;
-		/* Delivered here: nothing leaves, so nothing is masqueraded. */
-		if (scratch->next.local)
-			snat = false;
-	}
-	if (output && scratch->next.local)
-		return REASON_DROP_NO_ROUTE;
-	if (!snat)
-		address_copy(&scratch->masquerade, &packet->key.saddr);
-	else if (!snat_address(scratch->next.ifindex, packet_is_v4(packet), &scratch->masquerade))
-		return REASON_DROP_NO_SNAT_ADDRESS;
-	if (output || (snat && !pod_device && !(slot->flags & BACKEND_LOCAL)))
+	if (route_redirects(route, slot))
 		reason = flow_begin_redirect(ctx, packet, slot, scratch);
 	else
-		reason = flow_begin_stack(ctx, packet, slot, snat, scratch);
+		reason = flow_begin_stack(ctx, packet, slot, route->snat, scratch);
 	if (reason != REASON_NEW_FLOW)
 		return reason;
 	flow->packets = 1;

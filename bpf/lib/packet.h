@@ -67,6 +67,12 @@ struct packet {
 /* Offset of the network header: the programs are attached to Ethernet devices only. */
 #define L3_OFFSET ETH_HLEN
 
+/* Could the packet be the first of its connection? Of a datagram nobody knows. */
+INLINE bool packet_may_begin(const struct packet *packet)
+{
+	return packet->key.proto != IPPROTO_TCP || (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
 INLINE bool packet_is_v4(const struct packet *packet)
 {
 	return packet->family == 4;

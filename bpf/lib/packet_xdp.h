@@ -15,14 +15,25 @@
 #define VERDICT_NEXT XDP_PASS
 #define VERDICT_DROP XDP_DROP
 
+/*
+ * In assembler, because the compiler takes the fields for numbers of 32 bits and puts them aside as
+ * such: then the verifier does not know them for pointers any more.
+ */
+#define context_pointer(ctx, field)                                                                                    \
+	({                                                                                                             \
+		void *pointer;                                                                                         \
+		asm("%0 = *(u32 *)(%1 + %2)" : "=r"(pointer) : "r"(ctx), "i"(offsetof(struct xdp_md, field)));         \
+		pointer;                                                                                               \
+	})
+
 INLINE void *context_data(const struct context *ctx)
 {
-	return (void *)(long)ctx->data;
+	return context_pointer(ctx, data);
 }
 
 INLINE void *context_end(const struct context *ctx)
 {
-	return (void *)(long)ctx->data_end;
+	return context_pointer(ctx, data_end);
 }
 
 /* The device that the packet came in by. */

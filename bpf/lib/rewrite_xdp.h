@@ -1,6 +1,7 @@
 /* Writes a flow's next hop, addresses and ports into a packet of the XDP hook. */
 #pragma once
 
+#include "fib.h"
 #include "packet_xdp.h"
 #include "rewrite.h"
 
@@ -29,46 +30,54 @@ INLINE __u16 rewrite_sum(const struct packet *packet, const struct flow *flow, _
 }
 
 /*
+ * The checksum of a TCP or UDP packet; NULL for a packet that is better rewritten by tc.
+ * @l4: where its transport header begins, when it is not NULL.
+ */
+INLINE __u16 *rewrite_locate(struct context *ctx, const struct packet *packet, void **l4)
+{
+	__u32 offset = packet->l4_offset;
+	__u16 *check;
+
+	if (offset > L3_OFFSET + 60)
+		return NULL;
+	*l4 = context_data(ctx) + offset;
+	if (packet->key.proto == IPPROTO_TCP) {
+		check = *l4 + offsetof(struct tcphdr, check);
+		if (*l4 + sizeof(struct tcphdr) > context_end(ctx))
+			return NULL;
+	} else {
+		check = *l4 + offsetof(struct udphdr, check);
+		if (*l4 + sizeof(struct udphdr) > context_end(ctx))
+			return NULL;
+	}
+	return rewrite_sum_is_partial(packet, *check) ? NULL : check;
+}
+
+/*
  * Rewrites a TCP or UDP packet that is forwarded: its TTL is one less.
  * Returns false, and leaves it as it was, when that is better done by tc.
  */
 INLINE bool rewrite_packet(struct context *ctx, const struct packet *packet, const struct flow *flow)
 {
-	void *data = context_data(ctx), *end = context_end(ctx);
-	__u32 offset = packet->l4_offset;
-	struct ethhdr *eth = data;
-	__be16 *ports;
-	__u16 *check;
+	void *data = context_data(ctx), *l4;
+	__u16 *check = rewrite_locate(ctx, packet, &l4);
 
-	if (offset > L3_OFFSET + 60)
+	if (!check || data + L3_OFFSET + sizeof(struct iphdr) > context_end(ctx))
 		return false;
-	ports = data + offset;
-	if (packet->key.proto == IPPROTO_TCP) {
-		check = (void *)ports + offsetof(struct tcphdr, check);
-		if ((void *)ports + sizeof(struct tcphdr) > end)
-			return false;
-	} else {
-		check = (void *)ports + offsetof(struct udphdr, check);
-		if ((void *)ports + sizeof(struct udphdr) > end)
-			return false;
-	}
-	if (data + L3_OFFSET + (packet_is_v4(packet) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) > end)
-		return false;
-	if (rewrite_sum_is_partial(packet, *check))
-		return false;
-	*check = rewrite_sum(packet, flow, *check);
-	ports[0] = flow->sport;
-	ports[1] = flow->dport;
 	if (packet_is_v4(packet)) {
 		rewrite_v4_header(data + L3_OFFSET, flow, 1);
 	} else {
 		struct ipv6hdr *ip = data + L3_OFFSET;
 
+		if ((void *)(ip + 1) > context_end(ctx))
+			return false;
 		ip->hop_limit -= 1;
-		__builtin_memcpy(&ip->saddr, &flow->saddr, sizeof(ip->saddr));
-		__builtin_memcpy(&ip->daddr, &flow->daddr, sizeof(ip->daddr));
+		address_copy((struct address *)&ip->saddr, &flow->saddr);
+		address_copy((struct address *)&ip->daddr, &flow->daddr);
 	}
-	__builtin_memcpy(eth->h_dest, flow->dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, flow->smac, ETH_ALEN);
+	*check = rewrite_sum(packet, flow, *check);
+	((__be16 *)l4)[0] = flow->sport;
+	((__be16 *)l4)[1] = flow->dport;
+	nexthop_write(data, flow);
 	return true;
 }

@@ -4,6 +4,8 @@
 #include "address.h"
 
 #define NSEC_PER_SEC 1000000000ULL
+/* 2^64 divided by the golden ratio, odd. */
+#define SELECT_MULTIPLIER 0x9e3779b97f4a7c15ULL
 
 /* Does a flow to this backend go on? Id 0 is no backend: the flow is not a Service's. */
 INLINE bool backend_serves(__u32 id, __u32 generation)
@@ -70,12 +72,29 @@ NOINLINE void affinity_remember(const struct affinity_key *key, __u32 backend_id
 }
 
 /*
+ * The number by which a packet's backend is chosen: a hash with a secret seed. XDP and tc agree on
+ * it: a packet that XDP lets pass because its backend is here leads to that backend in tc.
+ */
+INLINE __u32 packet_number(const struct flow_key *packet)
+{
+	const __u64 *words = (const __u64 *)packet;
+	__u64 hash = knobs.select_seed;
+
+	for (unsigned int i = 0; i < sizeof(*packet) / sizeof(*words); i++) {
+		hash = (hash ^ words[i]) * SELECT_MULTIPLIER;
+		hash ^= hash >> 32;
+	}
+	return hash;
+}
+
+/*
  * @internal: the client is inside the cluster.
  * @client: its address before any NAT, the key of affinity (R-51).
+ * @number: any; each 32 bits with the same chance.
  * Returns NULL when the extent is empty.
  */
 INLINE const struct backend_slot *backend_select(const struct frontend *frontend, bool internal,
-						 const struct address *client)
+						 const struct address *client, __u32 number)
 {
 	__u32 base = internal ? frontend->internal_base : frontend->external_base;
 	__u32 count = internal ? frontend->internal_count : frontend->external_count;
@@ -91,7 +110,7 @@ INLINE const struct backend_slot *backend_select(const struct frontend *frontend
 		if (slot)
 			return slot;
 	}
-	slot = backend_at(base, ((__u64)bpf_get_prandom_u32() * count) >> 32);
+	slot = backend_at(base, ((__u64)number * count) >> 32);
 	if (slot && frontend->affinity_seconds)
 		affinity_remember(&key, slot->backend_id);
 	return slot;

@@ -39,7 +39,6 @@ INLINE int packet_send(struct __sk_buff *skb, const struct flow *flow, __u32 nei
 		return bpf_redirect_neigh(neighbour, NULL, 0, 0);
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
-	__builtin_memcpy(eth->h_dest, flow->dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, flow->smac, ETH_ALEN);
+	nexthop_write(eth, flow);
 	return bpf_redirect(flow->ifindex, 0);
 }

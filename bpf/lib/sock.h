@@ -142,7 +142,7 @@ NOINLINE enum sock_verdict sock_translate(struct sock_address *to, __u64 cookie,
 		if (sock_flow_continues(to, &key))
 			return SOCK_TRANSLATED;
 	}
-	slot = backend_select(frontend, true, &client);
+	slot = backend_select(frontend, true, &client, bpf_get_prandom_u32());
 	if (!slot) {
 		/* To be dropped in silence: the packets are. Or to be left to routing. */
 		if (frontend->flags & (FRONTEND_INTERNAL_DROP | FRONTEND_ROUTER))

@@ -23,6 +23,8 @@ export interface KnobInputs {
   readonly haveSetRetval: boolean;
   /** Longest packet that XDP sends on, in bytes; 0: none. */
   readonly xdpMtu: number;
+  /** At random, the same as long as the agent runs. */
+  readonly selectSeed: number;
   /** Whether detectLocalMode can tell pods, by family. */
   readonly detectLocal: Readonly<Record<Family, boolean>>;
   readonly forwarding: ForwardingOptions;
@@ -58,5 +60,6 @@ export function knobsOf(inputs: KnobInputs): Knobs {
     geneveVni: inputs.forwarding.geneveVni,
     nodeAddress4: inputs.ownAddresses.IPv4 ?? '::',
     nodeAddress6: inputs.ownAddresses.IPv6 ?? '::',
+    selectSeed: inputs.selectSeed,
   };
 }

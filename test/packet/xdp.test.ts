@@ -160,6 +160,56 @@ describe.each(FAMILIES)('IPv%i', (family) => {
     expect(rig.ingress(make())).toMatchObject({ hook: 'tc', reasons: [reason] });
   });
 
+  it.each(PROTOCOLS)('%s: begins a flow to a backend elsewhere, with the entries that tc makes', (protocol) => {
+    const frame = there(family, protocol, 'S').build();
+    const entries = () => {
+      const rows = rig.flows('halfOpenFlows').map(({ key, flow }) => ({
+        key,
+        flow: { ...flow, lastSeen: 0, created: 0, nexthopStamp: 0 },
+      }));
+      for (const { key } of rig.maps.halfOpenFlows.entries()) rig.maps.halfOpenFlows.delete(key);
+      return rows.sort((x, y) => x.key.dport - y.key.dport);
+    };
+    const tc = rig.ingress(frame, { way: 'tc' });
+    const made = entries();
+    const xdp = rig.ingress(frame);
+    expect(xdp).toMatchObject({ hook: 'xdp', verdict: 'REDIRECT', reasons: ['NEW_FLOW'] });
+    expect(summary(xdp)).toEqual(summary(tc));
+    expect(made).toHaveLength(2);
+    expect(entries()).toEqual(made);
+  });
+
+  it('a Service with backends here and elsewhere: each client gets the backend that tc alone gives it (R-22)', () => {
+    const address = '10.1.2.77';
+    const mixed = family === 4 ? [address, POD[4]] : ['fd00:1:2::77', POD[6]];
+    rig.serve(
+      service('mixed', {
+        protocol: 'UDP',
+        frontends: [frontend(VIP[family], 80)],
+        cluster: mixed.map((to) => backend(to, { local: to === POD[family] })),
+      }),
+    );
+    const backendOf = (frame: Buffer, options: RunOptions) => {
+      for (const { key } of rig.maps.halfOpenFlows.entries()) rig.maps.halfOpenFlows.delete(key);
+      return rig.ingress(frame, options).parsed().destination;
+    };
+    const chosen = Array.from({ length: 100 }, (_, i) => {
+      const frame = segment('UDP', CLIENT[family], VIP[family], 20000 + i, 80).build();
+      return [backendOf(frame, { way: 'tc' }), backendOf(frame, {})];
+    });
+    expect(chosen.map(([, xdp]) => xdp)).toEqual(chosen.map(([tc]) => tc));
+    // Of 100 fair coins fewer than 20 heads fall once in 10^9 times.
+    for (const to of mixed) expect(chosen.filter(([tc]) => tc === to).length).toBeGreaterThan(20);
+  });
+
+  it('a flow whose time is over begins anew', () => {
+    rig.ingress(there(family, 'UDP').build());
+    for (const row of rig.flows('halfOpenFlows'))
+      rig.putFlow('halfOpenFlows', { ...row, flow: { ...row.flow, lastSeen: (row.flow.lastSeen - 31_000) >>> 0 } });
+    expect(rig.ingress(there(family, 'UDP').build())).toMatchObject({ hook: 'xdp', reasons: ['NEW_FLOW'] });
+    expect(rig.flows('halfOpenFlows')).toHaveLength(2);
+  });
+
   it('a next hop that holds no more: tc looks it up, then XDP goes on', () => {
     establish(family, 'TCP');
     const frame = there(family, 'TCP').build();

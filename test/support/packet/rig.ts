@@ -55,6 +55,8 @@ const CHECKSUM_COMPLETE = 4;
 /** By which programs a packet comes in: tc alone, or XDP first and tc with what XDP lets pass. */
 export type Way = 'tc' | 'xdp';
 export const WAYS: readonly Way[] = ['tc', 'xdp'];
+/** SLUICE_PACKET_WAY=xdp sends the packets of every packet test through XDP first. */
+const DEFAULT_WAY: Way = process.env.SLUICE_PACKET_WAY === 'xdp' ? 'xdp' : 'tc';
 
 export type MapSizes = Partial<Record<MapName, number>>;
 
@@ -165,7 +167,7 @@ function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): 
 /** @param knobs what differs from the defaults. @param way by which packets come in on node devices. @param sizes of maps */
 export async function createPacketRig(
   knobs: Partial<Knobs> = {},
-  way: Way = 'tc',
+  way: Way = DEFAULT_WAY,
   sizes: MapSizes = {},
 ): Promise<PacketRig> {
   const undo: (() => void)[] = [];
