@@ -93,9 +93,20 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
 	return verdict;
 }
 
-/* @reason: what direct_ingress or direct_egress said of the packet in the scratch memory. */
-INLINE int carry_direct(struct __sk_buff *skb, struct scratch *scratch, __u32 reason)
+/*
+ * The packet that stands in the scratch memory is for no frontend. Returns a TC_ACT verdict.
+ * @output: the node sends it.
+ */
+GLOBAL int carry_direct(struct __sk_buff *skb, __u32 output)
 {
+	struct scratch *scratch = scratch_get();
+	__u32 reason;
+
+	if (!scratch)
+		return TC_ACT_SHOT;
+	if (output && address_is_unallocated(&scratch->packet.key.daddr))
+		return drop(&scratch->packet, REASON_DROP_UNALLOCATED);
+	reason = output ? direct_egress(skb) : direct_ingress(skb);
 	if (likely(reason == REASON_NOT_OURS))
 		return VERDICT_NEXT;
 	if (reason != REASON_NEW_FLOW)
@@ -114,9 +125,12 @@ INLINE int refuse_packet(struct __sk_buff *skb, const struct packet *packet, __u
 	return verdict;
 }
 
+/* No verdict: begin leaves the packet to carry_direct. */
+#define NO_FRONTEND (-2)
+
 /*
  * No flow has the packet that stands in the scratch memory: it is for a frontend, or none of our
- * business.
+ * business. Returns a TC_ACT verdict or NO_FRONTEND.
  */
 GLOBAL int begin(struct __sk_buff *skb)
 {
@@ -136,13 +150,8 @@ GLOBAL int begin(struct __sk_buff *skb)
 	frontend = frontend_of_packet(&packet->key, &refuse);
 	if (refuse)
 		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
-	if (likely(!frontend)) {
-		if (!packet_may_begin(packet))
-			return VERDICT_NEXT;
-		if (route.output && address_is_unallocated(&packet->key.daddr))
-			return drop(packet, REASON_DROP_UNALLOCATED);
-		return carry_direct(skb, scratch, route.output ? direct_egress(skb) : direct_ingress(skb));
-	}
+	if (likely(!frontend))
+		return NO_FRONTEND;
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
 	device = route.output ? 0 : device_flags(skb->ifindex);
@@ -169,6 +178,16 @@ GLOBAL int begin(struct __sk_buff *skb)
 	if (reason != REASON_NEW_FLOW)
 		return drop(packet, reason);
 	return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
+}
+
+/* The two do not call each other: together their calls would not fit the stack. */
+INLINE int begin_any(struct __sk_buff *skb, const struct packet *packet)
+{
+	int verdict = begin(skb);
+
+	if (verdict != NO_FRONTEND)
+		return verdict;
+	return packet_may_begin(packet) ? carry_direct(skb, packet->key.hook == HOOK_EGRESS) : VERDICT_NEXT;
 }
 
 /*
@@ -265,7 +284,7 @@ int ingress(struct __sk_buff *skb)
 		return carry_established(skb, packet, flow, half_open);
 	if (flow)
 		flow_delete(&packet->key);
-	return begin(skb);
+	return begin_any(skb, packet);
 }
 
 SEC("tc")
@@ -295,7 +314,7 @@ int egress(struct __sk_buff *skb)
 		return VERDICT_NEXT;
 	}
 	/* The node's own, of a socket that the socket hook does not serve. */
-	return begin(skb);
+	return begin_any(skb, packet);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -54,19 +54,22 @@ INLINE bool source_is_translated(enum source source, __u32 frontend_flags)
 	}
 }
 
-/* loadBalancerSourceRanges (R-60…R-64). */
-INLINE bool source_is_allowed(const struct packet *packet, const struct frontend *frontend)
+NOINLINE bool source_is_in_ranges(const struct packet *packet, const struct frontend *frontend)
 {
 	struct source_range_key key = {
 		.prefixlen = 32 + 128,
 		.service_port_id = bpf_htonl(frontend->service_port_id),
 	};
 
-	if (!(frontend->flags & FRONTEND_SOURCE_RANGES))
-		return true;
 	address_copy(&key.address, &packet->key.saddr);
 	if (bpf_map_lookup_elem(&source_ranges, &key))
 		return true;
 	/* The address is bound on the node and loops back. */
 	return (frontend->flags & FRONTEND_HOST_ALLOWED) && address_equal(&packet->key.saddr, &packet->key.daddr);
+}
+
+/* loadBalancerSourceRanges (R-60…R-64). */
+INLINE bool source_is_allowed(const struct packet *packet, const struct frontend *frontend)
+{
+	return !(frontend->flags & FRONTEND_SOURCE_RANGES) || source_is_in_ranges(packet, frontend);
 }
