@@ -8,6 +8,7 @@
 #include "lib/direct.h"
 #include "lib/encap.h"
 #include "lib/established.h"
+#include "lib/held.h"
 #include "lib/icmp.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
@@ -250,7 +251,15 @@ INLINE struct packet *parse(struct __sk_buff *skb, __u8 hook, int *verdict)
 		return NULL;
 	switch (packet_parse(skb, &scratch->packet, hook)) {
 	case PACKET_FLOW:
+		if (unlikely(scratch->packet.piece == PACKET_FIRST) && hook == HOOK_INGRESS && !held_release(skb)) {
+			*verdict = drop(&scratch->packet, REASON_DROP_REWRITE);
+			return NULL;
+		}
 		return &scratch->packet;
+	case PACKET_PORTLESS:
+		if (hook == HOOK_INGRESS)
+			*verdict = held_take(skb);
+		return NULL;
 	case PACKET_ICMP:
 		*verdict = icmp_carry(skb, hook);
 		return NULL;

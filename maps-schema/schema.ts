@@ -605,6 +605,7 @@ export const schema: Schema = {
         { name: 'SOCKET_BIND_REFUSED', doc: 'a process asked for a port that is a NodePort' },
         { name: 'REJECT_NO_BACKEND', doc: 'refused: the service has no usable endpoint (R-28)' },
         { name: 'REJECT_NO_PORT', doc: 'refused: the cluster IP is in use, but not this port of it (R-32)' },
+        { name: 'PIECE_HELD', doc: 'piece of a datagram that came before the first: held, and seen again after it' },
         { name: 'PING_ANSWERED', doc: 'a ping to a service address, answered here' },
         {
           name: 'DROP_NO_LOCAL_BACKEND',
@@ -616,6 +617,10 @@ export const schema: Schema = {
         { name: 'DROP_FLOW_TABLE', doc: 'dropped: the flow table refused the entry' },
         { name: 'DROP_NO_ROUTE', doc: 'dropped: no route to the backend or the client' },
         { name: 'DROP_TTL', doc: 'dropped: hop limit reached' },
+        {
+          name: 'DROP_PIECE',
+          doc: 'dropped: piece of a datagram that came before the first, and there is no room to hold it',
+        },
         { name: 'DROP_REWRITE', doc: 'dropped: a helper failed while rewriting' },
         { name: 'DROP_REJECT_FAILED', doc: 'dropped: the refusal could not be built' },
         { name: 'DROP_IMPOSSIBLE', doc: 'dropped: what cannot happen did' },

@@ -35,6 +35,8 @@ enum packet_kind {
 	PACKET_ICMP,
 	/* A packet with another one inside, by which peer nodes may have sent it. */
 	PACKET_TUNNEL,
+	/* A later piece of a datagram whose ports are not known. */
+	PACKET_PORTLESS,
 };
 
 /* RFC 9260 3: ports, verification tag, CRC32c. */
@@ -78,35 +80,41 @@ INLINE bool packet_is_v4(const struct packet *packet)
 	return packet->family == 4;
 }
 
+/* What the pieces of a datagram have in common. */
+INLINE void packet_fragment_key(struct fragment_key *key, const struct packet *packet)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->id = packet->fragment_id;
+	key->proto = packet->key.proto;
+	key->hook = packet->key.hook;
+	address_copy(&key->saddr, &packet->key.saddr);
+	address_copy(&key->daddr, &packet->key.daddr);
+}
+
 /* The ports of a later piece, which the first one left behind. */
 INLINE enum packet_kind packet_recall_ports(struct packet *packet)
 {
 	const struct fragment *fragment;
-	struct fragment_key key = {.id = packet->fragment_id, .proto = packet->key.proto, .hook = packet->key.hook};
+	struct fragment_key key;
 
-	address_copy(&key.saddr, &packet->key.saddr);
-	address_copy(&key.daddr, &packet->key.daddr);
+	packet_fragment_key(&key, packet);
 	fragment = bpf_map_lookup_elem(&fragments, &key);
 	if (!fragment)
-		return PACKET_OTHER;
+		return PACKET_PORTLESS;
 	packet->key.sport = fragment->sport;
 	packet->key.dport = fragment->dport;
 	return PACKET_FLOW;
 }
 
-/* Called when a first piece belongs to a flow: the others of its datagram follow it. */
+/* Called for a first piece: the others of its datagram follow it. */
 NOINLINE void packet_remember_ports(const struct packet *packet)
 {
-	struct fragment_key key = {};
+	struct fragment_key key;
 	struct fragment fragment = {};
 
 	if (!packet)
 		return;
-	key.id = packet->fragment_id;
-	key.proto = packet->key.proto;
-	key.hook = packet->key.hook;
-	address_copy(&key.saddr, &packet->key.saddr);
-	address_copy(&key.daddr, &packet->key.daddr);
+	packet_fragment_key(&key, packet);
 	fragment.sport = packet->key.sport;
 	fragment.dport = packet->key.dport;
 	bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);

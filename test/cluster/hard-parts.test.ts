@@ -2,14 +2,19 @@
  * What is easily left out, by traffic: pings, datagrams in pieces, ICMP errors and path MTU, ports that a
  * cluster IP does not have, and processes of the node that the socket hook does not serve.
  */
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Protocol, portOf } from '../support/cluster/dial.ts';
 import { addressesOf, nodePortOf, POD_PORTS, SERVICE_PORTS, service, slices } from '../support/cluster/objects.ts';
 import { createRig, type Rig } from '../support/cluster/rig.ts';
 import type { Agent } from '../support/lab/agent.ts';
 import type { Host } from '../support/lab/host.ts';
+import { pieces } from '../support/packet/pieces.ts';
 import type { Probe } from '../support/traffic/protocol.ts';
+import type { FrameOrder } from '../support/traffic/send-frames.ts';
 
+const TSX = import.meta.resolve('tsx');
+const SEND_FRAMES = fileURLToPath(new URL('../support/traffic/send-frames.ts', import.meta.url));
 const FAMILIES = ['IPv4', 'IPv6'] as const;
 type Family = (typeof FAMILIES)[number];
 const HERE = 11;
@@ -52,6 +57,31 @@ const ask = (from: Host, protocol: Protocol, address: string, port: number, time
   if (protocol === 'http') return from.actor.http(address, port, options);
   return from.actor.udp(address, port, { ...options, connected: protocol === 'udp' });
 };
+
+/** A datagram of 4,000 bytes from the client to a port of the node, its three pieces in the order given. */
+async function sendPieces(
+  client: Host,
+  node: Host,
+  family: Family,
+  { port, to, order }: { port: number; to: number; order: readonly number[] },
+): Promise<unknown> {
+  const [from, address] = [addressOf(client, family), addressOf(node, family)];
+  const { device, macs } = await nextHop(client, address);
+  const frames = pieces({ from, to: address, sport: port, dport: to, data: Buffer.alloc(4000, 'x'), id: port, macs });
+  const ordered = order.map((n) => frames[n]?.toString('hex') ?? '');
+  const wanted: FrameOrder = { ifindex: device, frames: ordered, address: from, port, timeoutMs: 3000 };
+  return JSON.parse(await client.run(['node', '--import', TSX, SEND_FRAMES], { input: JSON.stringify(wanted) }));
+}
+
+/** The device towards an address, by its index, and the MAC addresses of a frame that goes there. */
+async function nextHop(host: Host, address: string): Promise<{ device: number; macs: [string, string] }> {
+  await host.run(['ping', '-n', '-c', '1', '-W', '5', address]);
+  const json = async (...argv: string[]) => JSON.parse(await host.run(['ip', '-j', ...argv]))[0];
+  const { dev, gateway = address } = await json('route', 'get', address);
+  const { ifindex, address: own } = await json('link', 'show', 'dev', dev);
+  const { lladdr } = await json('neigh', 'show', 'to', gateway, 'dev', dev);
+  return { device: ifindex, macs: [own, lladdr] };
+}
 
 describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
   let agents: Agent[] = [];
@@ -97,6 +127,38 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
         }
       }
     }
+  });
+
+  it.each(FAMILIES)('a datagram arrives whole in whatever order its pieces come, %s (R-99)', async (family) => {
+    const [client, node] = [rig.lab.client(), rig.lab.node(1)];
+    for (const [n, pod] of [
+      [HERE, rig.lab.pod(1, 1)],
+      [ELSEWHERE, rig.lab.pod(2, 1)],
+    ] as const) {
+      for (const [round, order] of [
+        [2, 1, 0],
+        [1, 2, 0],
+        [2, 0, 1],
+      ].entries()) {
+        const port = 21_000 + 100 * n + round;
+        const answer = await sendPieces(client, node, family, { port, to: nodePortOf(n), order });
+        expect({ n, order, answer }).toMatchObject({ n, order, answer: { who: pod.name, bytes: 4000 } });
+      }
+    }
+  });
+
+  it.each(FAMILIES)('one for the node itself as well, %s', async (family) => {
+    const [client, node] = [rig.lab.client(), rig.lab.node(1)];
+    await node.actor.serve({ udp: [5999] });
+    for (const [round, order] of [
+      [2, 1, 0],
+      [0, 1, 2],
+      [1, 0, 2],
+    ].entries()) {
+      const answer = await sendPieces(client, node, family, { port: 22_000 + round, to: 5999, order });
+      expect({ order, answer }).toMatchObject({ order, answer: { who: node.name, bytes: 4000 } });
+    }
+    await node.actor.unserve({ ports: [5999] });
   });
 
   it.each(FAMILIES)('a closed port of the backend is told to the client, %s (R-100)', async (family) => {

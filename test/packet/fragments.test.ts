@@ -6,9 +6,10 @@ import {
   FRONTEND_SNAT_OUTSIDE,
   FRONTEND_SNAT_POD,
 } from '../../maps-schema/gen/codecs.ts';
-import { FRAGMENT, packet, UDP } from '../support/packet/builder.ts';
+import { UDP } from '../support/packet/builder.ts';
 import { addressBytes, checksumOf, pseudoHeader } from '../support/packet/checksum.ts';
 import { BRIDGE, CLIENT, MACS, NODE, OTHER_POD, POD, REMOTE_POD } from '../support/packet/network.ts';
+import { type Datagram, pieces } from '../support/packet/pieces.ts';
 import { randomFrom } from '../support/packet/random.ts';
 import { createPacketRig, type Outcome, type PacketRig, type RunOptions } from '../support/packet/rig.ts';
 import { backend, frontend, remote, service } from '../support/packet/services.ts';
@@ -46,40 +47,9 @@ beforeEach(() => {
 });
 afterAll(() => rig?.remove());
 
-interface Datagram {
-  readonly from: string;
-  readonly to: string;
-  readonly sport: number;
-  readonly dport: number;
-  readonly id?: number;
-}
-
-const PIECE = 1400;
 const DATA = randomFrom(99).bytes(3000);
 
-/** A UDP datagram of 3,000 bytes as three frames. */
-function piecesOf({ from, to, sport, dport, id = 1 }: Datagram): Buffer[] {
-  const v6 = from.includes(':');
-  // With the addresses and ports of the whole datagram: its checksum sums all pieces.
-  const whole = packet(from, to)
-    .udp(sport, dport)
-    .payload(DATA)
-    .build()
-    .subarray(v6 ? 54 : 34);
-  return [0, PIECE, 2 * PIECE].map((offset) => {
-    const more = offset + PIECE < whole.length;
-    const built = packet(from, to).protocol(UDP, whole.subarray(offset, offset + PIECE));
-    if (!v6)
-      return built
-        .fragment(offset / 8, more)
-        .identification(id)
-        .build();
-    const header = Buffer.alloc(8);
-    header.writeUInt16BE(offset | (more ? 1 : 0), 2);
-    header.writeUInt32BE(id, 4);
-    return built.extension(FRAGMENT, header).build();
-  });
-}
+const piecesOf = (datagram: Omit<Datagram, 'data'>) => pieces({ ...datagram, data: DATA });
 
 /** The datagram that the pieces make up, `from port > to port` when all agree, its checksum and bytes checked. */
 function joined(outcomes: readonly Outcome[]): string {
@@ -144,35 +114,55 @@ describe.each([false, true])('summed by the device: %s', (summed) => {
   });
 });
 
-describe.each(FAMILIES)('IPv%i: a later piece is left alone (R-99)', (family) => {
+describe.each(FAMILIES)('IPv%i: a later piece without its first (R-99)', (family) => {
   const datagram = { from: CLIENT[family], to: HERE[family], sport: 40000, dport: 80 };
   const untouched = (frame: Buffer) => {
     const out = rig.ingress(Buffer.from(frame));
     expect(out).toMatchObject({ verdict: 'NEXT', reasons: [] });
     expect(out.frame.equals(frame)).toBe(true);
   };
+  const held = (frame: Buffer) =>
+    expect(rig.ingress(Buffer.from(frame))).toMatchObject({ verdict: 'DROP', reasons: ['PIECE_HELD'] });
 
-  it('before its first', () => {
-    untouched(piecesOf(datagram)[1] as Buffer);
+  it('is held when it may be for a Service, as many as there is room for', () => {
+    const one = { ...datagram, sport: 41000, id: 900 };
+    const late = piecesOf(one)[1] as Buffer;
+    for (let n = 0; n < 6; n++) held(late);
+    expect(rig.ingress(Buffer.from(late))).toMatchObject({ verdict: 'DROP', reasons: ['DROP_PIECE'] });
+  });
+
+  it('leaves the first as it is, which comes when others are held', () => {
+    const one = { ...datagram, sport: 41001, id: 901 };
+    const [first, second, third] = piecesOf(one) as [Buffer, Buffer, Buffer];
+    held(third);
+    held(second);
+    const out = rig.ingress(Buffer.from(first));
+    expect(out.reasons).toEqual(['NEW_FLOW']);
+    // What was held has been sent in again; the same pieces in order say where it goes.
+    expect(joined([out, ...through('ingress', [second, third])])).toMatch(/ 8080$/);
   });
 
   it.each([
     ['another datagram', { id: 2 }],
     ['another client', { from: OTHER_POD[family] }],
     ['another destination', { to: STAGED[family] }],
-  ])('of %s', (_, other) => {
+  ])('is not of %s', (_, other) => {
     const [first, second] = piecesOf(datagram);
     rig.ingress(first as Buffer);
-    untouched(piecesOf({ ...datagram, ...other })[1] as Buffer);
+    held(piecesOf({ ...datagram, ...other })[1] as Buffer);
     expect(rig.ingress(second as Buffer).reasons).toEqual(['FORWARDED']);
   });
 
-  it('of a datagram that is not for a Service', () => {
-    for (const frame of piecesOf({ ...datagram, to: POD[family], dport: 8080 })) untouched(frame);
+  it('goes by when it cannot be for a Service', () => {
+    for (const frame of piecesOf({ ...datagram, to: POD[family], dport: 8080 }).reverse()) untouched(frame);
     expect([...rig.maps.fragments.entries()]).toEqual([]);
   });
 
-  it('at the other hook', () => {
+  it('goes by behind its first, to an address for NodePorts that is not for one', () => {
+    for (const frame of piecesOf({ ...datagram, to: NODE[family], dport: 5353, id: 77 })) untouched(frame);
+  });
+
+  it('goes by at the other hook', () => {
     const [first, second] = piecesOf(datagram);
     rig.ingress(first as Buffer);
     const out = rig.egress(Buffer.from(second as Buffer), { from: 'pod0' });

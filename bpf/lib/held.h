@@ -1,0 +1,132 @@
+/*
+ * Pieces of datagrams that come before their first (R-99). Only the first has the ports, so nobody
+ * knows yet whether a Service is meant and where they go. They are held here, and come in once more
+ * by the same device when the first one has said.
+ *
+ * Room is for a few pieces of a few datagrams at a time: one that is kept out by that is lost, and
+ * counted, as in a full reassembly queue.
+ */
+#pragma once
+
+#include "lookup.h"
+#include "scratch.h"
+#include "stats.h"
+
+/* Bytes of a frame: an Ethernet header and 1,500 bytes, and what a tag adds. */
+#define HELD_BYTES 1532
+/* Pieces of one datagram. */
+#define HELD_PIECES 6
+
+struct held_key {
+	struct fragment_key datagram;
+	__u32 number;
+};
+
+struct held {
+	__u32 length;
+	__u8 frame[HELD_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct held_key);
+	__type(value, struct held);
+	__uint(max_entries, 256);
+} held_pieces SEC(".maps");
+
+/* The first piece, while others take its place; and the piece that is being put away. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct held);
+	__uint(max_entries, 1);
+} held_copy SEC(".maps");
+
+/* Could a Service's datagram have this destination: one of its addresses, or one for NodePorts? */
+INLINE bool held_concerns(const struct packet *packet)
+{
+	return service_address(&packet->key.daddr) || node_address_flags(&packet->key.daddr) & NODE_ADDRESS_NODE_PORT;
+}
+
+INLINE void held_key_of(struct held_key *key, const struct packet *packet)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	packet_fragment_key(&key->datagram, packet);
+}
+
+/* Copies the whole frame out of @ctx. Returns false when it is too long. */
+INLINE bool held_save(struct __sk_buff *ctx, struct held *copy)
+{
+	__u32 length = ctx->len;
+
+	if (length < ETH_HLEN || length > HELD_BYTES)
+		return false;
+	copy->length = length;
+	return bpf_skb_load_bytes(ctx, 0, copy->frame, length) == 0;
+}
+
+/* Makes @ctx a copy of the frame. */
+INLINE bool held_restore(struct __sk_buff *ctx, const struct held *copy)
+{
+	__u32 length = copy->length;
+
+	if (length < ETH_HLEN || length > HELD_BYTES)
+		return false;
+	return bpf_skb_change_tail(ctx, length, 0) == 0 && bpf_skb_store_bytes(ctx, 0, copy->frame, length, 0) == 0;
+}
+
+/*
+ * A later piece, which stands in the scratch memory, came before the first. Returns a TC_ACT verdict:
+ * it is held, or goes on when it can be none of a Service's.
+ */
+GLOBAL int held_take(struct __sk_buff *ctx)
+{
+	struct scratch *scratch = scratch_get();
+	struct held_key key;
+	struct held *copy;
+	__u32 zero = 0;
+
+	copy = bpf_map_lookup_elem(&held_copy, &zero);
+	if (!scratch || !copy || !held_concerns(&scratch->packet))
+		return VERDICT_NEXT;
+	held_key_of(&key, &scratch->packet);
+	if (held_save(ctx, copy)) {
+		for (; key.number < HELD_PIECES; key.number++) {
+			if (bpf_map_update_elem(&held_pieces, &key, copy, BPF_NOEXIST))
+				continue;
+			stats_count(REASON_PIECE_HELD, scratch->packet.bytes);
+			return TC_ACT_SHOT;
+		}
+	}
+	stats_count(REASON_DROP_PIECE, scratch->packet.bytes);
+	return TC_ACT_SHOT;
+}
+
+/*
+ * The first piece, which stands in the scratch memory, has come: its ports are known from now on, and
+ * pieces that were held come in again, behind it. Returns false when the packet was lost over it.
+ */
+GLOBAL int held_release(struct __sk_buff *ctx)
+{
+	struct scratch *scratch = scratch_get();
+	struct held *copy, *piece;
+	struct held_key key;
+	__u32 zero = 0;
+
+	copy = bpf_map_lookup_elem(&held_copy, &zero);
+	if (!scratch || !copy || !held_concerns(&scratch->packet))
+		return true;
+	packet_remember_ports(&scratch->packet);
+	held_key_of(&key, &scratch->packet);
+	if (likely(!bpf_map_lookup_elem(&held_pieces, &key)) || !held_save(ctx, copy))
+		return true;
+	for (; key.number < HELD_PIECES; key.number++) {
+		piece = bpf_map_lookup_elem(&held_pieces, &key);
+		if (!piece)
+			break;
+		if (held_restore(ctx, piece))
+			bpf_clone_redirect(ctx, ctx->ifindex, BPF_F_INGRESS);
+		bpf_map_delete_elem(&held_pieces, &key);
+	}
+	return held_restore(ctx, copy);
+}
