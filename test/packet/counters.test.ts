@@ -67,6 +67,7 @@ describe('counters', () => {
       service('bare', { frontends: [frontend(VIP(9), 80)], cluster: [remote(BEHIND_BARE[4])] }),
     );
     knowServiceCidrs(rig);
+    const later = packet(CLIENT[4], VIP(1)).fragment(185).udp(5000, 80).build();
     const steps: readonly [string, 'ingress' | 'egress', Buffer][] = [
       ['NEW_FLOW', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 80)],
       ['FORWARDED', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 80)],
@@ -90,6 +91,8 @@ describe('counters', () => {
       ['DROP_SOURCE_RANGE', 'ingress', tcp(CLIENT[4], VIP(7), 5000, 80)],
       ['DROP_NO_ROUTE', 'ingress', tcp(CLIENT[4], VIP(8), 5000, 80)],
       ['DROP_NO_SNAT_ADDRESS', 'ingress', tcp(CLIENT[4], VIP(9), 5000, 80)],
+      ...Array.from({ length: 6 }, () => ['PIECE_HELD', 'ingress', later] as const),
+      ['DROP_PIECE', 'ingress', later],
     ];
     const expected: Record<string, { packets: number; bytes: number }> = {};
     for (const [reason, hook, frame] of steps) {

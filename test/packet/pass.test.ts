@@ -55,10 +55,10 @@ const cases: readonly [string, Buffer][] = [
   ['a NodePort on an address of another node (R-59)', packet(CLIENT[4], '192.0.2.2').tcp(40000, 30080).build()],
   ['SSH to the node', packet(CLIENT[4], NODE[4]).tcp(40000, 22).build()],
   ['ARP', arp()],
-  ['a later fragment', v4().fragment(185).tcp(40000, 80).build()],
+  ['a later fragment that is for no Service', packet(CLIENT[4], POD[4]).fragment(185).tcp(40000, 80).build()],
   [
-    'a later fragment, IPv6',
-    v6()
+    'the same, IPv6',
+    packet(CLIENT[6], POD[6])
       .extension(44, Buffer.from([0, 0, 5, 0xc8, 0, 0, 0, 1]))
       .tcp(40000, 80)
       .build(),
