@@ -91,7 +91,7 @@ describe('counters', () => {
       ['DROP_SOURCE_RANGE', 'ingress', tcp(CLIENT[4], VIP(7), 5000, 80)],
       ['DROP_NO_ROUTE', 'ingress', tcp(CLIENT[4], VIP(8), 5000, 80)],
       ['DROP_NO_SNAT_ADDRESS', 'ingress', tcp(CLIENT[4], VIP(9), 5000, 80)],
-      ...Array.from({ length: 6 }, () => ['PIECE_HELD', 'ingress', later] as const),
+      ...Array.from({ length: 6 }, () => ['PIECE_HELD', 'ingress', later] as [string, 'ingress', Buffer]),
       ['DROP_PIECE', 'ingress', later],
     ];
     const expected: Record<string, { packets: number; bytes: number }> = {};
