@@ -1,10 +1,10 @@
 /** A whole case from a seed: a cluster, what changes in it, and what clients try after each step. */
 import type { EndpointSlice, Service } from '../../../src/model/kubernetes.ts';
 import { randomFrom } from '../../support/packet/random.ts';
-import type { Action, Case } from '../case.ts';
+import type { Action, Case, Probe } from '../case.ts';
 import { choose } from './choose.ts';
 import { generateBound, generateConfiguration, generateNode } from './configuration.ts';
-import { generateProbe } from './probes.ts';
+import { addressesOf, generateProbe } from './probes.ts';
 import { assemble, changeParts, generateParts, type Parts } from './services.ts';
 import { type Endpoints, generateEndpoints, generateSlice } from './slices.ts';
 
@@ -93,6 +93,14 @@ export function generateCase(seed: number): Case {
     putService(one);
   }
 
+  /** A client of a Service with affinity comes back before its time is over, again and again. */
+  function returning(next: Probe): void {
+    const { spec } = [...services.values()].find((service) => addressesOf(service).includes(next.destination)) ?? {};
+    const seconds = spec?.sessionAffinityConfig?.clientIP?.timeoutSeconds;
+    if (seconds === undefined) return;
+    for (let i = 0; i < 3; i++) actions.push({ seconds: Math.floor(seconds * 0.6) }, { probe: next });
+  }
+
   function probe(): void {
     for (let i = 0; i < PROBES_A_STEP; i++) {
       const around = { services: [...services.values()], slices: [...slices.values()], bound };
@@ -101,6 +109,7 @@ export function generateCase(seed: number): Case {
       actions.push({ probe: next });
       // Affinity shows when one client comes back.
       if (oneIn(4)) actions.push({ probe: next });
+      if (oneIn(6)) returning(next);
     }
   }
 

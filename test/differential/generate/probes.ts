@@ -1,4 +1,5 @@
 /** Random probes of what is there, and of what is beside it. */
+import { isIP } from 'node:net';
 import type { EndpointSlice, Service } from '../../../src/model/kubernetes.ts';
 import { NODE, NODE_SECOND } from '../../support/packet/network.ts';
 import type { ClientKind, Probe, Protocol } from '../case.ts';
@@ -25,7 +26,8 @@ export interface Surroundings {
 
 type Destination = Pick<Probe, 'destination' | 'port' | 'protocol'>;
 
-function addressesOf({ spec, status }: Service): string[] {
+/** Those that a Service may be dialled at, NodePorts aside. */
+export function addressesOf({ spec, status }: Service): string[] {
   const ingress = (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => ip ?? []);
   return [...(spec?.clusterIPs ?? []).filter((ip) => ip !== 'None'), ...(spec?.externalIPs ?? []), ...ingress];
 }
@@ -36,8 +38,7 @@ function generateDestination({ services, slices, bound }: Surroundings, random: 
   if (services.length === 0 || oneIn(25)) {
     const endpoint = slices.flatMap(({ endpoints }) => endpoints ?? []).at(below(8));
     const destination = endpoint?.addresses?.[0] ?? '';
-    if (destination.includes('.') !== destination.includes(':'))
-      return { destination, port: 8080, protocol: anyProtocol };
+    if (isIP(destination) !== 0) return { destination, port: 8080, protocol: anyProtocol };
     return undefined;
   }
   const service = pick(services);

@@ -1,17 +1,23 @@
 /** Random EndpointSlices of a Service: several a family, with doubles, hints, all conditions, and what is to be ignored. */
 import type { Endpoint, EndpointSlice, ServicePortSpec } from '../../../src/model/kubernetes.ts';
-import { type FamilyNumber, HOST_NETWORK, NODES, type NodeName, PODS, TARGET_PORTS } from '../world.ts';
+import { type FamilyNumber, HOST_NETWORK, NODES, type NodeName, PODS, TARGET_PORTS, THIS_NODE } from '../world.ts';
 import { type Choose, without } from './choose.ts';
 
 /** What all slices of a Service have in common, so that doubles agree. */
 export interface Endpoints {
   readonly hints: 'none' | 'zones' | 'nodes' | 'both' | 'partly';
+  /** Which of them terminate, in place of any. */
+  readonly leaving: 'any' | 'here' | 'elsewhere' | 'all';
   /** By address: what its endpoint says. */
   readonly known: Map<string, Endpoint>;
 }
 
 export function generateEndpoints({ one }: Choose): Endpoints {
-  return { hints: one('none', 'none', 'zones', 'nodes', 'both', 'partly'), known: new Map() };
+  return {
+    hints: one('none', 'none', 'zones', 'nodes', 'both', 'partly'),
+    leaving: one('any', 'any', 'any', 'any', 'here', 'elsewhere', 'all'),
+    known: new Map(),
+  };
 }
 
 const CONDITIONS: readonly Endpoint['conditions'][] = [
@@ -28,6 +34,7 @@ const CONDITIONS: readonly Endpoint['conditions'][] = [
   { ready: true, serving: true, terminating: true },
   { ready: false, serving: true, terminating: false },
 ];
+const LEAVING = CONDITIONS.slice(5, 10);
 const TERMINATING = { ready: false, serving: true, terminating: true } as const;
 
 function hintsOf(hints: Endpoints['hints'], { one, some, oneIn }: Choose): Endpoint['hints'] {
@@ -55,9 +62,12 @@ function generateEndpoint(all: Endpoints, family: FamilyNumber, random: Choose):
   const { pick, one, oneIn } = random;
   const node: NodeName = one('node-a', 'node-a', 'node-b', 'node-c');
   const address = (oneIn(10) ? HOST_NETWORK[node] : pick(PODS[node]))[family];
+  const here = node === THIS_NODE;
+  const leaves = all.leaving === 'all' || (all.leaving === 'here' && here) || (all.leaving === 'elsewhere' && !here);
+  const conditions = pick(leaves ? LEAVING : oneIn(2) ? CONDITIONS.slice(0, 4) : CONDITIONS);
   const made = without({
     addresses: oneIn(10) ? [address, PODS['node-b'][3]?.[family] ?? ''] : [address],
-    conditions: pick(oneIn(2) ? CONDITIONS.slice(0, 4) : CONDITIONS),
+    conditions,
     nodeName: (oneIn(12) ? one(undefined, ...NODES) : node) as string,
     hints: hintsOf(all.hints, random),
   }) as Endpoint;

@@ -1,5 +1,6 @@
 /** What the model knows: the objects, the settings, this node, and what affinity remembers. */
 import type { EndpointSlice, Node, Service } from '../../../src/model/kubernetes.ts';
+import { NODE, NODE_SECOND } from '../../support/packet/network.ts';
 import type { ProxyConfiguration } from '../case.ts';
 import { OWN_ADDRESSES } from '../world.ts';
 import { sameFamily } from './network.ts';
@@ -32,6 +33,13 @@ export function ownAddresses({ bound }: Cluster): string[] {
 export function primaryAddress({ node }: Cluster, like: string): string | undefined {
   const rows = node.status?.addresses ?? [];
   return rows.find(({ type, address }) => type === 'InternalIP' && sameFamily(address ?? '', like))?.address;
+}
+
+/** The node's own addresses in R-63: the primary one; without one in the family, those of the node's device. */
+export function nodeAddresses(cluster: Cluster, like: string): string[] {
+  const primary = primaryAddress(cluster, like);
+  if (primary !== undefined) return [primary];
+  return [NODE[4], NODE[6], NODE_SECOND[4], NODE_SECOND[6], ...cluster.bound].filter((own) => sameFamily(own, like));
 }
 
 /** each mode has a section of its own; without a mode the oldest one counts. */

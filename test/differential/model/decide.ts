@@ -2,7 +2,7 @@
 import type { Probe } from '../case.ts';
 import { deviceTowards, familyNumber, MASQUERADE } from '../world.ts';
 import { canDetectPods, deviceOf, isNode, isPod } from './clients.ts';
-import { type Cluster, masqueradeAll, ownAddresses, primaryAddress } from './cluster.ts';
+import { type Cluster, masqueradeAll, nodeAddresses, ownAddresses } from './cluster.ts';
 import { type Lists, listsOf, type Target, targetsOf } from './endpoints.ts';
 import { type Frontend, findFrontend, sourceRanges } from './frontends.ts';
 import { holds } from './network.ts';
@@ -35,8 +35,7 @@ export interface Expected {
 function isAllowed(cluster: Cluster, probe: Probe, frontend: Frontend, atSocket: boolean): boolean {
   const ranges = sourceRanges(frontend);
   if (ranges === undefined) return true;
-  const primary = primaryAddress(cluster, probe.source);
-  const nodeAllowed = primary !== undefined && ranges.some((range) => holds(range, primary));
+  const nodeAllowed = nodeAddresses(cluster, probe.source).some((own) => ranges.some((range) => holds(range, own)));
   // At the socket the node's own source is not chosen yet: the node is allowed or it is not.
   if (atSocket) return nodeAllowed;
   if (nodeAllowed && probe.source === probe.destination) return true;

@@ -89,6 +89,8 @@ async function build(undo: (() => void)[], remove: () => void): Promise<Kernel> 
 
   function attachSockets(loaded: LoadedPrograms): void {
     for (const attachType of Object.keys(CGROUP_ATTACH_TYPES) as CgroupHook[]) {
+      // It would hide where a socket is pointed.
+      if (attachType.startsWith('getpeername')) continue;
       const pin = linkPin(pinDirectory, linkName('cgroup', attachType));
       attachCgroup({ programFd: loaded.program(attachType), cgroup: cgroup.path, attachType, pin });
     }

@@ -1,5 +1,7 @@
-/** connect() in this process: where the kernel really points the socket, whatever getpeername says. */
-import { readFileSync } from 'node:fs';
+/**
+ * connect() in this process, and where the kernel really points the socket: it says so, for the program
+ * that would show the address dialled in its place (getpeername) is not attached here.
+ */
 import { constants } from 'node:os';
 import koffi from 'koffi';
 import { readAddress, writeAddress } from '../../../src/model/address.ts';
@@ -9,10 +11,13 @@ const libc = koffi.load('libc.so.6');
 const socket = libc.func('int socket(int, int, int)');
 const connect = libc.func('int connect(int fd, void *address, uint length)');
 const close = libc.func('int close(int fd)');
-const getsockname = libc.func('int getsockname(int fd, void *address, void *length)');
+const getsockopt = libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)');
 
 const AF_INET = 2;
 const AF_INET6 = 10;
+const SOL_SOCKET = 1;
+/** Unlike getpeername(2) it answers while a connection is being made. */
+const SO_PEERNAME = 28;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
@@ -33,19 +38,14 @@ function socketAddress(address: string, port: number): Buffer {
   return bytes.subarray(0, v4 ? 16 : 28);
 }
 
-/** The remote end of the socket with this local port, from /proc/net: `rem_address` in words of host order. */
-function peerOf(table: string, localPort: number, v4: boolean): { address: string; port: number } | undefined {
-  const port = localPort.toString(16).toUpperCase().padStart(4, '0');
-  for (const line of readFileSync(`/proc/thread-self/net/${table}`, 'utf8').split('\n')) {
-    const [, local = '', remote = ''] = line.trim().split(/\s+/);
-    if (!local.endsWith(`:${port}`) || remote.endsWith(':0000')) continue;
-    const [hex = '', remotePort = ''] = remote.split(':');
-    const words = Buffer.from(hex, 'hex');
-    words.swap32();
-    const bytes = v4 ? Buffer.concat([Buffer.alloc(10), Buffer.from([0xff, 0xff]), words]) : words;
-    return { address: readAddress(bytes, 0), port: Number.parseInt(remotePort, 16) };
-  }
-  return undefined;
+/** The remote end as the kernel has it. */
+function peerOf(fd: number, v4: boolean): { address: string; port: number } | undefined {
+  const name = Buffer.alloc(v4 ? 16 : 28);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(name.length);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, name, length) !== 0) return undefined;
+  const mapped = Buffer.concat([Buffer.alloc(10), Buffer.from([0xff, 0xff]), name.subarray(4, 8)]);
+  return { address: readAddress(v4 ? mapped : name.subarray(8, 24), 0), port: name.readUInt16BE(2) };
 }
 
 /**
@@ -67,11 +67,7 @@ export function dial(address: string, port: number, protocol: 'TCP' | 'UDP'): Co
     if (result !== 0 && errno === constants.errno.ECONNREFUSED) return { refused: true };
     if (result !== 0 && errno !== constants.errno.EINPROGRESS)
       throw new Error(`connect ${address} ${port}: errno ${errno}`);
-    const name = Buffer.alloc(28);
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(name.length);
-    getsockname(fd, name, length);
-    const peer = peerOf(`${protocol.toLowerCase()}${v4 ? '' : '6'}`, name.readUInt16BE(2), v4);
+    const peer = peerOf(fd, v4);
     return peer && { refused: false, ...peer };
   } finally {
     close(fd);
