@@ -5,6 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Protocol, portOf } from '../support/cluster/dial.ts';
+import { nextHop, TSX } from '../support/cluster/frames.ts';
 import { addressesOf, nodePortOf, POD_PORTS, SERVICE_PORTS, service, slices } from '../support/cluster/objects.ts';
 import { createRig, type Rig } from '../support/cluster/rig.ts';
 import type { Agent } from '../support/lab/agent.ts';
@@ -13,7 +14,6 @@ import { pieces } from '../support/packet/pieces.ts';
 import type { Probe } from '../support/traffic/protocol.ts';
 import type { FrameOrder } from '../support/traffic/send-frames.ts';
 
-const TSX = import.meta.resolve('tsx');
 const SEND_FRAMES = fileURLToPath(new URL('../support/traffic/send-frames.ts', import.meta.url));
 const FAMILIES = ['IPv4', 'IPv6'] as const;
 type Family = (typeof FAMILIES)[number];
@@ -71,16 +71,6 @@ async function sendPieces(
   const ordered = order.map((n) => frames[n]?.toString('hex') ?? '');
   const wanted: FrameOrder = { ifindex: device, frames: ordered, address: from, port, timeoutMs: 3000 };
   return JSON.parse(await client.run(['node', '--import', TSX, SEND_FRAMES], { input: JSON.stringify(wanted) }));
-}
-
-/** The device towards an address, by its index, and the MAC addresses of a frame that goes there. */
-async function nextHop(host: Host, address: string): Promise<{ device: number; macs: [string, string] }> {
-  await host.run(['ping', '-n', '-c', '1', '-W', '5', address]);
-  const json = async (...argv: string[]) => JSON.parse(await host.run(['ip', '-j', ...argv]))[0];
-  const { dev, gateway = address } = await json('route', 'get', address);
-  const { ifindex, address: own } = await json('link', 'show', 'dev', dev);
-  const { lladdr } = await json('neigh', 'show', 'to', gateway, 'dev', dev);
-  return { device: ifindex, macs: [own, lladdr] };
 }
 
 describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {

@@ -1,13 +1,12 @@
 /**
  * Sends frames out of a device as they are, and waits for a datagram that answers them. A process of its
  * own, in the client's namespace: reads `FrameOrder` as JSON on standard input, writes what the answer
- * said, or null. The kernel's test run hands a frame to a program that sends a copy out.
+ * said, or null.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { callHelper, exit, loadInstructions, setRegister } from '../../../src/bpf/instructions.ts';
-import { testRun } from '../../../src/bpf/test-run.ts';
+import { loadSender } from './sender.ts';
 
 export interface FrameOrder {
   readonly ifindex: number;
@@ -19,23 +18,14 @@ export interface FrameOrder {
   readonly timeoutMs: number;
 }
 
-const PROG_TYPE_SCHED_CLS = 3;
-const CLONE_REDIRECT = 13;
-
 const order = JSON.parse(readFileSync(0, 'utf8')) as FrameOrder;
 const socket = createSocket(order.address.includes(':') ? 'udp6' : 'udp4');
 socket.bind(order.port, order.address);
 await once(socket, 'listening');
-const program = loadInstructions(PROG_TYPE_SCHED_CLS, [
-  setRegister(2, order.ifindex),
-  setRegister(3, 0),
-  callHelper(CLONE_REDIRECT),
-  exit(),
-]);
-if (program < 0) throw new Error(`load a program that sends frames: errno ${-program}`);
+const send = loadSender(order.ifindex);
 const timer = setTimeout(() => end(null), order.timeoutMs);
 socket.on('message', (message) => end(JSON.parse(String(message))));
-for (const frame of order.frames) testRun(program, { data: Buffer.from(frame, 'hex') });
+for (const frame of order.frames) send(Buffer.from(frame, 'hex'));
 
 function end(answer: unknown): void {
   clearTimeout(timer);
