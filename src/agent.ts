@@ -8,6 +8,7 @@ import { version as VERSION } from '../package.json';
 import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
+import { releaseMemory } from './bpf/release-memory.ts';
 import { type AgentOptions, nodeNameOf } from './cli/agent-options.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadConfiguration } from './config/load.ts';
@@ -183,6 +184,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   for (const part of running) part.catch(fail);
 
   const selectSeed = randomInt(1, 2 ** 32 - 1);
+  const cookie = netnsCookie();
   const jiffiesPerSecond = await measureJiffiesPerSecond(stop.signal);
   /** NodeCIDR mode learns from the Node object whether it can tell pods: the knobs may change. */
   const load = () =>
@@ -191,7 +193,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         configuration,
         socketLbPods: options.socketLb === 'all',
         bindProtection: options.bindProtection,
-        netnsCookie: netnsCookie(),
+        netnsCookie: cookie,
         jiffiesPerSecond,
         haveSetRetval: hasFeature(features, 'set_retval'),
         detectLocal: detectLocalImplemented(configuration, node),
@@ -256,6 +258,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         'synced',
       );
     else log.debug({ changed: result.changed.length, removed: result.removed.length, written }, 'applied');
+    if (first) setImmediate(releaseMemory);
     if (result.drift > 0) warn('the kernel did not hold what it should: put right', { rows: result.drift });
     if (result.nextExpiry !== undefined)
       setTimeout(() => schedule.wake(), result.nextExpiry - performance.now()).unref();

@@ -22,6 +22,9 @@ await build({
   target: 'node20',
   format: 'cjs',
   sourcemap: true,
+  // The agent holds its own text in memory: half as much without indentation.
+  minifyWhitespace: true,
+  minifySyntax: true,
   external: ['koffi'],
   plugins: [shakeClient],
   logLevel: 'warning',

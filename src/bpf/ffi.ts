@@ -90,6 +90,8 @@ export const getsockopt: (fd: number, level: number, name: number, value: Buffer
 );
 /** close(2). */
 export const close: (fd: number) => number = libc.func('int close(int fd)');
+/** malloc_trim(3): gives free memory back to the system. */
+export const mallocTrim: (keep: number) => number = libc.func('int malloc_trim(size_t keep)');
 /** setrlimit(2); `limit` is two u64. */
 export const setrlimit: (resource: number, limit: Buffer) => number = libc.func(
   'int setrlimit(int resource, void *limit)',

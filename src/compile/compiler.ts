@@ -3,6 +3,7 @@
  * that a change touches. No clock, no I/O; the rows depend on the objects, never on their order.
  */
 import type { CompiledService, Problem } from '../model/compiled.ts';
+import { exact } from '../model/exact.ts';
 import { type Claimant, createClaims } from './claims.ts';
 import { compileService } from './compile-service.ts';
 import { compareContexts, type NodeContext } from './context.ts';
@@ -39,6 +40,8 @@ export interface Compiler {
 interface ServiceState {
   readonly service: ParsedService;
   readonly claimant: Claimant | undefined;
+  /** It wants to know the other nodes' addresses. */
+  asks: boolean;
 }
 
 const NO_SLICES: readonly ParsedSlice[] = [];
@@ -57,8 +60,11 @@ export function createCompiler(initial: NodeContext): Compiler {
   /** R-2: whether the Service is left to another proxy. */
   const isOurs = ({ proxyName }: ParsedService) => proxyName === undefined || proxyName === context.serviceProxyName;
 
-  const asksForPeers = ({ forwardingMode }: ParsedService) =>
-    (forwardingMode ?? context.forwardingMode ?? 'snat') !== 'snat';
+  const asksForPeers = (service: ParsedService) =>
+    isOurs(service) && (service.forwardingMode ?? context.forwardingMode ?? 'snat') !== 'snat';
+
+  /** Services that want to know the other nodes' addresses: asked for with each sync. */
+  let asking = 0;
 
   function claimantOf(service: ParsedService): Claimant | undefined {
     if (!isOurs(service)) return undefined;
@@ -66,14 +72,17 @@ export function createCompiler(initial: NodeContext): Compiler {
     for (const { family, candidates } of service.ports) {
       if (context.families.includes(family)) for (const { claim } of candidates) claimed.push(claim);
     }
-    return { key: service.key, created: service.created, claims: claimed };
+    return { key: service.key, created: service.created, claims: exact(claimed) };
   }
 
   function store(key: string, service: ParsedService | undefined): void {
     const claimant = service === undefined ? undefined : claimantOf(service);
-    for (const other of claims.update(services.get(key)?.claimant, claimant)) dirty.add(other);
+    const before = services.get(key);
+    for (const other of claims.update(before?.claimant, claimant)) dirty.add(other);
+    const asks = service !== undefined && asksForPeers(service);
+    asking += Number(asks) - Number(before?.asks ?? false);
     if (service === undefined) services.delete(key);
-    else services.set(key, { service, claimant });
+    else services.set(key, { service, claimant, asks });
     dirty.add(key);
   }
 
@@ -135,12 +144,14 @@ export function createCompiler(initial: NodeContext): Compiler {
         else if (change.rows || (change.sourceRanges && Object.keys(service.sourceRanges).length > 0)) dirty.add(key);
         else if (change.peers && asksForPeers(service)) dirty.add(key);
       }
+      asking = 0;
+      for (const state of services.values()) {
+        state.asks = asksForPeers(state.service);
+        asking += Number(state.asks);
+      }
     },
 
-    wantsPeers() {
-      for (const { service } of services.values()) if (isOurs(service) && asksForPeers(service)) return true;
-      return false;
-    },
+    wantsPeers: () => asking > 0,
 
     take() {
       const changed: CompiledService[] = [];

@@ -1,5 +1,7 @@
 /** The two lists of a port, decided independently of each other (R-18…R-21). */
+
 import type { Backend, ListName } from '../model/compiled.ts';
+import { exact } from '../model/exact.ts';
 import type { PortEndpoint } from './endpoints.ts';
 import { filterByTopology } from './topology.ts';
 
@@ -33,10 +35,11 @@ export function buildLists(
 ): EndpointLists {
   const serving: Backend[] = [];
   for (const { endpoint, backend } of endpoints) if (endpoint.serving || endpoint.ready) serving.push(backend);
+  const all = serving.length === 0 ? EMPTY : exact(serving);
   const rows = (chosen: readonly PortEndpoint[]): readonly Backend[] => {
     if (chosen.length === 0) return EMPTY;
     // Both are sorted and the one holds the other: equally long ones are equal.
-    return chosen.length === serving.length ? serving : chosen.map((item) => item.backend);
+    return chosen.length === all.length ? all : chosen.map((item) => item.backend);
   };
   const everywhere = readyElseTerminating(endpoints);
   // with ready endpoints the hints may narrow the list; terminating ones are taken from anywhere.
@@ -47,7 +50,7 @@ export function buildLists(
       cluster: used.cluster ? rows(cluster) : EMPTY,
       local: used.local ? rows(readyElseTerminating(endpoints.filter((item) => item.backend.local))) : EMPTY,
     },
-    serving: serving.length === 0 ? EMPTY : serving,
+    serving: all,
     usable: everywhere.length > 0,
   };
 }

@@ -8,6 +8,7 @@ import {
 } from '../../maps-schema/gen/codecs.ts';
 import type { Address, Family } from '../model/address.ts';
 import type { Protocol } from '../model/compiled.ts';
+import { exact } from '../model/exact.ts';
 import type { ProblemSink } from './problems.ts';
 import type { FamilyAddresses } from './service-addresses.ts';
 import { type Fields, fault, fieldsOf, isLabel, isPort, itemsOf, protocolOf, show } from './validate.ts';
@@ -84,7 +85,7 @@ function candidatesOf(numbers: PortNumbers, of: FamilyAddresses, taken: Taken, p
   }
   const any = of.family === 'IPv4' ? '0.0.0.0' : '::';
   if (nodePort !== 0) add(any, nodePort, FRONTEND_NODE_PORT, `${numbers.field}.nodePort`);
-  return candidates;
+  return exact(candidates);
 }
 
 /** @returns the usable ports in each family of the Service, with their frontends. */
@@ -112,5 +113,5 @@ export function readPorts(spec: Fields, families: readonly FamilyAddresses[], pr
       if (candidates.length > 0) ports.push({ portName, protocol, family: of.family, candidates });
     }
   }
-  return ports;
+  return exact(ports);
 }

@@ -1,6 +1,7 @@
 /** An EndpointSlice as the compiler keeps it: validated, stripped, independent of the node. */
 import { type Address, type Family, familyOf } from '../model/address.ts';
 import type { Problem, Protocol } from '../model/compiled.ts';
+import { exact } from '../model/exact.ts';
 import { createProblems, type ProblemSink } from './problems.ts';
 import {
   addressOf,
@@ -152,8 +153,8 @@ export function parseSlice(key: string, object: unknown): ParsedSlice | undefine
     key,
     serviceKey: `${namespace}/${serviceName}`,
     family: family ?? 'IPv4',
-    ports,
-    endpoints,
+    ports: exact(ports),
+    endpoints: exact(endpoints),
     trigger: timestampOf(fieldsOf(metadata.annotations)[TRIGGER_ANNOTATION]),
     problems: problems.list(),
   };

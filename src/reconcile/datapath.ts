@@ -38,9 +38,11 @@ export interface DataPath {
   raiseNexthopGeneration(): void;
   /** Tells `sluice status` what Services that choose no mode are given. */
   tellForwarding(forwarding: ForwardingOptions): void;
-  /** Backends serve no more: the next `attach` sees to sockets that are connected to them (R-69). */
+  /** Puts the socket programs in place when something about them changed, the devices aside. @throws as attach */
+  attachSockets(): void;
+  /** Backends serve no more: the next `attachSockets` sees to sockets that are connected to them (R-69). */
   expectStaleSockets(): void;
-  /** Looks whether there are such sockets: the next `attach` acts on it. */
+  /** Looks whether there are such sockets: the next `attachSockets` acts on it. */
   reviewStaleSockets(): void;
   /** In which families service_cidrs has rows to look up (R-32). */
   tellServiceCidrs(families: readonly Family[]): void;
@@ -65,6 +67,17 @@ export function createDataPath(options: DataPathOptions): DataPath {
   let maps: Maps | undefined;
   let staleSockets = false;
   let socketsAttached = false;
+
+  function loadedAttachments(): Attachments {
+    if (attachments === undefined) throw new Error('the programs are not loaded');
+    return attachments;
+  }
+
+  function attachSockets(): void {
+    if (socketsAttached) return;
+    loadedAttachments().attachSockets(options.cgroupRoot, staleSockets);
+    socketsAttached = true;
+  }
 
   function setStaleSockets(stale: boolean): void {
     if (stale !== staleSockets) socketsAttached = false;
@@ -106,10 +119,8 @@ export function createDataPath(options: DataPathOptions): DataPath {
     optionalProgram: (name) => loaded?.programs.get(name),
 
     attach(devices) {
-      if (attachments === undefined) throw new Error('the programs are not loaded');
-      if (!socketsAttached) attachments.attachSockets(options.cgroupRoot, staleSockets);
-      socketsAttached = true;
-      return attachments.attachDevices(devices);
+      attachSockets();
+      return loadedAttachments().attachDevices(devices);
     },
 
     forget() {
@@ -128,6 +139,8 @@ export function createDataPath(options: DataPathOptions): DataPath {
       view?.writeUInt8(FORWARDING_MODES.indexOf(mode), 4);
       view?.writeUInt8(DSR_ENCAPSULATIONS.indexOf(encapsulation), 5);
     },
+
+    attachSockets,
 
     expectStaleSockets: () => setStaleSockets(true),
 

@@ -101,6 +101,17 @@ export function createReconciler(
     return attached;
   }
 
+  /** With the devices in place: what a change of endpoints asks for, however many pods the node has. */
+  function attachSockets(): boolean {
+    try {
+      dataPath.attachSockets();
+      return true;
+    } catch (error) {
+      warn((error as Error).message);
+      return false;
+    }
+  }
+
   return {
     setHost(next) {
       host = next;
@@ -135,10 +146,7 @@ export function createReconciler(
       for (const key of taken.removed) report.set(key, []);
       if (taken.problems.length > 0) report.set('names', taken.problems);
       report.set('tables', applied.failed);
-      if (applied.stopped > 0) {
-        dataPath.expectStaleSockets();
-        attached = false;
-      }
+      if (applied.stopped > 0) dataPath.expectStaleSockets();
       let drift = 0;
       // The first time too: what a former run left, it may have left in the middle.
       if (check || !complete) dataPath.reviewStaleSockets();
@@ -148,7 +156,7 @@ export function createReconciler(
         attached = false;
       }
       // Last, so that no packet meets a program before its maps are filled.
-      if (!attached) ok = attach(current) && ok;
+      ok = (attached ? attachSockets() : attach(current)) && ok;
       complete = true;
       return {
         nextExpiry: tables.nextExpiry(),

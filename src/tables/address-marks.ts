@@ -9,6 +9,7 @@ import {
   SERVICE_ADDRESS_CLUSTER_IP,
   SERVICE_ADDRESS_PING,
 } from '../../maps-schema/gen/codecs.ts';
+import { exact } from '../model/exact.ts';
 import {
   FRONTEND_EXTERNAL_COUNT,
   FRONTEND_FLAGS,
@@ -51,7 +52,7 @@ export class AddressMarks {
     if (sameMarks(before, marks)) return;
     for (const { key, flags } of before) this.#count(key, flags, -1);
     for (const { key, flags } of marks) this.#count(key, flags, 1);
-    port.marks = marks;
+    port.marks = exact(marks);
   }
 
   /** Stages the rows that differ from the kernel's. */

@@ -2,6 +2,7 @@
 
 import { frontendKey } from '../../maps-schema/gen/codecs.ts';
 import { type CompiledService, type Problem, servicePortName } from '../model/compiled.ts';
+import { exact } from '../model/exact.ts';
 import { decodeKey, frontendKeyOf } from './rows.ts';
 import { createPortState, type PortState, type Stores } from './state.ts';
 
@@ -82,7 +83,7 @@ export class Desired {
       touched.add(port);
       ports.push(port);
     }
-    if (ports.length > 0 || service.ports.length === 0) this.#services.set(serviceKey, ports);
+    if (ports.length > 0 || service.ports.length === 0) this.#services.set(serviceKey, exact(ports));
     return ports;
   }
 

@@ -1,4 +1,5 @@
 /** After the frontends are written: what no frontend of a ServicePort names any more is let go. */
+import { exact } from '../model/exact.ts';
 import type { PortPlan } from './plan.ts';
 import type { RowTable } from './row-table.ts';
 import { affinityMemberKeyOf, FRONTEND_EXTERNAL_BASE, FRONTEND_INTERNAL_BASE } from './rows.ts';
@@ -17,7 +18,7 @@ export function settle(stores: Stores, plan: PortPlan, failed: boolean): void {
   const going: Extent[] = [];
   for (const extent of port.extents) (isNamed(stores, port, extent.base) ? staying : going).push(extent);
   for (const extent of plan.fresh) (isNamed(stores, port, extent.base) ? staying : going).push(extent);
-  port.extents = staying;
+  port.extents = exact(staying);
 
   releaseBackends(stores, plan, staying, going, failed);
   for (const extent of going) {
@@ -45,7 +46,7 @@ export function settle(stores: Stores, plan: PortPlan, failed: boolean): void {
 function ownRows(stores: Stores, port: PortState): string[] {
   const rows = port.rows.filter((key) => stores.frontends.owner(key) === port);
   for (const key of port.keys) if (!rows.includes(key) && stores.frontends.owner(key) === port) rows.push(key);
-  return rows;
+  return exact(rows);
 }
 
 function isNamed({ frontends }: Stores, { rows }: PortState, base: number): boolean {
