@@ -57,8 +57,10 @@ INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow
 {
 	bool redirect = flow->flags & FLOW_REDIRECT;
 	int verdict = VERDICT_NEXT;
-	__u32 neighbour;
+	__u32 neighbour = 0;
 
+	/* Written on every path: kernels before 5.16 forget what they know of a value that is put aside. */
+	barrier_var(neighbour);
 	if (redirect) {
 		if (packet->ttl <= 1)
 			return drop(packet, REASON_DROP_TTL);

@@ -14,7 +14,7 @@
 
 /* Bytes of a frame: an Ethernet header and 1,500 bytes, and what a tag adds. */
 #define HELD_BYTES 1532
-/* Pieces of one datagram. */
+/* Pieces of one datagram. Loops over them are unrolled: kernels before 5.16 lose count of a number on the stack. */
 #define HELD_PIECES 6
 
 struct held_key {
@@ -91,7 +91,9 @@ GLOBAL int held_take(struct __sk_buff *ctx)
 		return VERDICT_NEXT;
 	held_key_of(&key, &scratch->packet);
 	if (held_save(ctx, copy)) {
-		for (; key.number < HELD_PIECES; key.number++) {
+#pragma unroll
+		for (__u32 i = 0; i < HELD_PIECES; i++) {
+			key.number = i;
 			if (bpf_map_update_elem(&held_pieces, &key, copy, BPF_NOEXIST))
 				continue;
 			stats_count(REASON_PIECE_HELD, scratch->packet.bytes);
@@ -120,7 +122,9 @@ GLOBAL int held_release(struct __sk_buff *ctx)
 	held_key_of(&key, &scratch->packet);
 	if (likely(!bpf_map_lookup_elem(&held_pieces, &key)) || !held_save(ctx, copy))
 		return true;
-	for (; key.number < HELD_PIECES; key.number++) {
+#pragma unroll
+	for (__u32 i = 0; i < HELD_PIECES; i++) {
+		key.number = i;
 		piece = bpf_map_lookup_elem(&held_pieces, &key);
 		if (!piece)
 			break;
