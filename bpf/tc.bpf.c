@@ -247,6 +247,7 @@ GLOBAL int carry_decapsulated(struct __sk_buff *skb)
 INLINE struct packet *parse(struct __sk_buff *skb, __u8 hook, int *verdict)
 {
 	struct scratch *scratch = scratch_get();
+	bool udp;
 
 	*verdict = VERDICT_NEXT;
 	if (!scratch)
@@ -266,6 +267,7 @@ INLINE struct packet *parse(struct __sk_buff *skb, __u8 hook, int *verdict)
 		*verdict = icmp_carry(skb, hook);
 		return NULL;
 	case PACKET_TUNNEL:
+		udp = scratch->packet.key.proto == IPPROTO_UDP;
 		if (hook == HOOK_INGRESS) {
 			*verdict = carry_decapsulated(skb);
 			if (*verdict != VERDICT_NOT_OURS)
@@ -273,7 +275,7 @@ INLINE struct packet *parse(struct __sk_buff *skb, __u8 hook, int *verdict)
 			*verdict = VERDICT_NEXT;
 		}
 		/* Nobody's tunnel: UDP like any other. */
-		return scratch->packet.key.proto == IPPROTO_UDP ? &scratch->packet : NULL;
+		return udp ? &scratch->packet : NULL;
 	default:
 		return NULL;
 	}

@@ -17,7 +17,8 @@ export function frontend(address: string, port: number, more: Partial<CompiledFr
   return { address, port, flags: FRONTEND_CLUSTER_IP, internal: 'cluster', external: 'cluster', ...more };
 }
 
-export interface PortSpec extends Partial<Pick<CompiledServicePort, 'affinitySeconds' | 'sourceRanges' | 'protocol'>> {
+export interface PortSpec
+  extends Partial<Pick<CompiledServicePort, 'affinitySeconds' | 'sourceRanges' | 'protocol' | 'directBackends'>> {
   readonly frontends: readonly CompiledFrontend[];
   readonly cluster?: readonly Backend[];
   readonly local?: readonly Backend[];
