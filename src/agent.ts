@@ -145,11 +145,12 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           // By each one, that none is passed over.
           const changed = events.filter(({ key, object }) => peers.set(key.slice(key.indexOf('/') + 1), object));
           if (changed.length === 0) return;
-          reconciler?.setPeers(peers.state);
+          if (peersListed) reconciler?.setPeers(peers.state);
           schedule.wake();
         },
         nodesListed() {
           peersListed = true;
+          reconciler?.setPeers(peers.state);
           schedule.wake();
         },
         serviceCidrs(networks) {
@@ -216,7 +217,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       {
         host,
         node,
-        peers: peers.state,
+        peers: peersListed ? peers.state : undefined,
         serviceCidrs: serviceCidrs ?? [],
       },
     );
@@ -239,7 +240,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   async function sync(periodic: boolean): Promise<boolean> {
     // The lists have not all arrived: nothing is written yet.
     if (listed === undefined) return true;
-    if (options.forwarding.mode !== 'snat' || compiler.wantsPeers()) {
+    if (options.forwarding.mode !== 'snat' || options.forwarding.watchNodes || compiler.wantsPeers()) {
       source.watchNodes();
       // Peers are not forgotten at a start, not even for a moment: what they send would be lost.
       if (!peersListed && reconciler === undefined) return true;

@@ -1,5 +1,6 @@
 /** One Service and its slices in, its rows out. */
 import {
+  FRONTEND_CLUSTER_IP,
   FRONTEND_DSR,
   FRONTEND_EXTERNAL_DROP,
   FRONTEND_EXTERNAL_LOCAL,
@@ -9,7 +10,7 @@ import type { Family } from '../model/address.ts';
 import type { CompiledService, CompiledServicePort, PolicyCounts } from '../model/compiled.ts';
 import { type NodeContext, zoneOf } from './context.ts';
 import { gatherEndpoints } from './endpoints.ts';
-import { directBackends } from './forwarding.ts';
+import { directBackends, receivesDirectReturn } from './forwarding.ts';
 import { finishFrontend, type Plan, planFrontend } from './frontends.ts';
 import { createLocalCount, type LocalCount } from './health.ts';
 import { buildLists } from './lists.ts';
@@ -37,6 +38,9 @@ function planFrontends(input: ServiceInput, port: ServicePort, problems: Problem
   return plans;
 }
 
+/** Clients outside may be given a backend on another node. */
+const hasBackendsElsewhere = (flags: number) => (flags & (FRONTEND_CLUSTER_IP | FRONTEND_EXTERNAL_LOCAL)) === 0;
+
 function compilePort(
   input: ServiceInput,
   port: ServicePort,
@@ -55,6 +59,13 @@ function compilePort(
     context.nodeName,
     zoneOf(context),
   );
+  const directReturn = (): Pick<CompiledServicePort, 'directBackends'> => {
+    const sends = plans.some(({ flags }) => flags & FRONTEND_DSR);
+    const receives = plans.some(({ flags }) => hasBackendsElsewhere(flags)) && receivesDirectReturn(port, context);
+    if (!sends && !receives) return {};
+    const wanted = new Set([...built.serving, ...built.lists.cluster]);
+    return { directBackends: directBackends(endpoints, wanted, !sends, context) };
+  };
   return {
     namespace: service.namespace,
     service: service.name,
@@ -66,9 +77,7 @@ function compilePort(
     serving: built.serving,
     affinitySeconds: service.affinitySeconds,
     sourceRanges: service.sourceRanges[port.family] ?? [],
-    ...(plans.some(({ flags }) => flags & FRONTEND_DSR) && {
-      directBackends: directBackends(endpoints, new Set([...built.serving, ...built.lists.cluster]), context),
-    }),
+    ...directReturn(),
   };
 }
 

@@ -53,7 +53,7 @@ export function compareContexts(before: NodeContext, after: NodeContext): Contex
   const scope = !same((c) => [c.serviceProxyName, [...c.families].sort()]);
   const rows =
     !same((c) => [c.nodeName, zoneOf(c), c.masqueradeAll === true, c.detectLocal.IPv4, c.detectLocal.IPv6]) ||
-    !same((c) => [c.forwardingMode, c.ownAddresses?.IPv4, c.ownAddresses?.IPv6]);
+    !same((c) => [c.forwardingMode, c.ownAddresses?.IPv4, c.ownAddresses?.IPv6, c.peers !== undefined]);
   return {
     scope,
     rows: rows || scope,

@@ -34,16 +34,25 @@ export function usesDirectReturn(service: ParsedService, port: ServicePort, cont
   );
 }
 
+/**
+ * Backends here are known whatever this node does itself: another node may send encapsulated packets for
+ * them, while modes change. Backends elsewhere only where this node sends some.
+ */
+export function receivesDirectReturn(port: ServicePort, context: NodeContext): boolean {
+  return context.peers !== undefined && context.ownAddresses?.[port.family] !== undefined;
+}
+
 /** @returns one row for each address: of endpoints that share one, that with the lowest port. */
 export function directBackends(
   endpoints: readonly PortEndpoint[],
   wanted: ReadonlySet<Backend>,
+  localOnly: boolean,
   context: NodeContext,
 ): DirectBackend[] {
   const rows: DirectBackend[] = [];
   let last: string | undefined;
   for (const { endpoint, backend } of endpoints) {
-    if (!wanted.has(backend) || backend.address === last) continue;
+    if (!wanted.has(backend) || backend.address === last || (localOnly && !backend.local)) continue;
     last = backend.address;
     const family = backend.address.includes(':') ? 'IPv6' : 'IPv4';
     const node = backend.local

@@ -17,6 +17,8 @@ export interface ForwardingOptions {
   readonly genevePort: number;
   /** Virtual network identifier of what is sent, 24 bits. */
   readonly geneveVni: number;
+  /** Know the other nodes even when no Service asks for it: to take what they send encapsulated. */
+  readonly watchNodes: boolean;
 }
 
 export const DEFAULT_FORWARDING: ForwardingOptions = {
@@ -24,6 +26,7 @@ export const DEFAULT_FORWARDING: ForwardingOptions = {
   encapsulation: 'geneve',
   genevePort: 6081,
   geneveVni: 0,
+  watchNodes: false,
 };
 
 /** First InternalIP of a node in each family, or ExternalIP when there is none. */

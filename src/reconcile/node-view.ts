@@ -32,8 +32,8 @@ export interface NodeView {
   readonly addresses: readonly NodeAddress[];
   readonly deviceRows: readonly DeviceRow[];
   readonly podCidrs: readonly Cidr[];
-  /** Addresses of the other nodes. */
-  readonly peers: readonly Address[];
+  /** Addresses of the other nodes; undefined while they are not watched: those of before stay in force. */
+  readonly peers: readonly Address[] | undefined;
   /** Where cluster IPs are allocated; none when it is not known. */
   readonly serviceCidrs: readonly Cidr[];
   readonly context: NodeContext;
@@ -43,7 +43,7 @@ export interface NodeView {
 export function viewNode(
   host: HostState,
   node: Node | undefined,
-  peers: PeerState,
+  peers: PeerState | undefined,
   serviceCidrs: readonly string[],
   options: NodeViewOptions,
 ): NodeView {
@@ -58,7 +58,7 @@ export function viewNode(
     addresses,
     deviceRows: deviceRows(host, nodeDevices, podDevices, node, configuration),
     podCidrs: podCidrs(configuration, node),
-    peers: peers.addresses,
+    peers: peers?.addresses,
     serviceCidrs: serviceCidrs.flatMap((text) => parseCidr(text) ?? []),
     context: {
       nodeName: options.nodeName,
@@ -68,7 +68,7 @@ export function viewNode(
       detectLocal: detectLocalImplemented(configuration, node),
       forwardingMode: options.forwarding.mode,
       ownAddresses: primaryAddresses(node, configuration),
-      peers: peers.primary,
+      ...(peers !== undefined && { peers: peers.primary }),
       routerIpMode: configuration.routerIpMode,
       families: ['IPv4', 'IPv6'],
     },

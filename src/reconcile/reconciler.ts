@@ -50,7 +50,7 @@ export interface Reconciler {
 
 export function createReconciler(
   options: ReconcilerOptions,
-  initial: { host: HostState; node: Node | undefined; peers: PeerState; serviceCidrs: readonly string[] },
+  initial: { host: HostState; node: Node | undefined; peers: PeerState | undefined; serviceCidrs: readonly string[] },
 ): Reconciler {
   const { dataPath, tables, compiler, report, warn } = options;
   let { host, node, peers, serviceCidrs } = initial;

@@ -11,8 +11,8 @@ export interface NodeTables {
   readonly nodeAddresses: readonly { readonly address: Address; readonly flags: number }[];
   readonly devices: readonly { readonly ifindex: number; readonly device: Device }[];
   readonly podCidrs: readonly Cidr[];
-  /** Addresses of the other nodes; none when absent. */
-  readonly peers?: readonly Address[];
+  /** Addresses of the other nodes; absent: what is in the kernel stays. */
+  readonly peers?: readonly Address[] | undefined;
   /** Default: none is known. */
   readonly serviceCidrs?: readonly Cidr[];
 }
@@ -29,10 +29,11 @@ export function stageNodeTables(stores: Stores, wanted: NodeTables): void {
     device.write(value, 0, row.device);
     return deviceKeyOf(row.ifindex);
   });
-  stage(stores.peers, wanted.peers ?? [], (address) => {
-    mark.write(value, 0, { flags: 0 });
-    return nodeAddressKeyOf(address);
-  });
+  if (wanted.peers !== undefined)
+    stage(stores.peers, wanted.peers, (address) => {
+      mark.write(value, 0, { flags: 0 });
+      return nodeAddressKeyOf(address);
+    });
   for (const [table, networks] of [
     [stores.podCidrs, wanted.podCidrs],
     [stores.serviceCidrs, wanted.serviceCidrs ?? []],

@@ -37,6 +37,7 @@ interface Flags {
   dsrEncapsulation: DsrEncapsulation;
   genevePort: number;
   geneveVni: number;
+  watchNodes?: true;
   cleanup?: true;
 }
 
@@ -87,6 +88,7 @@ export function agentCommand(context: CliContext): Command {
         .argParser((text) => within('--geneve-vni', text, 0, 0xff_ffff))
         .default(DEFAULT_FORWARDING.geneveVni),
     )
+    .option('--watch-nodes', 'take encapsulated packets of other nodes although this one sends none')
     .addOption(new Option('--log-level <level>', 'least severe log line').choices(LOG_LEVELS).default('info'))
     .option('--cleanup', 'remove everything Sluice made, and end')
     .action(async (word: string | undefined, flags: Flags) => {
@@ -116,6 +118,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
       encapsulation: flags.dsrEncapsulation,
       genevePort: flags.genevePort,
       geneveVni: flags.geneveVni,
+      watchNodes: flags.watchNodes === true,
     },
     logLevel: flags.logLevel,
   };

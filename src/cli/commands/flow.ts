@@ -12,6 +12,12 @@ import { matchesService, nameOf, parseService, readNames, type ServicePortName }
 import { compareSockets, readSockets, type SocketRow } from '../views/sockets.ts';
 import { foundNothing } from './nothing.ts';
 
+function pathOf({ redirected, directReturn }: FlowRow): string {
+  if (directReturn === 'received') return 'dsr';
+  if (directReturn !== undefined) return `dsr-${directReturn}`;
+  return redirected ? 'redirect' : 'stack';
+}
+
 const seconds = (value: number | undefined) => (value === undefined ? '' : duration(value));
 const service = (row: ServicePortName) => (row.name === '' ? '' : `${row.namespace}/${row.name}`);
 const portName = (row: ServicePortName) => row.port;
@@ -29,7 +35,7 @@ export const FLOW_COLUMNS: readonly Column<FlowRow>[] = [
   { header: 'IDLE', value: (row) => seconds(row.idleSeconds) },
   { header: 'PACKETS', value: (row) => String(row.fromClient.packets + row.fromBackend.packets), right: true },
   { header: 'BYTES', value: (row) => String(row.fromClient.bytes + row.fromBackend.bytes), right: true },
-  { header: 'PATH', value: (row) => (row.redirected ? 'redirect' : 'stack'), wide: true },
+  { header: 'PATH', value: pathOf, wide: true },
   { header: 'BACKEND-STATE', value: (row) => (row.backendServes ? 'serving' : 'stale'), wide: true },
   { header: 'CLIENT-PACKETS', value: (row) => String(row.fromClient.packets), wide: true, right: true },
   { header: 'BACKEND-PACKETS', value: (row) => String(row.fromBackend.packets), wide: true, right: true },

@@ -14,6 +14,7 @@ import { type Column, renderTable } from '../table.ts';
 import { systemTargets } from '../targets.ts';
 import { type AttachmentRow, readAttachments } from '../views/attachments.ts';
 import { type CounterRow, readCounters } from '../views/counters.ts';
+import { type ForwardingView, forwardingText, readForwarding } from '../views/forwarding.ts';
 import { type OccupancyRow, readOccupancy } from '../views/occupancy.ts';
 import { readSnat, type SnatRow } from '../views/snat.ts';
 
@@ -23,6 +24,7 @@ export interface Status {
   readonly agent: Health;
   /** What the agent that ran here last told of itself; undefined: nothing. */
   readonly report?: AgentReport;
+  readonly forwarding: ForwardingView;
   readonly attachments: readonly AttachmentRow[];
   readonly maps: readonly OccupancyRow[];
   /** undefined: the map of counters is not pinned. */
@@ -123,6 +125,7 @@ async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Prom
     bpfRoot,
     agent: await askHealth(health),
     report: orUndefined(() => readReport(maps.report.view)),
+    forwarding: readForwarding(maps),
     attachments: readAttachments(
       kernel.listLinks(bpfRoot),
       kernel.listFilters(bpfRoot),
@@ -145,6 +148,7 @@ export function renderStatus(status: Status, wide = false): string {
     [
       `schema:    v${status.schemaVersion}`,
       `bpf-root:  ${status.bpfRoot}`,
+      `forward:   ${forwardingText(status.forwarding)}`,
       `agent:     ${agent.state}${agent.detail === undefined ? '' : ` (${agent.detail})`}  ${agent.url}`,
       ...(report === undefined ? [] : reportLines(report)),
       '',

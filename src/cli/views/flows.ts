@@ -8,6 +8,8 @@ import {
   BACKEND_STATE_SERVING,
   backendState,
   FLOW_CLOSING,
+  FLOW_DSR,
+  FLOW_GENEVE,
   FLOW_OUTPUT,
   FLOW_REDIRECT,
   FLOW_REPLY,
@@ -50,6 +52,11 @@ export interface FlowRow extends ServicePortName {
   readonly backendServes: boolean;
   /** Sent out again from the hook; else through the stack. */
   readonly redirected: boolean;
+  /**
+   * The backend answers the client directly: its node is sent the packets in others of this kind; `received`:
+   * this is the backend's node.
+   */
+  readonly directReturn?: 'ipip' | 'geneve' | 'received';
   /** undefined: the kernel's clock could not be read. */
   readonly ageSeconds?: number;
   /** Since the last packet either way. */
@@ -103,7 +110,10 @@ function rowOf(maps: FlowMaps, key: FlowKey, flow: Flow, halfOpen: boolean, cont
   const answer = find(maps, answerKey(key, flow));
   const closing = ((flow.flags | (answer?.flags ?? 0)) & FLOW_CLOSING) !== 0;
   const source = staged ?? flow;
-  const translated = source.saddr !== key.saddr || source.sport !== key.sport;
+  const directReturn = directReturnOf(flow);
+  // An entry that sends encapsulated packets has the outer destination there.
+  const sent = directReturn !== undefined && directReturn !== 'received';
+  const translated = !sent && (source.saddr !== key.saddr || source.sport !== key.sport);
   const idle = answer === undefined ? [flow.lastSeen] : [flow.lastSeen, answer.lastSeen];
   const { namespace, name, port } = nameOf(context.names, flow.servicePortId);
   const { clock } = context;
@@ -120,6 +130,7 @@ function rowOf(maps: FlowMaps, key: FlowKey, flow: Flow, halfOpen: boolean, cont
     state: closing ? 'closing' : halfOpen ? 'half-open' : 'established',
     backendServes: serves(maps, flow),
     redirected: (flow.flags & FLOW_REDIRECT) !== 0,
+    directReturn,
     ageSeconds: clock && secondsSince(flow.created, clock),
     idleSeconds: clock && Math.min(...idle.map((then) => secondsSince(then, clock))),
     fromClient: traffic(flow),
@@ -129,7 +140,15 @@ function rowOf(maps: FlowMaps, key: FlowKey, flow: Flow, halfOpen: boolean, cont
   };
 }
 
+function directReturnOf({ flags }: Flow): FlowRow['directReturn'] {
+  if ((flags & FLOW_DSR) === 0) return undefined;
+  if ((flags & FLOW_REDIRECT) === 0) return 'received';
+  return (flags & FLOW_GENEVE) === 0 ? 'ipip' : 'geneve';
+}
+
 function serves(maps: FlowMaps, flow: Flow): boolean {
+  // Chosen by another node, which knows whether it serves.
+  if (flow.backendId === 0) return true;
   const state = elementOf(maps.backendStates, backendState, flow.backendId);
   if (state === undefined || state.generation !== flow.backendGeneration) return false;
   return (state.flags & BACKEND_STATE_SERVING) !== 0;

@@ -20,7 +20,7 @@ test('without flags: in-cluster, and the defaults', async () => {
     socketLb: 'all',
     bpfRoot: '/sys/fs/bpf/sluice',
     bindProtection: true,
-    forwarding: { mode: 'snat', encapsulation: 'geneve', genevePort: 6081, geneveVni: 0 },
+    forwarding: { mode: 'snat', encapsulation: 'geneve', genevePort: 6081, geneveVni: 0, watchNodes: false },
     logLevel: 'info',
   });
 });
@@ -48,6 +48,7 @@ test('every flag', async () => {
     '6082',
     '--geneve-vni',
     '7',
+    '--watch-nodes',
   );
   expect((await sluice(words)).agent).toEqual({
     nodeName: 'node-b',
@@ -60,7 +61,7 @@ test('every flag', async () => {
     cgroupRoot: directory,
     bpfRoot: '/sys/fs/bpf/other',
     bindProtection: false,
-    forwarding: { mode: 'hybrid', encapsulation: 'ipip', genevePort: 6082, geneveVni: 7 },
+    forwarding: { mode: 'hybrid', encapsulation: 'ipip', genevePort: 6082, geneveVni: 7, watchNodes: true },
     logLevel: 'debug',
   });
 });

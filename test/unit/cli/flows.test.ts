@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import {
   FLOW_CLOSING,
+  FLOW_DSR,
+  FLOW_GENEVE,
   FLOW_REDIRECT,
   FLOW_REPLY,
   FLOW_SNAT,
@@ -189,4 +191,26 @@ test.each([
   [0x90000000, 0, Math.floor(0x90000000 / 100)],
 ])('jiffies %i, stamp %i: %i s ago, also over the wrap', (now, then, seconds) => {
   expect(secondsSince(then, { now, jiffiesPerSecond: 100 })).toBe(seconds);
+});
+
+test('flow list -o wide: flows with direct return say how, and have no source NAT', async () => {
+  const maps = createMaps();
+  putName(maps, 1, 'shop/web', 'http');
+  const client = (sport: number) => ({ saddr: '192.0.2.9', sport, daddr: '203.0.113.1', dport: 80 });
+  const sent = { saddr: '172.16.0.2', daddr: '10.244.1.2', dport: 8080 };
+  putFlow(maps.flows, client(1), { ...sent, sport: 1, flags: FLOW_DSR | FLOW_REDIRECT | FLOW_GENEVE });
+  putFlow(maps.flows, client(2), { ...sent, sport: 2, flags: FLOW_DSR | FLOW_REDIRECT });
+  putFlow(maps.flows, client(3), { daddr: '10.244.0.2', dport: 8080, sport: 3, flags: FLOW_DSR, backendId: 0 });
+  const { out } = await sluice(['flow', 'list', '-o', 'json'], kernelWith(maps, clock));
+  const { items } = JSON.parse(out) as {
+    items: { directReturn?: string; sourceNat?: string; backendServes: boolean }[];
+  };
+  expect(items.map(({ directReturn, sourceNat }) => [directReturn, sourceNat])).toEqual([
+    ['geneve', undefined],
+    ['ipip', undefined],
+    ['received', undefined],
+  ]);
+  expect(items[2]?.backendServes).toBe(true);
+  const wide = (await sluice(['flow', 'list', '-o', 'wide'], kernelWith(maps, clock))).out;
+  for (const path of ['dsr-geneve', 'dsr-ipip', 'dsr ']) expect(wide).toContain(` ${path}`);
 });

@@ -150,6 +150,7 @@ test('status as a table', () => {
     schemaVersion: 1,
     bpfRoot: '/b',
     agent: { url: 'http://h', state: 'unreachable', detail: 'refused' },
+    forwarding: { mode: 'hybrid', encapsulation: 'ipip', dsr: 2, snat: 1 },
     attachments: [
       { program: 'connect4', hook: 'connect4', target: '/cg', state: 'attached' },
       { program: '', hook: 'clsact egress', target: 'eth0', state: 'recorded' },
@@ -168,6 +169,7 @@ test('status as a table', () => {
   };
   expect(renderStatus(status)).toBe(`schema:    v1
 bpf-root:  /b
+forward:   hybrid (ipip)  frontends: 2 dsr, 1 snat
 agent:     unreachable (refused)  http://h
 
 PROGRAM    HOOK            TARGET   STATE

@@ -84,7 +84,13 @@ describe('backends of direct return', () => {
       { address: '10.1.1.1', port: 8080, local: false, node: '192.0.2.2' },
       { address: '10.1.1.2', port: 8080, local: false, node: undefined },
     ]);
-    expect(rows({ forwardingMode: 'snat' })).toBeUndefined();
+    expect(rows({ forwardingMode: 'snat', peers: undefined as never })).toBeUndefined();
+  });
+
+  test('those here are known without it too: another node may use it', () => {
+    expect(rows({ forwardingMode: 'snat' })?.map(({ address }) => address)).toEqual(['10.1.0.1']);
+    const [port] = compile(serviceOf('snat', { externalTrafficPolicy: 'Local' }), [], context())?.ports ?? [];
+    expect(port?.directBackends).toBeUndefined();
   });
 
   test('one row an address: the lowest port', () => {

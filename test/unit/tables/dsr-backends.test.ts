@@ -86,4 +86,7 @@ test('the other nodes are rows of peers', () => {
   expect(peers()).toEqual(['192.0.2.2', '2001:db8::2']);
   tables.applyNodeTables({ ...none, peers: ['192.0.2.2'] });
   expect(peers()).toEqual(['192.0.2.2']);
+  // Not watched any more: connections that are under way go on.
+  tables.applyNodeTables(none);
+  expect(peers()).toEqual(['192.0.2.2']);
 });
