@@ -4,14 +4,14 @@ import { type LoadReport, runLoad } from '../load/run.ts';
 import { clusterIpOf, targetNumbers } from '../rules/model.ts';
 import { withCpu } from '../world/cpu.ts';
 import { SERVER_PORT } from '../world/world.ts';
-import { addressList, type Context, installAll, inTurn, recorder, SERVICE_PORT } from './context.ts';
+import { addressList, type Context, dialFromPod, installAll, inTurn, recorder, SERVICE_PORT } from './context.ts';
 
 export async function runConnect(context: Context): Promise<void> {
   const world = await context.world();
   const { rounds, seconds } = context.plan;
   for (const size of context.plan.sizes) {
     context.say(`connect: ${size} Services`);
-    const competitors = await installAll(context, 'connect', size);
+    const competitors = await installAll(context, 'connect', size, dialFromPod(context, world, size));
     const record = recorder(context, 'connect', size);
     const backends = world.endpoints.map(({ address }) => address);
     const virtual = targetNumbers(size).map(clusterIpOf);

@@ -2,9 +2,10 @@
 import type { Competitor, PartName } from '../competitors/competitor.ts';
 import { NotAvailable } from '../competitors/competitor.ts';
 import type { LoadTools } from '../load/build.ts';
+import { type LoadReport, runLoad } from '../load/run.ts';
 import { METRICS, type NotRun, type Sample } from '../report/results.ts';
-import { HTTP, type ModelService, modelServices } from '../rules/model.ts';
-import { PORTS, type World } from '../world/world.ts';
+import { clusterIpOf, HTTP, type ModelService, modelServices, targetNumbers } from '../rules/model.ts';
+import { PORTS, SERVER_PORT, type World } from '../world/world.ts';
 
 export interface Plan {
   /** Numbers of Services, ascending. */
@@ -43,9 +44,15 @@ export function servicesOf(world: World, size: number): ModelService[] {
 
 /**
  * Puts the Services of a size in force everywhere, one competitor after another.
+ * @param answers dials through it a few times: one that does not serve is not measured, and stops no other
  * @returns those that serve now; the others are reported as not run
  */
-export async function installAll(context: Context, part: PartName, size: number): Promise<Competitor[]> {
+export async function installAll(
+  context: Context,
+  part: PartName,
+  size: number,
+  answers: (competitor: Competitor) => Promise<LoadReport>,
+): Promise<Competitor[]> {
   const world = await context.world();
   const services = servicesOf(world, size);
   await world.api.ask({ op: 'set', size, ports: PORTS, endpoints: world.endpoints, extra: world.exposed });
@@ -55,6 +62,8 @@ export async function installAll(context: Context, part: PartName, size: number)
     const started = performance.now();
     try {
       await competitor.install({ world, node: world.nodeOf(competitor), services });
+      const { count, errors } = await answers(competitor);
+      if (count === 0) throw new NotAvailable(`nothing answers through it: ${errors} connections failed`);
       serving.push(competitor);
       context.say(`  ${competitor.name}: ${size} Services in ${((performance.now() - started) / 1000).toFixed(1)} s`);
     } catch (error) {
@@ -84,3 +93,14 @@ export function addressList(addresses: readonly string[], port: number): string 
 
 export const SERVICE_PORT = HTTP.port;
 export const BULK_PORT = 81;
+
+/** Dials a cluster address from the competitor's client pod; see installAll. */
+export function dialFromPod(context: Context, world: World, size: number) {
+  return (competitor: Competitor): Promise<LoadReport> => {
+    const targets = competitor.direct
+      ? `${world.endpoints[0]?.address}:${SERVER_PORT}`
+      : `${clusterIpOf(targetNumbers(size)[0] ?? 1)}:${SERVICE_PORT}`;
+    const client = world.nodeOf(competitor).pod('client');
+    return runLoad(client, context.tools.load, 'connect', { targets, count: 5, seconds: 5 });
+  };
+}

@@ -3,7 +3,7 @@ import { runLoad } from '../load/run.ts';
 import { clusterIpOf, targetNumbers } from '../rules/model.ts';
 import { withCpu } from '../world/cpu.ts';
 import { SERVER_PORT, SINK_PORT } from '../world/world.ts';
-import { BULK_PORT, type Context, installAll, inTurn, recorder, SERVICE_PORT } from './context.ts';
+import { BULK_PORT, type Context, dialFromPod, installAll, inTurn, recorder, SERVICE_PORT } from './context.ts';
 
 /** The number of Services does not matter to an established connection: one of the sizes is enough. */
 export async function runEstablished(context: Context): Promise<void> {
@@ -11,7 +11,7 @@ export async function runEstablished(context: Context): Promise<void> {
   const { rounds, seconds, sizes } = context.plan;
   const size = middleSize(sizes);
   context.say(`established: ${size} Services`);
-  const competitors = await installAll(context, 'established', size);
+  const competitors = await installAll(context, 'established', size, dialFromPod(context, world, size));
   const record = recorder(context, 'established', size);
   const backend = world.endpoints[0]?.address ?? '';
   const virtual = clusterIpOf(targetNumbers(size)[0] ?? 1);

@@ -29,14 +29,19 @@ export async function runNorthSouth(context: Context): Promise<void> {
   const { rounds, seconds, sizes } = context.plan;
   const size = middleSize(sizes);
   context.say(`northsouth: ${size} Services`);
-  const competitors = await installAll(context, 'northsouth', size);
+  const dial = async (competitor: Competitor, where: Where, values: Record<string, number>) => {
+    if (competitor.direct) await routeDirect(world, competitor);
+    const targets = outsideTargets(world, competitor, where);
+    return await runLoad(world.lab.client(), context.tools.load, 'connect', { targets, ...values });
+  };
+  const competitors = await installAll(context, 'northsouth', size, (competitor) =>
+    dial(competitor, 'remote', { count: 5, seconds: 5 }),
+  );
   const record = recorder(context, 'northsouth', size);
 
   for (const where of ['remote', 'local'] as const) {
     await inTurn(rounds, competitors, async (competitor, round) => {
-      if (competitor.direct) await routeDirect(world, competitor);
-      const targets = outsideTargets(world, competitor, where);
-      const report = await runLoad(world.lab.client(), context.tools.load, 'connect', { targets, seconds });
+      const report = await dial(competitor, where, { seconds });
       check(competitor, `connect to a ${where} backend`, report);
       record(competitor, round, {
         [`${where}.rate`]: report.perSecond,

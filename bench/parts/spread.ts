@@ -4,7 +4,7 @@ import { type LoadReport, RunningLoad, runLoad } from '../load/run.ts';
 import { clusterIpOf } from '../rules/model.ts';
 import { chiSquare } from '../stats/chi-square.ts';
 import { PORTS, type World } from '../world/world.ts';
-import { type Context, installAll, recorder, SERVICE_PORT, servicesOf } from './context.ts';
+import { type Context, dialFromPod, installAll, recorder, SERVICE_PORT, servicesOf } from './context.ts';
 
 interface Held {
   readonly alive: number;
@@ -19,7 +19,7 @@ export async function runSpread(context: Context): Promise<void> {
   const world = await context.world();
   const count = context.plan.quick ? 3000 : 30_000;
   context.say(`spread: ${count} connections, then a backend leaves`);
-  const competitors = await installAll(context, 'spread', SIZE);
+  const competitors = await installAll(context, 'spread', SIZE, dialFromPod(context, world, SIZE));
   const record = recorder(context, 'spread', SIZE);
   const targets = `${clusterIpOf(1)}:${SERVICE_PORT}`;
   for (const competitor of competitors) {
