@@ -145,12 +145,14 @@ struct route {
 	bool pod_device;
 	/* The source is translated. */
 	bool snat;
+	/* No next hop is found here: the stack has the last word, with an address of the device here as source. */
+	bool stack;
 };
 
 /* Out again from the hook, with both translations at once? Else through the stack. */
 INLINE bool route_redirects(const struct route *route, const struct backend_slot *slot)
 {
-	return route->output || (route->snat && !route->pod_device && !(slot->flags & BACKEND_LOCAL));
+	return route->output || (route->snat && !route->stack && !route->pod_device && !(slot->flags & BACKEND_LOCAL));
 }
 
 /*
@@ -169,7 +171,8 @@ INLINE __u32 flow_route(struct context *ctx, const struct packet *packet, const 
 	route->snat = route->snat || address_equal(&slot->address, &packet->key.saddr) ||
 		      (!route->pod_device && !route->output && !(slot->flags & BACKEND_LOCAL));
 	if (route->snat || route->output) {
-		if (!fib_lookup(ctx, &packet->key.saddr, &slot->address, &scratch->next))
+		route->stack = !fib_lookup(ctx, &packet->key.saddr, &slot->address, &scratch->next);
+		if (route->stack && route->output)
 			return REASON_DROP_NO_ROUTE;
 		/* Delivered here: nothing leaves, so nothing is masqueraded. */
 		if (scratch->next.local)

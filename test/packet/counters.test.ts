@@ -89,7 +89,7 @@ describe('counters', () => {
       ['ICMP_ERROR', 'egress', icmpError(POD[4], CLIENT[4], tcp(CLIENT[4], POD[4], 5000, 8080)).build()],
       ['DROP_NO_LOCAL_BACKEND', 'ingress', tcp(CLIENT[4], VIP(6), 5000, 80)],
       ['DROP_SOURCE_RANGE', 'ingress', tcp(CLIENT[4], VIP(7), 5000, 80)],
-      ['DROP_NO_ROUTE', 'ingress', tcp(CLIENT[4], VIP(8), 5000, 80)],
+      ['NEW_FLOW', 'ingress', tcp(CLIENT[4], VIP(8), 5000, 80)],
       ['DROP_NO_SNAT_ADDRESS', 'ingress', tcp(CLIENT[4], VIP(9), 5000, 80)],
       ...Array.from({ length: 6 }, () => ['PIECE_HELD', 'ingress', later] as [string, 'ingress', Buffer]),
       ['DROP_PIECE', 'ingress', later],

@@ -141,11 +141,13 @@ describe.each(FAMILIES)('IPv%i: a client in a pod', (family) => {
 });
 
 describe.each(FAMILIES)('IPv%i: what stops it', (family) => {
-  it('a backend without a route', () => {
-    serve(family, backend(NOWHERE[family]));
+  it('a backend without a route: the stack tells the client, or knows a way', () => {
+    serve(family, remote(NOWHERE[family]));
     const out = rig.ingress(tcp(CLIENT[family], VIP[family], 40000, 80));
-    expect(out).toMatchObject({ verdict: 'DROP', reasons: ['DROP_NO_ROUTE'] });
-    expect(rig.flows('halfOpenFlows')).toEqual([]);
+    expect(out).toMatchObject({ verdict: 'NEXT', reasons: ['NEW_FLOW'] });
+    expect(out.tuple()).toBe(`${CLIENT[family]} 40000 > ${NOWHERE[family]} 8080`);
+    const left = rig.egress(out.frame, { from: 'node0' });
+    expect(left.tuple()).toBe(`${NODE[family]} 40000 > ${NOWHERE[family]} 8080`);
   });
 
   it('a device without an address to take', () => {
