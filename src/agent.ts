@@ -16,7 +16,9 @@ import { cgroup2Mount } from './host/cgroup.ts';
 import { detectLocalImplemented, primaryAddresses } from './host/node.ts';
 import { setOomScoreAdj } from './host/oom.ts';
 import { createPeers } from './host/peers.ts';
+import { planXdp, xdpMtu } from './host/plan-xdp.ts';
 import { readHost } from './host/read.ts';
+import { selectNodeDevices } from './host/select-devices.ts';
 import { watchHost } from './host/watch.ts';
 import { createApiSource } from './kube/api-source.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
@@ -63,6 +65,7 @@ async function createSource(
 export async function runAgent(options: AgentOptions, objectDirectory: string, signal: AbortSignal): Promise<void> {
   const log = pino({ level: options.logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime });
   const warn = (message: string, fields: Record<string, unknown> = {}) => log.warn(fields, message);
+  const inform = (message: string, fields: Record<string, unknown> = {}) => log.info(fields, message);
   const { configuration, notes } = loadConfiguration(options.configFile);
   for (const { key, disposition, why, set } of notes) if (set) log.info({ key, disposition }, `configuration: ${why}`);
   const nodeName = nodeNameOf(options, configuration.hostnameOverride);
@@ -198,7 +201,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         jiffiesPerSecond,
         haveSetRetval: hasFeature(features, 'set_retval'),
         detectLocal: detectLocalImplemented(configuration, node),
-        xdpMtu: 0,
+        xdpMtu: xdpMtu(planXdp(selectNodeDevices(host, node, options.devices), options.xdp)),
         forwarding: options.forwarding,
         ownAddresses: primaryAddresses(node, configuration),
         selectSeed,
@@ -209,11 +212,11 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   const start = (): Reconciler => {
     const tables = createTables(dataPath.maps);
     exportKernel(metrics, dataPath.maps, () => tables.occupancy());
-    const { devices, podDevices, forwarding } = options;
-    const view = { nodeName, configuration, devices, podDevices, forwarding };
+    const { devices, podDevices, forwarding, xdp } = options;
+    const view = { nodeName, configuration, devices, podDevices, forwarding, xdp };
     dataPath.tellForwarding(forwarding);
     return createReconciler(
-      { dataPath, tables, compiler, report, view, warn },
+      { dataPath, tables, compiler, report, view, warn, inform },
       {
         host,
         node,

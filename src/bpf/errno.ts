@@ -18,6 +18,8 @@ export const {
   ENOMEM,
   ENOLINK,
   EOPNOTSUPP,
+  EBUSY,
+  ERANGE,
 } = errno;
 /** Of the kernel's own: never meant for user space, yet returned by bpf(2). */
 export const ENOTSUPP = 524;

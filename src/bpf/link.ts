@@ -5,16 +5,17 @@ import { bpf, Command, close, newAttr } from './syscall.ts';
 
 /** enum bpf_link_type. */
 const LINK_CGROUP = 3;
+const LINK_XDP = 6;
 const LINK_TCX = 11;
 
 /** struct bpf_link_info of the links made here. */
 export interface LinkInfo {
   readonly id: number;
   readonly programId: number;
-  readonly kind: 'cgroup' | 'tcx' | 'other';
+  readonly kind: 'cgroup' | 'tcx' | 'xdp' | 'other';
   /** Cgroup id, or ifindex; 0n once the cgroup or device is gone. */
   readonly target: bigint;
-  /** enum bpf_attach_type. */
+  /** enum bpf_attach_type; of an XDP link the kernel does not tell: 0. */
   readonly attachType: number;
 }
 
@@ -23,22 +24,23 @@ export function linkInfo(fd: number): LinkInfo | undefined {
   const info = objInfo(fd, 32);
   if (typeof info === 'number') return undefined;
   const type = info.readUInt32LE(0);
-  const kind = type === LINK_CGROUP ? 'cgroup' : type === LINK_TCX ? 'tcx' : 'other';
+  const kind = type === LINK_CGROUP ? 'cgroup' : type === LINK_TCX ? 'tcx' : type === LINK_XDP ? 'xdp' : 'other';
   return {
     id: info.readUInt32LE(4),
     programId: info.readUInt32LE(8),
     kind,
     target: kind === 'cgroup' ? info.readBigUInt64LE(16) : BigInt(info.readUInt32LE(16)),
-    attachType: info.readUInt32LE(kind === 'cgroup' ? 24 : 20),
+    attachType: kind === 'xdp' ? 0 : info.readUInt32LE(kind === 'cgroup' ? 24 : 20),
   };
 }
 
-/** @param target descriptor of a cgroup, or an ifindex. @returns a descriptor, or -errno. */
-export function linkCreate(programFd: number, target: number, attachType: number): number {
+/** @param target descriptor of a cgroup, or an ifindex. @param flags XDP_FLAGS_*. @returns a descriptor, or -errno. */
+export function linkCreate(programFd: number, target: number, attachType: number, flags = 0): number {
   const attr = newAttr();
   attr.writeInt32LE(programFd, 0);
   attr.writeInt32LE(target, 4);
   attr.writeUInt32LE(attachType, 8);
+  attr.writeUInt32LE(flags, 12);
   return bpf(Command.LINK_CREATE, attr);
 }
 
@@ -71,6 +73,8 @@ export function attachLink(options: {
   programFd: number;
   target: number;
   attachType: number;
+  /** XDP_FLAGS_* of a link that is made. */
+  flags?: number;
   pin: string;
   fits: (info: LinkInfo) => boolean;
   action: string;
@@ -84,7 +88,7 @@ export function attachLink(options: {
       const info = linkInfo(pinned);
       if (
         info !== undefined &&
-        info.attachType === options.attachType &&
+        (info.kind === 'xdp' || info.attachType === options.attachType) &&
         options.fits(info) &&
         linkUpdate(pinned, programFd) === 0
       ) {
@@ -94,7 +98,7 @@ export function attachLink(options: {
       close(pinned);
     }
   }
-  const fd = linkCreate(programFd, options.target, options.attachType);
+  const fd = linkCreate(programFd, options.target, options.attachType, options.flags);
   if (fd < 0) throw kernelError('ATTACH_FAILED', action, 'BPF_LINK_CREATE', -fd);
   try {
     replacePin(fd, pin, action);

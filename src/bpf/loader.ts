@@ -11,6 +11,8 @@ import { raiseMemlock } from './memlock.ts';
 import { setKnobs } from './rodata.ts';
 import { type ReusedMap, SharedMaps } from './shared-maps.ts';
 
+export const DEFAULT_OBJECTS: readonly string[] = ['sock.bpf.o', 'tc.bpf.o', 'sweep.bpf.o'];
+
 export interface LoadOptions {
   /** Where `make build` left the objects. */
   readonly objectDirectory: string;
@@ -138,7 +140,7 @@ export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms
     shared.close();
   };
   try {
-    for (const file of options.objects ?? ['sock.bpf.o', 'tc.bpf.o', 'sweep.bpf.o']) {
+    for (const file of options.objects ?? DEFAULT_OBJECTS) {
       options.signal?.throwIfAborted();
       objects.push(await loadObject(options, file, shared, skipped));
     }

@@ -1,6 +1,7 @@
 /** What `sluice agent` was told on its command line. */
 
 import type { ForwardingOptions } from '../model/forwarding.ts';
+import type { XdpMode } from '../model/xdp.ts';
 
 /** Where Services, EndpointSlices and the Node come from. */
 export type SourceOption =
@@ -35,6 +36,8 @@ export interface AgentOptions {
   readonly bindProtection: boolean;
   /** How packets from outside reach backends on other nodes. */
   readonly forwarding: ForwardingOptions;
+  /** Whether node devices carry packets in XDP. */
+  readonly xdp: XdpMode;
   readonly logLevel: LogLevel;
 }
 

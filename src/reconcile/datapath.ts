@@ -2,17 +2,19 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { CONTROL_SERVICE_CIDRS4, CONTROL_SERVICE_CIDRS6, type Knobs } from '../../maps-schema/gen/codecs.ts';
-import { type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
+import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
 import { acquireLock } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { ensurePinDirectory } from '../bpf/paths.ts';
 import { checkCgroup2, checkPrivileges } from '../bpf/preconditions.ts';
 import { pinPrograms } from '../bpf/programs.ts';
+import type { XdpPlan } from '../host/plan-xdp.ts';
 import type { HostDevice } from '../host/state.ts';
 import type { Family } from '../model/address.ts';
 import { DSR_ENCAPSULATIONS, FORWARDING_MODES, type ForwardingOptions } from '../model/forwarding.ts';
 import { type Attachments, createAttachments } from './attachments.ts';
 import { anyStaleSocket } from './stale-sockets.ts';
+import { attachXdpPlans, type XdpOutcome } from './xdp-attachments.ts';
 
 export interface DataPathOptions {
   readonly bpfRoot: string;
@@ -32,6 +34,8 @@ export interface DataPath {
   optionalProgram(name: string): number | undefined;
   /** Puts links in place. @returns what failed, by device; a socket hook that fails throws. */
   attach(devices: readonly HostDevice[]): readonly { device: string; error: unknown }[];
+  /** Puts XDP where it is planned; what cannot be is no error: tc carries the packets. */
+  attachXdp(plans: readonly XdpPlan[]): readonly XdpOutcome[];
   /** The next `attach` puts every link in place again, whoever took it away (R-91). */
   forget(): void;
   /** Routes, neighbours or devices changed: flows look up their next hop again. */
@@ -53,7 +57,7 @@ export interface DataPath {
 const CONTROL_FLAGS = 6;
 
 /** Older kernels lack these hooks; what that means is told by `sluice status`. */
-export const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release', 'sweep'];
+export const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release', 'sweep', 'xdp_ingress'];
 
 /** @throws SluiceError PERMISSION, CGROUP_MISSING, BPFFS_MISSING or STATE_LOCKED, before anything is made. */
 export function createDataPath(options: DataPathOptions): DataPath {
@@ -94,6 +98,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
         objectDirectory: options.objectDirectory,
         pinDirectory,
         knobs,
+        objects: knobs.xdpMtu > 0 ? [...DEFAULT_OBJECTS, 'xdp.bpf.o'] : DEFAULT_OBJECTS,
         optional: OPTIONAL_PROGRAMS,
         signal,
       });
@@ -121,6 +126,11 @@ export function createDataPath(options: DataPathOptions): DataPath {
     attach(devices) {
       attachSockets();
       return loadedAttachments().attachDevices(devices);
+    },
+
+    attachXdp(plans) {
+      if (loaded === undefined) throw new Error('the programs are not loaded');
+      return attachXdpPlans(plans, loaded, pinDirectory);
     },
 
     forget() {

@@ -5,6 +5,7 @@ import { type NodeAddress, nodeAddresses } from '../host/addresses.ts';
 import { type DeviceRow, deviceRows } from '../host/device-rows.ts';
 import { detectLocalImplemented, podCidrs, primaryAddresses } from '../host/node.ts';
 import type { PeerState } from '../host/peers.ts';
+import { planXdp, type XdpPlan } from '../host/plan-xdp.ts';
 import { missingDevices, selectNodeDevices, selectPodDevices } from '../host/select-devices.ts';
 import type { HostDevice, HostState } from '../host/state.ts';
 import { type Address, familyOf } from '../model/address.ts';
@@ -13,6 +14,7 @@ import type { Cidr } from '../model/compiled.ts';
 import type { Configuration } from '../model/configuration.ts';
 import type { ForwardingOptions } from '../model/forwarding.ts';
 import type { Node } from '../model/kubernetes.ts';
+import type { XdpMode } from '../model/xdp.ts';
 
 export interface NodeViewOptions {
   readonly nodeName: string;
@@ -22,11 +24,14 @@ export interface NodeViewOptions {
   /** `--pod-devices` */
   readonly podDevices?: string | undefined;
   readonly forwarding: ForwardingOptions;
+  readonly xdp: XdpMode;
 }
 
 export interface NodeView {
   readonly nodeDevices: readonly HostDevice[];
   readonly podDevices: readonly HostDevice[];
+  /** For each device by which traffic from outside enters. */
+  readonly xdp: readonly XdpPlan[];
   /** Names given by `--devices` that are not there. */
   readonly missing: readonly string[];
   readonly addresses: readonly NodeAddress[];
@@ -48,12 +53,14 @@ export function viewNode(
   options: NodeViewOptions,
 ): NodeView {
   const { configuration } = options;
-  const nodeDevices = selectNodeDevices(host, node, options.devices).filter(({ hasEthernet }) => hasEthernet);
+  const entrances = selectNodeDevices(host, node, options.devices);
+  const nodeDevices = entrances.filter(({ hasEthernet }) => hasEthernet);
   const podDevices = selectPodDevices(host, nodeDevices, options.podDevices).filter(({ hasEthernet }) => hasEthernet);
   const addresses = nodeAddresses(host, node, configuration);
   return {
     nodeDevices,
     podDevices,
+    xdp: planXdp(entrances, options.xdp),
     missing: missingDevices(host, options.devices ?? []),
     addresses,
     deviceRows: deviceRows(host, nodeDevices, podDevices, node, configuration),

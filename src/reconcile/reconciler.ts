@@ -6,6 +6,7 @@ import type { HostState } from '../host/state.ts';
 import { familyOf } from '../model/address.ts';
 import type { CompiledService, Problem } from '../model/compiled.ts';
 import type { Node } from '../model/kubernetes.ts';
+import { describeXdp, isXdpAttached } from '../model/xdp.ts';
 import type { ApplyResult, Tables } from '../tables/tables.ts';
 import type { DataPath } from './datapath.ts';
 import { type NodeView, type NodeViewOptions, viewNode } from './node-view.ts';
@@ -31,6 +32,7 @@ export interface ReconcilerOptions {
   readonly view: NodeViewOptions;
   readonly report: Reporter;
   readonly warn: (message: string, fields?: Record<string, unknown>) => void;
+  readonly inform: (message: string, fields?: Record<string, unknown>) => void;
 }
 
 export interface Reconciler {
@@ -52,11 +54,19 @@ export function createReconciler(
   options: ReconcilerOptions,
   initial: { host: HostState; node: Node | undefined; peers: PeerState | undefined; serviceCidrs: readonly string[] },
 ): Reconciler {
-  const { dataPath, tables, compiler, report, warn } = options;
+  const { dataPath, tables, compiler, report, warn, inform } = options;
   let { host, node, peers, serviceCidrs } = initial;
   let view: NodeView | undefined;
   let complete = false;
   let attached = false;
+  /** What became of XDP, by ifindex. */
+  let xdp = new Map<number, number>();
+
+  /** XDP sends to a device only what it takes: one that is not planned any more is no such device. */
+  function choiceOf({ xdp: plans }: NodeView, ifindex: number): number {
+    const plan = plans.find(({ device }) => device.ifindex === ifindex);
+    return plan?.place === undefined ? (plan?.choice ?? XDP_CHOICE_OFF) : (xdp.get(ifindex) ?? XDP_CHOICE_OFF);
+  }
 
   function look(): NodeView {
     if (view !== undefined) return view;
@@ -73,7 +83,7 @@ export function createReconciler(
         nodeAddresses: current.addresses,
         devices: current.deviceRows.map(({ ifindex, ...device }) => ({
           ifindex,
-          device: { ...device, xdp: XDP_CHOICE_OFF },
+          device: { ...device, xdp: choiceOf(current, ifindex) },
         })),
         podCidrs: current.podCidrs,
         peers: current.peers,
@@ -110,6 +120,22 @@ export function createReconciler(
       warn((error as Error).message);
       return false;
     }
+  }
+
+  /** Last of all, and checked again with every link: what was in the way may be gone. */
+  function attachXdp(current: NodeView): void {
+    const outcomes = dataPath.attachXdp(current.xdp);
+    const changed = outcomes.filter(({ ifindex, choice }) => xdp.get(ifindex) !== choice);
+    const known = xdp;
+    xdp = new Map(outcomes.map(({ ifindex, choice }) => [ifindex, choice]));
+    for (const { device, ifindex, choice, error } of changed) {
+      if (choice === XDP_CHOICE_OFF && !known.has(ifindex)) continue;
+      const { xdp: place, why } = describeXdp(choice);
+      const fields = { device, xdp: place, ...(error && { error: error.message }) };
+      if (isXdpAttached(choice)) inform(`XDP on ${device}: ${place}`, fields);
+      else inform(`XDP on ${device}: off, ${why}; tc carries its packets`, fields);
+    }
+    if (changed.length > 0 || known.size !== xdp.size) applyNode(current);
   }
 
   return {
@@ -156,7 +182,9 @@ export function createReconciler(
         attached = false;
       }
       // Last, so that no packet meets a program before its maps are filled.
+      const due = !attached;
       ok = (attached ? attachSockets() : attach(current)) && ok;
+      if (due) attachXdp(current);
       complete = true;
       return {
         nextExpiry: tables.nextExpiry(),

@@ -9,6 +9,7 @@ import {
   FORWARDING_MODES,
   type ForwardingMode,
 } from '../../model/forwarding.ts';
+import { XDP_MODES, type XdpMode } from '../../model/xdp.ts';
 import {
   type AgentOptions,
   canonicalNodeName,
@@ -28,6 +29,7 @@ interface Flags {
   config?: string;
   devices?: string;
   socketLb: SocketLb;
+  xdp: XdpMode;
   podDevices?: string;
   cgroupRoot?: string;
   bpfRoot: string;
@@ -89,6 +91,11 @@ export function agentCommand(context: CliContext): Command {
         .default(DEFAULT_FORWARDING.geneveVni),
     )
     .option('--watch-nodes', 'take encapsulated packets of other nodes although this one sends none')
+    .addOption(
+      new Option('--xdp <mode>', 'carry packets for other nodes in XDP; auto: native, on network cards that can')
+        .choices(XDP_MODES)
+        .default('auto'),
+    )
     .addOption(new Option('--log-level <level>', 'least severe log line').choices(LOG_LEVELS).default('info'))
     .option('--cleanup', 'remove everything Sluice made, and end')
     .action(async (word: string | undefined, flags: Flags) => {
@@ -109,6 +116,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     ...(flags.config !== undefined && { configFile: existing('--config', flags.config, 'file') }),
     ...(flags.devices !== undefined && { devices: deviceNames(flags.devices) }),
     socketLb: flags.socketLb,
+    xdp: flags.xdp,
     ...(flags.podDevices !== undefined && { podDevices: pattern(flags.podDevices) }),
     ...(flags.cgroupRoot !== undefined && { cgroupRoot: existing('--cgroup-root', flags.cgroupRoot, 'directory') }),
     bpfRoot: flags.bpfRoot,

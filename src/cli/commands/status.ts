@@ -17,6 +17,7 @@ import { type CounterRow, readCounters } from '../views/counters.ts';
 import { type ForwardingView, forwardingText, readForwarding } from '../views/forwarding.ts';
 import { type OccupancyRow, readOccupancy } from '../views/occupancy.ts';
 import { readSnat, type SnatRow } from '../views/snat.ts';
+import { readXdp, type XdpRow } from '../views/xdp.ts';
 
 export interface Status {
   readonly schemaVersion: number;
@@ -26,6 +27,8 @@ export interface Status {
   readonly report?: AgentReport;
   readonly forwarding: ForwardingView;
   readonly attachments: readonly AttachmentRow[];
+  /** Of node devices; undefined: the map of devices is not pinned. */
+  readonly xdp?: readonly XdpRow[];
   readonly maps: readonly OccupancyRow[];
   /** undefined: the map of counters is not pinned. */
   readonly counters?: readonly CounterRow[];
@@ -39,6 +42,12 @@ const ATTACHMENT_COLUMNS: readonly Column<AttachmentRow>[] = [
   { header: 'HOOK', value: (row) => row.hook },
   { header: 'TARGET', value: (row) => row.target },
   { header: 'STATE', value: (row) => row.state },
+];
+
+const XDP_COLUMNS: readonly Column<XdpRow>[] = [
+  { header: 'DEVICE', value: (row) => row.device },
+  { header: 'XDP', value: (row) => row.xdp },
+  { header: 'WHY', value: (row) => row.why },
 ];
 
 const MAP_COLUMNS: readonly Column<OccupancyRow>[] = [
@@ -132,6 +141,7 @@ async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Prom
       kernel.listPrograms(bpfRoot),
       systemTargets(),
     ),
+    xdp: orUndefined(() => readXdp(maps, systemTargets().device)),
     maps: readOccupancy(maps),
     counters: orUndefined(() => readCounters(maps.counters)),
     sourceNat: orUndefined(() => readSnat(maps)),
@@ -156,6 +166,7 @@ export function renderStatus(status: Status, wide = false): string {
     status.attachments.length === 0
       ? '! no program is attached\n'
       : renderTable(ATTACHMENT_COLUMNS, status.attachments),
+    ...(status.xdp === undefined || status.xdp.length === 0 ? [] : [renderTable(XDP_COLUMNS, status.xdp)]),
     renderTable(MAP_COLUMNS, status.maps),
     ...(counted === undefined ? ['! counters are not pinned\n'] : []),
     ...(counted?.length === 0 ? ['nothing was counted yet\n'] : []),

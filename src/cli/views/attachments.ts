@@ -37,7 +37,7 @@ export function readAttachments(
   const device = (ifindex: number) => targets.device(ifindex) ?? `ifindex ${ifindex}`;
   const rows: AttachmentRow[] = links.map((link) => ({
     program: names.get(link.programId) ?? `program ${link.programId}`,
-    hook: HOOKS.get(link.attachType) ?? `${link.kind} ${link.attachType}`,
+    hook: link.kind === 'xdp' ? xdpHook(link.name) : (HOOKS.get(link.attachType) ?? `${link.kind} ${link.attachType}`),
     target: link.attached ? targetOf(link, device, targets) : '',
     state: link.attached ? 'attached' : 'detached',
   }));
@@ -57,4 +57,9 @@ function targetOf(link: PinnedLink, device: (ifindex: number) => string, targets
   return link.kind === 'cgroup'
     ? (targets.cgroup(link.target) ?? `cgroup ${link.target}`)
     : device(Number(link.target));
+}
+
+/** The pin's name says the mode: `xdp7_native`. */
+function xdpHook(name: string): string {
+  return `xdp ${name.split('_')[1] ?? ''}`.trim();
 }

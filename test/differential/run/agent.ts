@@ -56,6 +56,7 @@ function unattached(kernel: Kernel): DataPath {
   const parts: Partial<DataPath> = {
     maps: kernel.maps,
     attach: () => [],
+    attachXdp: () => [],
     raiseNexthopGeneration: () => view.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0),
   };
   const nothing = () => undefined;
@@ -97,8 +98,10 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
           devices: ['node0'],
           podDevices: 'pod0',
           forwarding: DEFAULT_FORWARDING,
+          xdp: 'off',
         },
         warn: (message) => told.push(message),
+        inform: () => {},
       },
       { host, node, peers: NO_PEERS, serviceCidrs: [] },
     );

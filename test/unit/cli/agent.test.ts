@@ -18,6 +18,7 @@ test('without flags: in-cluster, and the defaults', async () => {
     nodeNameGiven: false,
     source: { kind: 'in-cluster' },
     socketLb: 'all',
+    xdp: 'auto',
     bpfRoot: '/sys/fs/bpf/sluice',
     bindProtection: true,
     forwarding: { mode: 'snat', encapsulation: 'geneve', genevePort: 6081, geneveVni: 0, watchNodes: false },
@@ -37,7 +38,7 @@ test('every flag', async () => {
     '--devices',
     'eth0, eth1,eth0',
   ];
-  words.push('--socket-lb', 'host-only', '--pod-devices', 'cali*,veth?', '--cgroup-root', directory);
+  words.push('--xdp', 'native', '--socket-lb', 'host-only', '--pod-devices', 'cali*,veth?', '--cgroup-root', directory);
   words.push('--bpf-root', '/sys/fs/bpf/../bpf/other', '--bind-protection', 'off', '--log-level', 'debug');
   words.push(
     '--forwarding-mode',
@@ -57,6 +58,7 @@ test('every flag', async () => {
     configFile: file,
     devices: ['eth0', 'eth1'],
     socketLb: 'host-only',
+    xdp: 'native',
     podDevices: 'cali*,veth?',
     cgroupRoot: directory,
     bpfRoot: '/sys/fs/bpf/other',

@@ -14,7 +14,7 @@ const state = host([loopback, eth0, bridge], 'eth0');
 
 const view = (addresses: string[]) => {
   const node: Node = { status: { addresses: addresses.map((text) => ({ type: 'InternalIP', address: text })) } };
-  const options = { nodeName: 'node1', configuration, forwarding: DEFAULT_FORWARDING };
+  const options = { nodeName: 'node1', configuration, forwarding: DEFAULT_FORWARDING, xdp: 'off' as const };
   return viewNode(state, node, NO_PEERS, [], options).context.nodeAddresses;
 };
 

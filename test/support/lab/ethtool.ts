@@ -1,0 +1,40 @@
+/** Offloads of a device in a namespace of the lab, by SIOCETHTOOL: what `ethtool -K` sets. */
+import koffi from 'koffi';
+
+const libc = koffi.load('libc.so.6');
+const openFile = libc.func('int open(const char *path, int flags)');
+const closeFile = libc.func('int close(int fd)');
+const setns = libc.func('int setns(int fd, int type)');
+const socket = libc.func('int socket(int domain, int type, int protocol)');
+const ioctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
+
+const CLONE_NEWNET = 0x40000000;
+const AF_INET = 2;
+const SOCK_DGRAM = 2;
+const SIOCETHTOOL = 0x8946;
+/** ETHTOOL_STXCSUM. */
+const COMMANDS = { 'tx-checksumming': 0x17 } as const;
+
+/** @throws Error when the kernel refuses. */
+export function setOffload(netns: string, device: string, feature: keyof typeof COMMANDS, on: boolean): void {
+  const home = openFile('/proc/thread-self/ns/net', 0);
+  const there = openFile(`/run/netns/${netns}`, 0);
+  if (there < 0 || setns(there, CLONE_NEWNET) !== 0) throw new Error(`enter namespace ${netns}: no such namespace`);
+  const fd = socket(AF_INET, SOCK_DGRAM, 0);
+  try {
+    // struct ethtool_value, and struct ifreq: a name and a pointer to it.
+    const value = Buffer.alloc(8);
+    value.writeUInt32LE(COMMANDS[feature], 0);
+    value.writeUInt32LE(on ? 1 : 0, 4);
+    const request = Buffer.alloc(40);
+    request.write(device, 0, 15, 'latin1');
+    request.writeBigUInt64LE(koffi.address(value), 16);
+    if (ioctl(fd, SIOCETHTOOL, request) !== 0)
+      throw new Error(`set ${feature} of ${device} in ${netns}: the kernel refused`);
+  } finally {
+    closeFile(fd);
+    if (setns(home, CLONE_NEWNET) !== 0) throw new Error('return to the namespace of before');
+    closeFile(home);
+    closeFile(there);
+  }
+}
