@@ -15,26 +15,29 @@ const SIOCETHTOOL = 0x8946;
 /** ETHTOOL_STXCSUM. */
 const COMMANDS = { 'tx-checksumming': 0x17 } as const;
 
-/** @throws Error when the kernel refuses. */
+/** @throws Error when there is no such namespace, or the kernel refuses. */
 export function setOffload(netns: string, device: string, feature: keyof typeof COMMANDS, on: boolean): void {
   const home = openFile('/proc/thread-self/ns/net', 0);
   const there = openFile(`/run/netns/${netns}`, 0);
   if (there < 0 || setns(there, CLONE_NEWNET) !== 0) throw new Error(`enter namespace ${netns}: no such namespace`);
+  const result = setHere(device, COMMANDS[feature], on);
+  const returned = setns(home, CLONE_NEWNET);
+  closeFile(home);
+  closeFile(there);
+  if (returned !== 0) throw new Error('return to the namespace of before');
+  if (result !== 0) throw new Error(`set ${feature} of ${device} in ${netns}: the kernel refused`);
+}
+
+/** struct ethtool_value, and struct ifreq: a name and a pointer to it. */
+function setHere(device: string, command: number, on: boolean): number {
+  const value = Buffer.alloc(8);
+  value.writeUInt32LE(command, 0);
+  value.writeUInt32LE(on ? 1 : 0, 4);
+  const request = Buffer.alloc(40);
+  request.write(device, 0, 15, 'latin1');
+  request.writeBigUInt64LE(koffi.address(value), 16);
   const fd = socket(AF_INET, SOCK_DGRAM, 0);
-  try {
-    // struct ethtool_value, and struct ifreq: a name and a pointer to it.
-    const value = Buffer.alloc(8);
-    value.writeUInt32LE(COMMANDS[feature], 0);
-    value.writeUInt32LE(on ? 1 : 0, 4);
-    const request = Buffer.alloc(40);
-    request.write(device, 0, 15, 'latin1');
-    request.writeBigUInt64LE(koffi.address(value), 16);
-    if (ioctl(fd, SIOCETHTOOL, request) !== 0)
-      throw new Error(`set ${feature} of ${device} in ${netns}: the kernel refused`);
-  } finally {
-    closeFile(fd);
-    if (setns(home, CLONE_NEWNET) !== 0) throw new Error('return to the namespace of before');
-    closeFile(home);
-    closeFile(there);
-  }
+  const result: number = ioctl(fd, SIOCETHTOOL, request);
+  closeFile(fd);
+  return result;
 }
