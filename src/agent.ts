@@ -9,6 +9,7 @@ import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
+import { runSweep } from './bpf/sweep.ts';
 import { type AgentOptions, nodeNameOf } from './cli/agent-options.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadConfiguration } from './config/load.ts';
@@ -35,7 +36,7 @@ import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
 import { createReporter, problemText } from './reconcile/report.ts';
 import { createSchedule } from './reconcile/schedule.ts';
 import { runServers } from './reconcile/servers.ts';
-import { runSweeper } from './reconcile/sweeper.ts';
+import { createSweeper } from './reconcile/sweeper.ts';
 import { createTelemetry, exportKernel } from './reconcile/telemetry.ts';
 import { createHealth } from './serve/health.ts';
 import { createHealthCheckServers } from './serve/health-check-servers.ts';
@@ -122,6 +123,15 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   let reconciler: Reconciler | undefined;
   let host = await readHost(signal);
 
+  const sweeper = createSweeper({
+    walk() {
+      const program = dataPath.optionalProgram('sweep');
+      return program === undefined ? undefined : runSweep(program);
+    },
+    maps: () => dataPath.maps,
+    metrics,
+    warn,
+  });
   const created = await createSource(options, nodeName, configuration, log, stop.signal);
   const { source } = created;
   events = created.events;
@@ -179,10 +189,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       stop.signal,
       { onProblem: warn },
     ),
-    runSweeper(
-      { program: () => dataPath.optionalProgram('sweep'), maps: () => dataPath.maps, metrics, warn },
-      stop.signal,
-    ),
+    sweeper.run(stop.signal),
     runServers({ configuration, health, metrics, warn }, stop.signal),
   ];
   for (const part of running) part.catch(fail);
@@ -255,6 +262,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const began = performance.now();
     const result = reconciler.sync(periodic && !first);
     const { services, frontends, backends, written } = result.applied;
+    if (first || result.applied.stopped > 0) sweeper.wake();
     telemetry.synced(result, (performance.now() - began) / 1000, first || periodic);
     if (first)
       log.info(

@@ -46,6 +46,9 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
   const pending = { services: 0, slices: 0 };
   const checks = new Map<string, ServiceHealthCheck>();
   const noLocal = new Map<string, CompiledService['noLocalEndpoints']>();
+  /** The last change of each Service's endpoints that was measured. */
+  const triggers = new Map<string, number>();
+  const started = clock();
 
   function tellPending(): void {
     for (const family of FAMILIES) {
@@ -61,6 +64,19 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
     const drops = FAMILIES.some((family) => POLICIES.some((policy) => service.noLocalEndpoints[family][policy] > 0));
     if (drops) noLocal.set(key, service.noLocalEndpoints);
     else noLocal.delete(key);
+  }
+
+  /**
+   * Milliseconds since the endpoints changed, of each Service whose endpoints did: one that is compiled anew for
+   * another reason brings a trigger that was measured, and what changed before the start tells nothing of us (R-83).
+   */
+  function takeLatencies(changed: readonly CompiledService[]): number[] {
+    return changed.flatMap(({ namespace, name, lastChangeTrigger }) => {
+      const key = `${namespace}/${name}`;
+      if (lastChangeTrigger === undefined || lastChangeTrigger <= (triggers.get(key) ?? started)) return [];
+      triggers.set(key, lastChangeTrigger);
+      return Math.max(0, clock() - lastChangeTrigger);
+    });
   }
 
   return {
@@ -81,7 +97,9 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
       for (const key of result.removed) {
         checks.delete(key);
         noLocal.delete(key);
+        triggers.delete(key);
       }
+      const latencies = takeLatencies(result.changed);
       metrics.driftRows(result.drift);
       const totals = [...noLocal.values()];
       for (const family of FAMILIES) {
@@ -90,10 +108,7 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
           const count = totals.reduce((sum, counts) => sum + counts[family][policy], 0);
           metrics.noLocalEndpoints(family, policy, count);
         }
-        for (const { lastChangeTrigger } of result.changed) {
-          if (lastChangeTrigger !== undefined && !full)
-            metrics.networkProgramming(family, Math.max(0, clock() - lastChangeTrigger) / 1000);
-        }
+        for (const latency of latencies) metrics.networkProgramming(family, latency / 1000);
         if (!result.ok) continue;
         health.updated(family);
         metrics.lastTimestamp(family, clock() / 1000);
