@@ -2,7 +2,7 @@
 import type { Probe } from '../case.ts';
 import type { Cluster } from './cluster.ts';
 import { isServed } from './cluster.ts';
-import { listsOf, targetsOf } from './endpoints.ts';
+import { listsOf, targetsOf, Undecided } from './endpoints.ts';
 import type { Frontend } from './frontends.ts';
 
 interface Memory {
@@ -46,6 +46,18 @@ export function createAffinity(cluster: Cluster): Affinity {
     return now.spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_SECONDS;
   }
 
+  /** Whether the backend is in one of the lists still; false when no rule decides. */
+  function isListed({ frontend, backend }: Memory): boolean {
+    if (secondsOf(frontend) === undefined) return false;
+    try {
+      const lists = listsOf(cluster, targetsOf(cluster, frontend));
+      return [...lists.cluster, ...lists.local].some((one) => `${one.address} ${one.port}` === backend);
+    } catch (error) {
+      if (error instanceof Undecided) return false;
+      throw error;
+    }
+  }
+
   return {
     keep: (probe) => (frontend, atSocket) => {
       const memory = memories.get(keyOf(probe, frontend, atSocket));
@@ -61,12 +73,7 @@ export function createAffinity(cluster: Cluster): Affinity {
       now += seconds;
     },
     changed() {
-      for (const [key, memory] of memories) {
-        const targets = targetsOf(cluster, memory.frontend);
-        const { cluster: all, local } = listsOf(cluster, targets);
-        const there = [...all, ...local].some((one) => `${one.address} ${one.port}` === memory.backend);
-        if (!there || secondsOf(memory.frontend) === undefined) memories.delete(key);
-      }
+      for (const [key, memory] of memories) if (!isListed(memory)) memories.delete(key);
     },
   };
 }

@@ -82,8 +82,12 @@ export function findFrontend(
   const localhostServed = localhost && (cluster.configuration.iptables?.localhostNodePorts ?? true);
   const nodePort = oldest(here.filter((claim) => claim.kind === 'NodePort'));
   if (nodePort !== undefined && (localhostServed || answersNodePorts(cluster, address))) return nodePort;
-  // R-32.
-  const inUse = served.some((claim) => claim.kind === 'ClusterIP' && claim.address === address);
+  // R-32. A limit: one that lost every port to older Services' external addresses is in use no more.
+  const claimants = served.filter((claim) => claim.address === address);
+  const inUse = claimants.some((claim) => {
+    const rivals = claimants.filter((other) => other.port === claim.port && other.protocol === claim.protocol);
+    return claim.kind === 'ClusterIP' && oldest(rivals) === claim;
+  });
   return inUse ? 'no such port' : undefined;
 }
 
