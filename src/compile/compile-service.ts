@@ -110,6 +110,8 @@ export function compileService(input: ServiceInput): CompiledService {
     if (!context.families.includes(port.family)) continue;
     const plans = planFrontends(input, port, problems);
     if (plans.length > 0) ports.push(compilePort(input, port, plans, local, problems));
+    // Older Services have all its addresses; its endpoints are here all the same.
+    else local?.add(port.family, gatherEndpoints(slices, port, context.nodeName).endpoints);
   }
   const found = [service.problems, problems.list(), ...slices.map((slice) => slice.problems)];
   return {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createClaims } from '../../../src/compile/claims.ts';
 import { createCompiler } from '../../../src/compile/compiler.ts';
-import { nodeContext, service } from './objects.ts';
+import { endpoint, nodeContext, service, slice } from './objects.ts';
 
 const SHARED = '198.51.100.1';
 const external = (clusterIP: string, created?: string) => service({ clusterIP, externalIPs: [SHARED] }, { created });
@@ -30,6 +30,20 @@ describe('contested frontends', () => {
       for (const [key, object] of order) compiler.setService(key, object);
       expect(holders(compiler)).toEqual({ old: true, young: false });
     }
+  });
+
+  test('R-77: a port that older Services have every address of counts for the health check', () => {
+    const compiler = createCompiler(nodeContext());
+    compiler.setService(
+      'default/old',
+      service({ clusterIP: '10.96.0.1', externalIPs: ['10.96.0.2'] }, { created: OLD }),
+    );
+    const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 32000 };
+    compiler.setService('default/web', service({ ...spec, clusterIP: '10.96.0.2' }, { created: YOUNG }));
+    compiler.setSlice('default/web-1', slice([endpoint('10.1.0.1', { on: 'here' })]));
+    const web = compiler.take().changed.find(({ name }) => name === 'web');
+    expect(web?.ports).toEqual([]);
+    expect(web?.health).toMatchObject({ localEndpoints: 1, localEndpointsByFamily: { IPv4: 1 } });
   });
 
   test('R-95: of equally old Services the first by namespace and name keeps it', () => {
