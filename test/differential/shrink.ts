@@ -4,7 +4,7 @@ import type { Failure } from './run/run-case.ts';
 
 /** Without these an object is another one, or none that an API server would take. */
 const NEEDED = new Set(
-  'apiVersion kind metadata namespace name labels spec type clusterIP clusterIPs ipFamilies port addressType addresses creationTimestamp'.split(
+  'apiVersion kind metadata namespace name labels spec ports type clusterIP clusterIPs ipFamilies port addressType addresses creationTimestamp'.split(
     ' ',
   ),
 );
@@ -67,7 +67,7 @@ type Path = readonly (string | number)[];
 function removable(value: unknown, path: Path = []): Path[] {
   if (typeof value !== 'object' || value === null) return [];
   const keys = Array.isArray(value) ? value.map((_, i) => i).reverse() : Object.keys(value);
-  const fixed = ['clusterIPs', 'ipFamilies', 'addresses'].includes(String(path.at(-1))) && path.includes('service');
+  const fixed = path.includes('service') && ['clusterIPs', 'ipFamilies'].includes(String(path.at(-1)));
   const own = fixed ? [] : keys.filter((key) => !NEEDED.has(String(key))).map((key) => [...path, key]);
   const inner = keys.flatMap((key) => removable((value as Record<string | number, unknown>)[key], [...path, key]));
   return [...own, ...inner];
@@ -92,7 +92,11 @@ async function dropParts(best: () => Case, accept: (smaller: Case) => Promise<bo
     const paths = removable((best().actions[i] as unknown as Record<string, unknown>)[name], [name]);
     for (const path of paths.filter((path) => name !== 'probe' || ['thorough', 'answer'].includes(String(path[1])))) {
       const { actions } = best();
-      if (lookup(actions[i], path) === undefined) continue;
+      const around = lookup(actions[i], path.slice(0, -1));
+      const list = path.at(-2);
+      const kept = list === 'addresses' || (list === 'ports' && name === 'service');
+      const last = kept && Array.isArray(around) && around.length === 1;
+      if (last || lookup(actions[i], path) === undefined) continue;
       await accept({ ...best(), actions: actions.map((action, j) => (j === i ? remove(action, path) : action)) });
     }
   }
