@@ -188,10 +188,12 @@ describe.each(['bridge', 'routed'] as const)('%s pods', (cni) => {
     await expectTable(tableOf(proxy));
   });
 
-  it.skipIf(cni === 'routed')('a CIDR of one family alone leaves the other unmasqueraded (R-36)', async () => {
-    await stage.run({ nodes: [1], devices: 'eth0,eth1', settings: { clusterCIDR: POD_CIDRS.IPv6 } });
-    const rows = (detect: 'ClusterCIDR' | 'none', family: IpFamily) =>
-      tableOf(on(detect, 'all')).filter(({ name }) => name.includes(`ClusterIP Cluster`) && name.includes(family));
-    await expectTable([...rows('none', 'IPv4'), ...rows('ClusterCIDR', 'IPv6')]);
-  });
+  // How packets reach the pods makes no difference to it.
+  if (cni === 'bridge')
+    it('a CIDR of one family alone leaves the other unmasqueraded (R-36)', async () => {
+      await stage.run({ nodes: [1], devices: 'eth0,eth1', settings: { clusterCIDR: POD_CIDRS.IPv6 } });
+      const rows = (detect: 'ClusterCIDR' | 'none', family: IpFamily) =>
+        tableOf(on(detect, 'all')).filter(({ name }) => name.includes(`ClusterIP Cluster`) && name.includes(family));
+      await expectTable([...rows('none', 'IPv4'), ...rows('ClusterCIDR', 'IPv6')]);
+    });
 });
