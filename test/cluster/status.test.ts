@@ -1,0 +1,89 @@
+/** What `sluice status` tells of the configuration of an agent that runs, and of one that was killed (R-85). */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { AgentReport } from '../../src/model/agent-report.ts';
+import { writeConfiguration } from '../support/cluster/configuration.ts';
+import { sluiceJson } from '../support/cluster/kernel.ts';
+import { createRig, type Rig } from '../support/cluster/rig.ts';
+import { type Agent, sluiceCommand } from '../support/lab/agent.ts';
+
+/** Keys of each kind: honoured, not needed, refused; and an empty one, as kubeadm writes them. */
+const SETTINGS = {
+  mode: 'iptables',
+  oomScoreAdj: 100,
+  enableProfiling: true,
+  iptables: { masqueradeAll: true, masqueradeBit: 7, syncPeriod: '20s' },
+  ipvs: { scheduler: 'lc' },
+  portRange: '',
+  conntrack: { tcpEstablishedTimeout: '1h', maxPerCore: 65_536 },
+};
+
+/** Keys with what became of them, as kube-proxy's file writes them. */
+const FATES = {
+  apiVersion: 'honoured',
+  kind: 'honoured',
+  mode: 'honoured',
+  clusterCIDR: 'honoured',
+  nodePortAddresses: 'honoured',
+  oomScoreAdj: 'honoured',
+  enableProfiling: 'refused',
+  'iptables.masqueradeAll': 'honoured',
+  'iptables.masqueradeBit': 'not needed',
+  'iptables.syncPeriod': 'honoured',
+  'ipvs.scheduler': 'not needed',
+  'conntrack.tcpEstablishedTimeout': 'honoured',
+  'conntrack.maxPerCore': 'not needed',
+};
+
+let rig: Rig;
+let agent: Agent;
+let config: string;
+
+beforeAll(async () => {
+  rig = await createRig({ nodes: 1, podsPerNode: 1 });
+  config = writeConfiguration(rig.lab, SETTINGS, 'fates');
+  agent = await rig.startAgent(1, { config });
+});
+afterAll(() => rig?.lab.destroy());
+
+const status = (...words: string[]) => {
+  const node = rig.lab.node(1);
+  return node.run(sluiceCommand('status', '--bpf-root', node.bpfRoot, ...words));
+};
+
+/** The rows of the table of the configuration: key and disposition. */
+async function shown(): Promise<Record<string, string>> {
+  const lines = (await status()).split('\n');
+  const table = lines.slice(lines.findIndex((line) => /^KEY +DISPOSITION +WHY/.test(line)) + 1);
+  const rows = table.slice(0, table.indexOf(''));
+  expect(rows.length).toBeGreaterThan(0);
+  return Object.fromEntries(rows.map((row) => row.split(/ {2,}(?:! )?/).slice(0, 2) as [string, string]));
+}
+
+it('each key that is set, with its disposition, as in the log (R-85)', async () => {
+  expect(await status()).toMatch(/^agent: +healthy/m);
+  expect(await status()).toContain(`config:    ${config}\n`);
+  expect(await shown()).toEqual(FATES);
+  const logged = agent.logs.filter(({ msg, key }) => msg?.startsWith('configuration: ') && key !== undefined);
+  expect(Object.fromEntries(logged.map(({ key, disposition }) => [key, disposition]))).toEqual(FATES);
+});
+
+it('keys that are empty with -o wide, and all in JSON (R-85)', async () => {
+  expect(await status('-o', 'wide')).toMatch(/^portRange +not needed/m);
+  const { report } = await sluiceJson<{ report: AgentReport }>(rig.lab.node(1), 'status');
+  expect(report).toMatchObject({ node: 'node1', pid: agent.pid, configurationFile: config });
+  const set = report.configuration.filter((note) => note.set);
+  expect(Object.fromEntries(set.map(({ key, disposition }) => [key, disposition]))).toEqual(FATES);
+});
+
+it('the same when the agent was killed, until one with another configuration runs (R-85)', async () => {
+  await agent.kill();
+  expect(await status()).toMatch(/^agent: +unreachable/m);
+  expect(await shown()).toEqual(FATES);
+  agent = await rig.startAgent(1);
+  expect(await shown()).toEqual({
+    apiVersion: 'honoured',
+    kind: 'honoured',
+    clusterCIDR: 'honoured',
+    nodePortAddresses: 'honoured',
+  });
+});
