@@ -2,19 +2,16 @@
  * What is easily left out, by traffic: pings, datagrams in pieces, ICMP errors and path MTU, ports that a
  * cluster IP does not have, and processes of the node that the socket hook does not serve.
  */
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Protocol, portOf } from '../support/cluster/dial.ts';
-import { nextHop, TSX } from '../support/cluster/frames.ts';
+import { nextHop, sendFrames } from '../support/cluster/frames.ts';
 import { addressesOf, nodePortOf, POD_PORTS, SERVICE_PORTS, service, slices } from '../support/cluster/objects.ts';
 import { createRig, type Rig } from '../support/cluster/rig.ts';
 import type { Agent } from '../support/lab/agent.ts';
 import type { Host } from '../support/lab/host.ts';
 import { pieces } from '../support/packet/pieces.ts';
 import type { Probe } from '../support/traffic/protocol.ts';
-import type { FrameOrder } from '../support/traffic/send-frames.ts';
 
-const SEND_FRAMES = fileURLToPath(new URL('../support/traffic/send-frames.ts', import.meta.url));
 const FAMILIES = ['IPv4', 'IPv6'] as const;
 type Family = (typeof FAMILIES)[number];
 const HERE = 11;
@@ -68,9 +65,8 @@ async function sendPieces(
   const [from, address] = [addressOf(client, family), addressOf(node, family)];
   const { device, macs } = await nextHop(client, address);
   const frames = pieces({ from, to: address, sport: port, dport: to, data: Buffer.alloc(4000, 'x'), id: port, macs });
-  const ordered = order.map((n) => frames[n]?.toString('hex') ?? '');
-  const wanted: FrameOrder = { ifindex: device, frames: ordered, address: from, port, timeoutMs: 3000 };
-  return JSON.parse(await client.run(['node', '--import', TSX, SEND_FRAMES], { input: JSON.stringify(wanted) }));
+  const ordered = order.flatMap((n) => frames[n] ?? []);
+  return sendFrames(client, device, ordered, { address: from, port, timeoutMs: 3000 });
 }
 
 describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {

@@ -1,6 +1,6 @@
 /**
- * Sends frames out of a device as they are, and waits for a datagram that answers them. A process of its
- * own, in the client's namespace: reads `FrameOrder` as JSON on standard input, writes what the answer
+ * Sends frames out of a device as they are, and waits for a datagram that answers them, if asked to. A process of
+ * its own, in the namespace of the device: reads `FrameOrder` as JSON on standard input, writes what the answer
  * said, or null.
  */
 import { createSocket } from 'node:dgram';
@@ -12,23 +12,35 @@ export interface FrameOrder {
   readonly ifindex: number;
   /** Hexadecimal. */
   readonly frames: readonly string[];
-  /** Where the answer comes to. */
-  readonly address: string;
-  readonly port: number;
-  readonly timeoutMs: number;
+  /** Where the answer comes to; without it none is waited for. */
+  readonly answer?: { readonly address: string; readonly port: number; readonly timeoutMs: number };
 }
 
 const order = JSON.parse(readFileSync(0, 'utf8')) as FrameOrder;
-const socket = createSocket(order.address.includes(':') ? 'udp6' : 'udp4');
-socket.bind(order.port, order.address);
-await once(socket, 'listening');
-const send = loadSender(order.ifindex);
-const timer = setTimeout(() => end(null), order.timeoutMs);
-socket.on('message', (message) => end(JSON.parse(String(message))));
-for (const frame of order.frames) send(Buffer.from(frame, 'hex'));
-
-function end(answer: unknown): void {
-  clearTimeout(timer);
-  socket.close();
+const sendFrame = loadSender(order.ifindex);
+const send = (): void => {
+  for (const frame of order.frames) sendFrame(Buffer.from(frame, 'hex'));
+};
+const end = (answer: unknown): void => {
   process.stdout.write(JSON.stringify(answer));
+};
+
+if (order.answer === undefined) {
+  send();
+  end(null);
+} else {
+  const { address, port, timeoutMs } = order.answer;
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  socket.bind(port, address);
+  await once(socket, 'listening');
+  const timer = setTimeout(() => {
+    socket.close();
+    end(null);
+  }, timeoutMs);
+  socket.on('message', (message) => {
+    clearTimeout(timer);
+    socket.close();
+    end(JSON.parse(String(message)));
+  });
+  send();
 }
