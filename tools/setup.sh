@@ -14,8 +14,11 @@ need sysctl procps
 need openssl openssl
 need curl curl
 need ping iputils-ping
+# Tests lay down the rules of kube-proxy.
+need iptables iptables
+need nft nftables
 [ -e /usr/include/bpf/bpf_helpers.h ] || missing+=(libbpf-dev)
-ldconfig -p | grep -q 'libbpf\.so\.1' || missing+=(libbpf1)
+ldconfig -p | grep 'libbpf\.so\.1' >/dev/null || missing+=(libbpf1)
 # Ubuntu has bpftool in the package of its kernel: there it is optional.
 if ! command -v bpftool >/dev/null 2>&1 && [ ! -x /usr/sbin/bpftool ]; then
 	grep -qi ubuntu /etc/os-release && missing+=(linux-tools-common) || missing+=(bpftool)
