@@ -1,4 +1,4 @@
-/** Compiles the load generator and the packet generator into build/bench. */
+/** Compiles the load generator, the packet generator and the restoring wrapper into build/bench. */
 import { execFile } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,6 +14,8 @@ export interface LoadTools {
   readonly load: string;
   /** The packet generator's object. */
   readonly flood: string;
+  /** The object of the programs that restore a packet before each run. */
+  readonly restore: string;
 }
 
 /** @throws Error when no compiler is there or it refuses */
@@ -21,7 +23,7 @@ export async function buildLoadTools(): Promise<LoadTools> {
   mkdirSync(output, { recursive: true });
   const sources = readdirSync(here).filter((file) => file.endsWith('.c'));
   const load = join(output, 'load');
-  const flood = join(output, 'flood.bpf.o');
+  const [flood, restore] = ['flood', 'restore'].map((name) => join(output, `${name}.bpf.o`)) as [string, string];
   const clang = process.env.CLANG ?? 'clang';
   const compile = async (...args: string[]) => {
     try {
@@ -32,19 +34,8 @@ export async function buildLoadTools(): Promise<LoadTools> {
   };
   await compile('-O2', '-Wall', '-Wextra', '-Werror', '-o', load, ...sources, '-lbpf');
   const include = `/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`;
-  await compile(
-    '-O2',
-    '-g',
-    '-target',
-    'bpf',
-    '-mcpu=v3',
-    '-Wall',
-    '-I',
-    include,
-    '-c',
-    '../bpf/flood.bpf.c',
-    '-o',
-    flood,
-  );
-  return { load, flood };
+  const target = ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', '-Wall', '-I', include];
+  await compile(...target, '-c', '../bpf/flood.bpf.c', '-o', flood);
+  await compile(...target, '-c', '../bpf/restore.bpf.c', '-o', restore);
+  return { load, flood, restore };
 }

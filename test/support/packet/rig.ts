@@ -58,6 +58,23 @@ export const WAYS: readonly Way[] = ['tc', 'xdp'];
 /** SLUICE_PACKET_WAY=xdp sends the packets of every packet test through XDP first. */
 const DEFAULT_WAY: Way = process.env.SLUICE_PACKET_WAY === 'xdp' ? 'xdp' : 'tc';
 
+/** struct __sk_buff for a run. @param ingress index of the device that a forwarded packet came in by; 0 else */
+export function skbContext(ifindex: number, ingress = 0, mark = 0): Buffer {
+  const context = Buffer.alloc(SKB_SIZE);
+  context.writeUInt32LE(ifindex, SKB_IFINDEX);
+  context.writeUInt32LE(mark, SKB_MARK);
+  context.writeUInt32LE(ingress, SKB_INGRESS_IFINDEX);
+  return context;
+}
+
+/** struct xdp_md for a run. @param length of the frame, in bytes */
+export function xdpContext(ifindex: number, length: number): Buffer {
+  const context = Buffer.alloc(XDP_MD_SIZE);
+  context.writeUInt32LE(length, XDP_DATA_END);
+  context.writeUInt32LE(ifindex, XDP_INGRESS_IFINDEX);
+  return context;
+}
+
 export type MapSizes = Partial<Record<MapName, number>>;
 
 export interface Outcome {
@@ -211,18 +228,13 @@ async function build(
     reasons.map((_, i) => maps.counters.lookup(i).reduce((sum, value) => sum + Number(value.readBigUInt64LE(0)), 0));
 
   function runTc(name: string, data: Buffer, { device = 'node0', from, summed = false, mark = 0 }: RunOptions) {
-    const context = Buffer.alloc(SKB_SIZE);
-    context.writeUInt32LE(network.ifindex(device), SKB_IFINDEX);
-    context.writeUInt32LE(mark, SKB_MARK);
-    if (from !== undefined) context.writeUInt32LE(network.ifindex(from), SKB_INGRESS_IFINDEX);
+    const context = skbContext(network.ifindex(device), from === undefined ? 0 : network.ifindex(from), mark);
     const result = testRun(loaded.program(name), { data, context, flags: summed ? CHECKSUM_COMPLETE : 0 });
     return { hook: 'tc' as const, verdict: VERDICTS[result.retval], result };
   }
 
   function runXdp(data: Buffer, { device = 'node0' }: RunOptions) {
-    const context = Buffer.alloc(XDP_MD_SIZE);
-    context.writeUInt32LE(data.length, XDP_DATA_END);
-    context.writeUInt32LE(network.ifindex(device), XDP_INGRESS_IFINDEX);
+    const context = xdpContext(network.ifindex(device), data.length);
     const result = testRun(loaded.program('xdp_ingress'), { data, context });
     const verdict = XDP_VERDICTS[result.retval];
     if (verdict === 'NEXT' && !result.data.equals(data)) throw new Error('XDP let a packet pass that it had changed');
