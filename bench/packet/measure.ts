@@ -18,7 +18,8 @@ const ATTEMPTS = 10;
 const NEW_FLOWS = 20_000;
 const PORTS_PER_ROUND = [1024, 33_000] as const;
 
-function subjectOf(rig: PacketRig, path: Path, family: Family): Subject {
+/** What runs the path's program on its packet once. */
+export function subjectOf(rig: PacketRig, path: Path, family: Family): Subject {
   const frame = path.frame(family);
   const hook = path.program === 'xdp_ingress' ? 'xdp' : 'tc';
   const device = rig.ifindex('node0');

@@ -181,18 +181,22 @@ function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): 
   });
 }
 
-/** @param knobs what differs from the defaults. @param way by which packets come in on node devices. @param sizes of maps */
+/**
+ * @param knobs what differs from the defaults. @param way by which packets come in on node devices. @param sizes of maps
+ * @param objects where the programs are
+ */
 export async function createPacketRig(
   knobs: Partial<Knobs> = {},
   way: Way = DEFAULT_WAY,
   sizes: MapSizes = {},
+  objects = OBJECTS,
 ): Promise<PacketRig> {
   const undo: (() => void)[] = [];
   const remove = () => {
     for (const step of undo.splice(0).reverse()) step();
   };
   try {
-    return await build(knobs, way, sizes, undo, remove);
+    return await build(knobs, way, sizes, objects, undo, remove);
   } catch (error) {
     remove();
     throw error;
@@ -203,6 +207,7 @@ async function build(
   knobs: Partial<Knobs>,
   rigWay: Way,
   sizes: MapSizes,
+  objectDirectory: string,
   undo: (() => void)[],
   remove: () => void,
 ): Promise<PacketRig> {
@@ -212,7 +217,7 @@ async function build(
   undo.push(() => bpffs.remove());
   const pinDirectory = ensurePinDirectory(bpffs.root);
   const loaded = await loadPrograms({
-    objectDirectory: OBJECTS,
+    objectDirectory,
     pinDirectory,
     knobs: { ...DEFAULT_KNOBS, ...knobs },
     mapSizes: { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192, ...sizes },
