@@ -31,10 +31,13 @@ INLINE __u32 context_ifindex(const struct context *ctx)
 	return ctx->ifindex;
 }
 
-/* ETH_P_*, network byte order. A VLAN tag was taken off before. */
+/*
+ * ETH_P_*, network byte order; 0 for a packet with a VLAN tag, which stands beside it: it is left alone here,
+ * as in XDP, and met on the VLAN device, without the tag.
+ */
 INLINE __be16 context_protocol(const struct context *ctx)
 {
-	return ctx->protocol;
+	return likely(!ctx->vlan_present) ? ctx->protocol : 0;
 }
 
 /* Makes the first @length bytes of the packet readable by pointer. */

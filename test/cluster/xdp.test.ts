@@ -15,7 +15,23 @@ import { poll } from '../support/lab/poll.ts';
 
 const FAR = 31;
 const FAMILIES = ['IPv4', 'IPv6'] as const;
-const PASS = 'SEC("xdp") int pass(struct xdp_md *ctx) { return XDP_PASS; }';
+/** Passes packets on, and counts them. */
+const PASS = `
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} passed SEC(".maps");
+SEC("xdp") int pass(struct xdp_md *ctx)
+{
+	__u32 key = 0;
+	__u64 *count = bpf_map_lookup_elem(&passed, &key);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	return XDP_PASS;
+}`;
 let rig: Rig;
 let objects: { readonly path: string; readonly remove: () => void };
 let agents: Agent[] = [];
@@ -29,6 +45,14 @@ const status = () => sluiceJson<Status>(rig.lab.node(1), 'status');
 const counted = async (reason: string) =>
   (await status()).counters.find((counter) => counter.reason === reason)?.packets ?? 0;
 const xdpOf = async (device = 'eth0') => (await status()).xdp.find((row) => row.device === device);
+
+/** Packets that the other program on node1's eth0 passed on. */
+async function passedOn(): Promise<number> {
+  const [link] = JSON.parse(await rig.lab.node(1).run(['ip', '-j', 'link', 'show', 'dev', 'eth0']));
+  const [program] = [JSON.parse(await run('bpftool', ['-j', 'prog', 'show', 'id', String(link.xdp.prog.id)]))].flat();
+  const [row] = JSON.parse(await run('bpftool', ['-j', 'map', 'dump', 'id', String(program.map_ids[0])]));
+  return row.formatted?.value ?? row.value;
+}
 
 async function startWith(mode: string): Promise<void> {
   await Promise.all(agents.map((agent) => agent.stop()));
@@ -171,12 +195,14 @@ it('a hook that another program holds is left to it, and tc carries the packets'
       expect(await xdpOf()).toEqual({ device: 'eth0', xdp: 'off', why: 'another XDP program is attached to it' });
       expect(await node.run(['ip', 'link', 'show', 'dev', 'eth0'])).toContain('prog/xdp');
       const before = await counted('REDIRECTED');
+      const passed = await passedOn();
       const conversation = await rig.lab
         .client()
         .actor.open('tcp', addressesOf(FAR).balancerIp.IPv4, SERVICE_PORTS.tcp);
       expect(await conversation.exchange({ bytes: 50_000, timeoutMs: 15_000 })).toMatchObject({ ok: true });
       await conversation.close();
       expect(await counted('REDIRECTED')).toBeGreaterThan(before);
+      expect(await passedOn()).toBeGreaterThan(passed);
     }
   } finally {
     await node.run(['ip', 'link', 'set', 'dev', 'eth0', 'xdpdrv', 'off']);

@@ -2,12 +2,13 @@ import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as schema from '../../../maps-schema/gen/codecs.ts';
 import { attachTc, detachAll, detachTc } from '../../../src/bpf/attach-tc.ts';
-import type { Direction } from '../../../src/bpf/clsact.ts';
+import { CLSACT_PRIORITY, type Direction } from '../../../src/bpf/clsact.ts';
 import { linkCreate } from '../../../src/bpf/link.ts';
 import { listLinks } from '../../../src/bpf/links.ts';
 import { type LoadedPrograms, loadPrograms } from '../../../src/bpf/loader.ts';
 import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
-import { ensurePinDirectory, linkName, linkPin } from '../../../src/bpf/paths.ts';
+import { ensurePinDirectory, linkName, linkPin, programPin } from '../../../src/bpf/paths.ts';
+import { pinPrograms } from '../../../src/bpf/programs.ts';
 import { close } from '../../../src/bpf/syscall.ts';
 import { haveTcx, queryTcx } from '../../../src/bpf/tcx.ts';
 import { zeroKnobs } from './knobs.ts';
@@ -180,6 +181,34 @@ describe('a clsact filter', () => {
     detachAll(pins);
     expect(qdiscs()).toContain('clsact');
     expect(filters('egress')).toBe('');
+  });
+
+  it.each([
+    ['before', '7'],
+    ['after', '2000'],
+  ])('runs with a filter of others %s it, which survives replacing and detaching ours', (_when, priority) => {
+    pinPrograms(new Map([['foreign', loaded.program('two')]]), pins);
+    run('tc', 'qdisc', 'add', 'dev', DEVICE, 'clsact');
+    const filter = ['filter', 'add', 'dev', DEVICE, 'egress', 'prio', priority, 'bpf', 'da', 'object-pinned'];
+    run('tc', ...filter, programPin(pins, 'foreign'));
+    expect(attach('one', 'egress', false)).toBe('created');
+    expect(grown(sendOne)).toEqual([true, true]);
+    expect(attach('one', 'egress', false)).toBe('updated');
+    expect(grown(sendOne)).toEqual([true, true]);
+    const order = [...filters('egress').matchAll(/pref (\d+) bpf chain 0 handle/g)].map(([, pref]) => Number(pref));
+    expect(order).toEqual([CLSACT_PRIORITY, Number(priority)].sort((a, b) => a - b));
+    detachAll(pins);
+    expect(grown(sendOne)).toEqual([false, true]);
+  });
+
+  it('of others runs after a link of ours', () => {
+    pinPrograms(new Map([['foreign', loaded.program('two')]]), pins);
+    run('tc', 'qdisc', 'add', 'dev', DEVICE, 'clsact');
+    run('tc', 'filter', 'add', 'dev', DEVICE, 'egress', 'bpf', 'da', 'object-pinned', programPin(pins, 'foreign'));
+    attach('one', 'egress');
+    expect(grown(sendOne)).toEqual([true, true]);
+    detachAll(pins);
+    expect(grown(sendOne)).toEqual([false, true]);
   });
 
   it('leaves a qdisc of ours that somebody else has begun to use', () => {

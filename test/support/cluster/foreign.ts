@@ -1,0 +1,99 @@
+/** Programs of others on a device of a node: each counts what it sees, by the connection's stage. */
+import koffi from 'koffi';
+import * as schema from '../../../maps-schema/gen/codecs.ts';
+import { linkCreate } from '../../../src/bpf/link.ts';
+import { type LoadedPrograms, loadPrograms } from '../../../src/bpf/loader.ts';
+import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
+import { ensurePinDirectory } from '../../../src/bpf/paths.ts';
+import { close } from '../../../src/bpf/syscall.ts';
+import { queryTcx, TCX_ATTACH_TYPES } from '../../../src/bpf/tcx.ts';
+import { zeroKnobs } from '../../kernel/bpf/knobs.ts';
+import { compileObjects, mountBpffs, SCHEMA, SMALL_MAPS } from '../../kernel/bpf/rig.ts';
+import { netnsPath } from '../lab/names.ts';
+
+const libc = koffi.load('libc.so.6');
+const openFile = libc.func('int open(const char *path, int flags)');
+const closeFile = libc.func('int close(int fd)');
+const setns = libc.func('int setns(int fd, int type)');
+const CLONE_NEWNET = 0x40000000;
+
+export type Direction = 'ingress' | 'egress';
+
+/** Does something at once in a network namespace; what it starts runs there too. */
+export function within<T>(netns: string, act: () => T): T {
+  const home = openFile('/proc/thread-self/ns/net', 0);
+  const there = openFile(netnsPath(netns), 0);
+  try {
+    if (there < 0 || setns(there, CLONE_NEWNET) !== 0) throw new Error(`enter namespace ${netns}: no such namespace`);
+    return act();
+  } finally {
+    const back = setns(home, CLONE_NEWNET);
+    closeFile(home);
+    closeFile(there);
+    // biome-ignore lint/correctness/noUnsafeFinally: nothing that follows may run in the wrong namespace.
+    if (back !== 0) throw new Error('return to the network namespace of before');
+  }
+}
+
+export class Foreign {
+  readonly #bpffs = mountBpffs();
+  readonly #objects: { readonly directory: string; readonly remove: () => void };
+  readonly #links: number[] = [];
+  #loaded: LoadedPrograms | undefined;
+  #maps: Maps | undefined;
+  #pins = '';
+
+  private constructor(source: string) {
+    this.#objects = compileObjects({ tc: SCHEMA + source });
+  }
+
+  /** @param source C with SEC("tc") programs that count in `counters`, which are theirs alone. */
+  static async load(source: string): Promise<Foreign> {
+    const foreign = new Foreign(source);
+    foreign.#pins = ensurePinDirectory(foreign.#bpffs.root);
+    foreign.#loaded = await loadPrograms({
+      objectDirectory: foreign.#objects.directory,
+      pinDirectory: foreign.#pins,
+      knobs: zeroKnobs,
+      mapSizes: SMALL_MAPS,
+      objects: ['tc.bpf.o'],
+    });
+    foreign.#maps = openMaps(foreign.#pins);
+    return foreign;
+  }
+
+  /** Appends a program to a device's tcx hook. */
+  attach(netns: string, ifindex: number, direction: Direction, program: string): number {
+    const fd = this.#loaded?.program(program) ?? -1;
+    const link = within(netns, () => linkCreate(fd, ifindex, TCX_ATTACH_TYPES[direction]));
+    if (link < 0) throw new Error(`attach ${program} to the tcx hook: errno ${-link}`);
+    this.#links.push(link);
+    return link;
+  }
+
+  detach(link: number): void {
+    close(link);
+    this.#links.splice(this.#links.indexOf(link), 1);
+  }
+
+  /** Packets counted under a number. */
+  count(number: number): number {
+    const values = this.#maps?.counters.lookup(number) ?? [];
+    return Number(values.reduce((sum, cpu) => sum + schema.counter.read(cpu, 0).packets, 0n));
+  }
+
+  remove(): void {
+    for (const link of this.#links.splice(0)) close(link);
+    this.#maps?.close();
+    this.#loaded?.close();
+    this.#objects.remove();
+    this.#bpffs.remove();
+  }
+}
+
+/** Ids of the links on a device, in the order they run. */
+export function linksOn(netns: string, ifindex: number, direction: Direction): number[] {
+  const links = within(netns, () => queryTcx(ifindex, direction));
+  if (!Array.isArray(links)) throw new Error(`list the links of device ${ifindex}: errno ${-links}`);
+  return links;
+}
