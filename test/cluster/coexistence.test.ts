@@ -3,8 +3,9 @@
  * it, coming in and going out. Each sees what docs/operations.md says, and what it does holds.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Direction } from '../../src/bpf/clsact.ts';
 import { linkName } from '../../src/bpf/paths.ts';
-import { type Direction, Foreign, linksOn } from '../support/cluster/foreign.ts';
+import { Foreign, linksOn } from '../support/cluster/foreign.ts';
 import { pinnedIds } from '../support/cluster/kernel.ts';
 import { addressesOf, SERVICE_PORTS, service, slices } from '../support/cluster/objects.ts';
 import { Stage } from '../support/cluster/stage.ts';
@@ -14,6 +15,8 @@ const NEAR = 51;
 const FAR = 52;
 /** The program before ours drops its datagrams. */
 const BARRED = 53;
+/** The program before ours ends the hook for them: TC_ACT_OK. */
+const KEPT = 55;
 /** The program before ours puts a VLAN tag on its packets. */
 const TAGGED = 54;
 const PLACES = ['ingressBefore', 'ingressAfter', 'egressBefore', 'egressAfter'] as const;
@@ -37,6 +40,7 @@ function sourceOf(near: string, far: string): string {
     const acts =
       place === 'ingressBefore'
         ? `if (is_to(skb, ${word(frontend(BARRED))}, 17)) return TC_ACT_SHOT;
+	if (is_to(skb, ${word(frontend(KEPT))}, 17)) return TC_ACT_OK;
 	if (is_to(skb, ${word(frontend(TAGGED))}, 6)) bpf_skb_vlan_push(skb, bpf_htons(0x8100), 5);
 	skb->mark = 0x5a;`
         : place === 'ingressAfter'
@@ -112,11 +116,13 @@ beforeAll(async () => {
   foreign = await Foreign.load(sourceOf(stage.pod(1, 1).ipv4, stage.pod(2, 1).ipv4));
   attach('ingress', 'ingressBefore');
   attach('egress', 'egressBefore');
+  const backends = { [NEAR]: 1, [TAGGED]: 1, [FAR]: 2, [BARRED]: 2, [KEPT]: 2 };
   await stage.apply([
     ...stage.nodeObjects,
-    ...[NEAR, BARRED, TAGGED].flatMap((n) => [service(`s${n}`, n), ...slices(`s${n}`, [stage.pod(1, 1)])]),
-    service('far', FAR),
-    ...slices('far', [stage.pod(2, 1)]),
+    ...Object.entries(backends).flatMap(([n, place]) => [
+      service(`s${n}`, Number(n)),
+      ...slices(`s${n}`, [stage.pod(place, 1)]),
+    ]),
   ]);
   await stage.run({ nodes: [1], extraArgs: ['--xdp', 'off'] });
   attach('ingress', 'ingressAfter');
@@ -153,6 +159,11 @@ describe('programs before and after ours on the tcx hooks of a node device', () 
     expect(await talk('tcp', BARRED)).toBe(true);
     expect(await talk('udp', NEAR, 1000)).toBe(false);
     expect(await talk('tcp', NEAR)).toBe(true);
+  });
+
+  it('what one before ours keeps from the others with TC_ACT_OK is not translated', async () => {
+    expect(await talk('udp', KEPT, 1000)).toBe(false);
+    expect(await talk('tcp', KEPT)).toBe(true);
   });
 
   it('a packet with a VLAN tag is left alone: it belongs to the VLAN device', async () => {

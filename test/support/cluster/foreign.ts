@@ -1,6 +1,7 @@
 /** Programs of others on a device of a node: each counts what it sees, by the connection's stage. */
 import koffi from 'koffi';
 import * as schema from '../../../maps-schema/gen/codecs.ts';
+import type { Direction } from '../../../src/bpf/clsact.ts';
 import { linkCreate } from '../../../src/bpf/link.ts';
 import { type LoadedPrograms, loadPrograms } from '../../../src/bpf/loader.ts';
 import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
@@ -16,8 +17,6 @@ const openFile = libc.func('int open(const char *path, int flags)');
 const closeFile = libc.func('int close(int fd)');
 const setns = libc.func('int setns(int fd, int type)');
 const CLONE_NEWNET = 0x40000000;
-
-export type Direction = 'ingress' | 'egress';
 
 /** Does something at once in a network namespace; what it starts runs there too. */
 export function within<T>(netns: string, act: () => T): T {
@@ -63,17 +62,11 @@ export class Foreign {
   }
 
   /** Appends a program to a device's tcx hook. */
-  attach(netns: string, ifindex: number, direction: Direction, program: string): number {
+  attach(netns: string, ifindex: number, direction: Direction, program: string): void {
     const fd = this.#loaded?.program(program) ?? -1;
     const link = within(netns, () => linkCreate(fd, ifindex, TCX_ATTACH_TYPES[direction]));
     if (link < 0) throw new Error(`attach ${program} to the tcx hook: errno ${-link}`);
     this.#links.push(link);
-    return link;
-  }
-
-  detach(link: number): void {
-    close(link);
-    this.#links.splice(this.#links.indexOf(link), 1);
   }
 
   /** Packets counted under a number. */
