@@ -31,6 +31,7 @@ import { SluiceError } from './model/errors.ts';
 import type { Node } from './model/kubernetes.ts';
 import type { ObjectSource } from './model/source.ts';
 import { createDataPath } from './reconcile/datapath.ts';
+import { createDriftCheck } from './reconcile/drift-check.ts';
 import { knobsOf } from './reconcile/knobs.ts';
 import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
 import { createReporter, problemText } from './reconcile/report.ts';
@@ -38,10 +39,14 @@ import { createSchedule } from './reconcile/schedule.ts';
 import { runServers } from './reconcile/servers.ts';
 import { createSweeper } from './reconcile/sweeper.ts';
 import { createTelemetry, exportKernel } from './reconcile/telemetry.ts';
+import { onceIdle } from './reconcile/when-idle.ts';
 import { createHealth } from './serve/health.ts';
 import { createHealthCheckServers } from './serve/health-check-servers.ts';
 import { createMetrics } from './serve/metrics.ts';
-import { createTables } from './tables/tables.ts';
+import { createTables, type Tables } from './tables/tables.ts';
+
+/** Milliseconds without a change after which the memory that the first lists took is given back. */
+const IDLE_MS = 2000;
 
 async function createSource(
   options: AgentOptions,
@@ -121,6 +126,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   let peersListed = false;
   let serviceCidrs: readonly string[] | undefined;
   let reconciler: Reconciler | undefined;
+  let tables: Tables | undefined;
   let host = await readHost(signal);
 
   const sweeper = createSweeper({
@@ -130,6 +136,14 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     },
     maps: () => dataPath.maps,
     metrics,
+    warn,
+  });
+  const changed = onceIdle(releaseMemory, IDLE_MS);
+  const driftCheck = createDriftCheck({
+    repaired(rows) {
+      metrics.driftRows(rows);
+      warn('the kernel did not hold what it should: put right', { rows });
+    },
     warn,
   });
   const created = await createSource(options, nodeName, configuration, log, stop.signal);
@@ -217,13 +231,14 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     );
 
   const start = (): Reconciler => {
-    const tables = createTables(dataPath.maps);
-    exportKernel(metrics, dataPath.maps, () => tables.occupancy());
+    const written = createTables(dataPath.maps);
+    tables = written;
+    exportKernel(metrics, dataPath.maps, () => written.occupancy());
     const { devices, podDevices, forwarding, xdp } = options;
     const view = { nodeName, configuration, devices, podDevices, forwarding, xdp };
     dataPath.tellForwarding(forwarding);
     return createReconciler(
-      { dataPath, tables, compiler, report, view, warn, inform },
+      { dataPath, tables: written, compiler, report, view, warn, inform },
       {
         host,
         node,
@@ -270,8 +285,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         'synced',
       );
     else log.debug({ changed: result.changed.length, removed: result.removed.length, written }, 'applied');
-    if (first) setImmediate(releaseMemory);
-    if (result.drift > 0) warn('the kernel did not hold what it should: put right', { rows: result.drift });
+    if (first || !periodic) changed();
+    if (periodic && !first && tables !== undefined) driftCheck.start(tables, stop.signal);
     if (result.nextExpiry !== undefined)
       setTimeout(() => schedule.wake(), result.nextExpiry - performance.now()).unref();
     telemetry.syncHealthChecks(host, node).catch((error: Error) => warn(error.message));

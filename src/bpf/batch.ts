@@ -8,8 +8,11 @@ import type { KernelHash } from './kernel-map.ts';
 import { bpf, Command, newAttr, putPointer } from './syscall.ts';
 import { writeError } from './write-error.ts';
 
-/** Rows read at once: more than any bucket of a hash holds in practice (a fuller bucket gives ENOSPC). */
-const READ_ROWS = 4096;
+/**
+ * Rows read at once: more than any bucket of a hash holds in practice (a fuller bucket gives ENOSPC), and few
+ * enough that whoever reads a map a piece at a time does not hold up others by one.
+ */
+const READ_ROWS = 1024;
 
 /** attr of the batch commands: keys at 16, values at 24, count (in and out) at 32, map_fd at 36. */
 function batchAttr(fd: number, keys: Buffer, values: Buffer | undefined): Buffer {

@@ -3,10 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { mallocTrim } from './ffi.ts';
 
-/**
- * Collects all garbage at once: some tenths of a second with ten thousand Services. That is for the moment after
- * the first sync: packets do not wait for the agent, and later collections have less to go through.
- */
+/** Collects all garbage at once: some tenths of a second with ten thousand Services, in which no change is seen. */
 export function releaseMemory(): void {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;

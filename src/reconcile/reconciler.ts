@@ -17,8 +17,6 @@ export interface SyncResult {
   readonly changed: readonly CompiledService[];
   readonly removed: readonly string[];
   readonly view: NodeView;
-  /** Rows that were not what they should have been; only looked for when asked. */
-  readonly drift: number;
   /** False: something failed and is to be tried again. */
   readonly ok: boolean;
   /** performance.now() at which another sync has rows of gone services to remove; undefined: none. */
@@ -45,7 +43,7 @@ export interface Reconciler {
   setServiceCidrs(networks: readonly string[]): void;
   /**
    * Call it only when every list has arrived (R-4).
-   * @param check also compares the kernel with what it should hold, and puts links and rows right (R-91).
+   * @param check also puts links right that somebody else took (R-91).
    */
   sync(check: boolean): SyncResult;
 }
@@ -173,11 +171,9 @@ export function createReconciler(
       if (taken.problems.length > 0) report.set('names', taken.problems);
       report.set('tables', applied.failed);
       if (applied.stopped > 0) dataPath.expectStaleSockets();
-      let drift = 0;
       // The first time too: what a former run left, it may have left in the middle.
       if (check || !complete) dataPath.reviewStaleSockets();
       if (check) {
-        drift = tables.repair().length;
         dataPath.forget();
         attached = false;
       }
@@ -192,7 +188,6 @@ export function createReconciler(
         changed: taken.changed,
         removed: taken.removed,
         view: current,
-        drift,
         ok: ok && applied.failed.length === 0,
       };
     },

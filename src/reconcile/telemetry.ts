@@ -100,7 +100,6 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
         triggers.delete(key);
       }
       const latencies = takeLatencies(result.changed);
-      metrics.driftRows(result.drift);
       const totals = [...noLocal.values()];
       for (const family of FAMILIES) {
         metrics.syncDuration(family, seconds, full);

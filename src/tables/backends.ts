@@ -134,15 +134,18 @@ export class BackendStore {
     return (this.#view.readUInt32LE(id * STATE + 4) & BACKEND_STATE_SERVING) !== 0;
   }
 
-  /** @returns the ids whose state differs in the kernel. */
-  differing(): number[] {
-    const expected = Buffer.from(this.#copy.buffer, 0, this.#next * STATE);
-    if (this.#view.compare(expected, 0, expected.length, 0, expected.length) === 0) return [];
+  /** One more than the highest id that was given out. */
+  get end(): number {
+    return this.#next;
+  }
+
+  /** @returns the ids from `first` to `end` (exclusive) whose state differs in the kernel. */
+  differing(first: number, end: number): number[] {
+    const expected = Buffer.from(this.#copy.buffer, 0, end * STATE);
+    const equal = (from: number, to: number) => this.#view.compare(expected, from, to, from, to) === 0;
     const ids: number[] = [];
-    for (let id = 0; id < this.#next; id++) {
-      const at = id * STATE;
-      if (this.#view.compare(expected, at, at + STATE, at, at + STATE) !== 0) ids.push(id);
-    }
+    if (equal(first * STATE, end * STATE)) return ids;
+    for (let id = first; id < end; id++) if (!equal(id * STATE, (id + 1) * STATE)) ids.push(id);
     return ids;
   }
 

@@ -8,6 +8,8 @@ import type { OnFailure, PortState, Written } from './state.ts';
 
 /** Batch buffers above this many bytes are given back after use. */
 const KEEP_BYTES = 1 << 18;
+/** Rows that `compare` looks at in a step. */
+export const STEP_ROWS = 64;
 
 export interface RowDifference {
   readonly kind: 'missing' | 'unexpected' | 'different';
@@ -30,6 +32,8 @@ export class RowTable {
   #updateOwners: (PortState | undefined)[] = [];
   #updateValues: Buffer = Buffer.alloc(0);
   #deleteKeys = new Set<string>();
+  /** Of each comparison under way: keys written or deleted since it began. */
+  readonly #changed = new Set<Set<string>>();
 
   constructor(map: KernelHash, written: Written) {
     this.#map = map;
@@ -163,29 +167,40 @@ export class RowTable {
     }
   }
 
-  /** Compares the kernel's rows with those that were written. */
-  compare(): RowDifference[] {
-    const differences: RowDifference[] = [];
-    const seen = new Set<number>();
-    for (const { key: bytes, value } of this.#map.entries()) {
-      const key = bytes.toString('latin1');
-      const row = this.#index.get(key);
-      if (row === undefined) {
-        differences.push({ kind: 'unexpected', key, expected: undefined, actual: value });
-        continue;
+  /**
+   * Compares the kernel's rows with those that were written, STEP_ROWS at a time: undefined ends a step. Rows may be
+   * flushed between two steps: those are as they should be, and are left to the next comparison. (Reading one
+   * again would not do: a trie answers with the next shorter prefix.)
+   */
+  *compare(): Generator<RowDifference | undefined, void> {
+    const changed = new Set<string>();
+    this.#changed.add(changed);
+    try {
+      const seen = new Uint8Array(this.#values.length / this.#valueSize);
+      let rows = 0;
+      for (const { key: bytes, value } of this.#map.entries()) {
+        const key = bytes.toString('latin1');
+        const row = this.#index.get(key);
+        if (row !== undefined) seen[row] = 1;
+        if (!changed.has(key) && (row === undefined || !this.#holds(row, value))) {
+          const kind = row === undefined ? 'unexpected' : 'different';
+          yield { kind, key, expected: this.value(key), actual: value };
+        }
+        if (++rows % STEP_ROWS === 0) yield undefined;
       }
-      seen.add(row);
-      const at = row * this.#valueSize;
-      if (this.#values.compare(value, 0, this.#valueSize, at, at + this.#valueSize) !== 0) {
-        differences.push({ kind: 'different', key, expected: this.value(key), actual: value });
-      }
-    }
-    if (seen.size < this.#index.size) {
       for (const [key, row] of this.#index) {
-        if (!seen.has(row)) differences.push({ kind: 'missing', key, expected: this.value(key), actual: undefined });
+        if (seen[row] !== 1 && !changed.has(key))
+          yield { kind: 'missing', key, expected: this.value(key), actual: undefined };
+        if (++rows % STEP_ROWS === 0) yield undefined;
       }
+    } finally {
+      this.#changed.delete(changed);
     }
-    return differences;
+  }
+
+  #holds(row: number, value: Buffer): boolean {
+    const at = row * this.#valueSize;
+    return this.#values.compare(value, 0, this.#valueSize, at, at + this.#valueSize) === 0;
   }
 
   #append(key: string, value: Buffer, offset: number, owner: PortState | undefined): void {
@@ -219,7 +234,9 @@ export class RowTable {
   }
 
   #wrote(i: number): void {
-    this.#remember(this.#updateKeys[i] ?? '', this.#updateValues, i * this.#valueSize, this.#updateOwners[i]);
+    const key = this.#updateKeys[i] ?? '';
+    for (const changed of this.#changed) changed.add(key);
+    this.#remember(key, this.#updateValues, i * this.#valueSize, this.#updateOwners[i]);
     this.#written.rows++;
     this.#written.bytes += this.#keySize + this.#valueSize;
   }
@@ -237,6 +254,7 @@ export class RowTable {
   }
 
   #forget(key: string): void {
+    for (const changed of this.#changed) changed.add(key);
     this.#written.deletes++;
     const row = this.#index.get(key);
     if (row === undefined) return;

@@ -15,7 +15,7 @@ import { emptyPlan, type PortPlan, planPort } from './plan.ts';
 import { RowTable } from './row-table.ts';
 import { SlotStore } from './slots.ts';
 import type { AgentMaps, PortState, Stores, Written } from './state.ts';
-import { compareTables, type Drift, stageRepair } from './verify.ts';
+import { type Drift, findDrift } from './verify.ts';
 
 export interface TablesOptions {
   /** Milliseconds that only grow; default: performance.now. */
@@ -55,8 +55,12 @@ export interface Tables {
   occupancy(): Readonly<Partial<Record<MapName, number>>>;
   /** Compares the kernel's maps with what was written. */
   compare(): Drift[];
-  /** Compares and puts right, in the order of apply.ts. @returns what was found. @throws SluiceError; the other rows are written. */
-  repair(): Drift[];
+  /**
+   * Compares and puts right, some rows a step, in the order of apply.ts; every step says how many rows it put
+   * right. Changes may be applied between two steps. To be run to its end or closed by `return`.
+   * @throws SluiceError after the last step when rows could not be written; the others are.
+   */
+  repair(): Generator<number, void>;
 }
 
 /**
@@ -116,13 +120,31 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     return { ...stores.written };
   }
 
-  function repair(): Drift[] {
-    if (!ready) return [];
+  function* repair(): Generator<number, void> {
+    if (!ready) return;
     const errors: unknown[] = [];
-    const drift = stageRepair(stores);
-    if (drift.length > 0) commit(stores, [], new Map(), (_owner, _table, error) => errors.push(error));
+    let staged = 0;
+    const putRight = (): number => {
+      const rows = staged;
+      staged = 0;
+      if (rows > 0) commit(stores, [], new Map(), (_owner, _table, error) => errors.push(error));
+      return rows;
+    };
+    try {
+      for (const finding of findDrift(stores)) {
+        if (finding === undefined) {
+          yield putRight();
+          continue;
+        }
+        finding.stage();
+        staged++;
+      }
+      yield putRight();
+    } finally {
+      // A map that could not be read leaves nothing staged for the next change to stumble over.
+      putRight();
+    }
     if (errors.length > 0) throw errors[0];
-    return drift;
   }
 
   return {
@@ -145,7 +167,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
       dsrBackends: stores.dsrBackends.size,
       serviceCidrs: stores.serviceCidrs.size,
     }),
-    compare: () => (ready ? compareTables(stores) : []),
+    compare: () => (ready ? [...findDrift(stores)].flatMap((finding) => finding?.describe() ?? []) : []),
     repair,
   };
 }

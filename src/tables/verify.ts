@@ -1,6 +1,6 @@
-/** Drift: where the kernel's maps differ from what was written to them. */
+/** Drift: where the kernel's maps differ from what was written to them. Found step by step. */
 import { describeRow, describeSlot, describeState } from './describe.ts';
-import type { RowDifference, RowTable } from './row-table.ts';
+import { type RowDifference, type RowTable, STEP_ROWS } from './row-table.ts';
 import type { Stores } from './state.ts';
 
 /** One row that differs, as text for people. */
@@ -16,60 +16,78 @@ export interface Drift {
   readonly actual: string | undefined;
 }
 
-export function compareTables(stores: Stores): Drift[] {
-  return findDrift(
-    stores,
-    () => {},
-    () => {},
-    () => {},
-  );
+/** One row that differs. */
+export interface Finding {
+  describe(): Drift;
+  /** Stages what puts it right. */
+  stage(): void;
 }
 
-/** Finds drift, and stages what puts it right. */
-export function stageRepair(stores: Stores): Drift[] {
-  return findDrift(
-    stores,
-    (table, { kind, key }) => (kind === 'unexpected' ? table.stageForeignDelete(key) : table.restage(key)),
-    (slot) => stores.slots.restage(slot, 1),
-    (id) => stores.backends.restage([id]),
-  );
-}
+/** Backend states compared in a step: bytes in a row, so more than other rows. */
+const STEP_STATES = 4096;
 
-function findDrift(
-  stores: Stores,
-  onRow: (table: RowTable, difference: RowDifference) => void,
-  onSlot: (slot: number) => void,
-  onState: (id: number) => void,
-): Drift[] {
-  const drift: Drift[] = [];
+/**
+ * Looks for drift a few rows at a time: undefined ends a step, and only then may the tables be written. What was
+ * read before is never held against what was written since. In the order of apply.ts, so that a frontend that is
+ * put back finds what it leads to.
+ */
+export function* findDrift(stores: Stores): Generator<Finding | undefined, void> {
   const { frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts } = stores;
   const { nodeAddresses, devices, podCidrs, serviceCidrs, peers, dsrBackends } = stores;
-  const ofServices = [frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts];
-  for (const table of [...ofServices, dsrBackends, nodeAddresses, peers, devices, podCidrs, serviceCidrs]) {
-    for (const difference of table.compare()) {
-      onRow(table, difference);
-      const { kind, key, expected, actual } = difference;
+  yield* findStates(stores);
+  yield* findSlots(stores);
+  const ofServices = [affinityMembers, sourceRanges, servicePorts, dsrBackends];
+  const ofNode = [nodeAddresses, peers, devices, podCidrs, serviceCidrs];
+  for (const table of [...ofServices, ...ofNode, frontends, serviceAddresses]) yield* findRows(stores, table);
+}
+
+function* findRows(stores: Stores, table: RowTable): Generator<Finding | undefined, void> {
+  for (const difference of table.compare()) yield difference && rowFinding(stores, table, difference);
+}
+
+function rowFinding(stores: Stores, table: RowTable, { kind, key, expected, actual }: RowDifference): Finding {
+  return {
+    describe() {
       const text = describeRow(stores, table.name, key, expected, actual);
-      drift.push({ map: table.name, kind, ...text, servicePort: table.owner(key)?.name ?? text.servicePort });
-    }
-  }
+      return { map: table.name, kind, ...text, servicePort: table.owner(key)?.name ?? text.servicePort };
+    },
+    stage: () => (kind === 'unexpected' ? table.stageForeignDelete(key) : table.restage(key)),
+  };
+}
+
+function* findSlots(stores: Stores): Generator<Finding | undefined, void> {
+  const { slots } = stores;
+  let compared = 0;
   for (const { name, extents } of stores.ports.values()) {
     for (const { base, length } of extents) {
-      for (const slot of stores.slots.differing(base, length)) {
-        onSlot(slot);
-        drift.push({
-          map: 'backend_slots',
-          kind: 'different',
-          row: `slot ${slot}`,
-          servicePort: name,
-          ...describeSlot(stores, slot),
-        });
-      }
+      for (const slot of slots.differing(base, length)) yield slotFinding(stores, name, slot);
+      compared += 1 + length / STEP_ROWS;
     }
+    // Not between two extents: with the next change they may be others.
+    if (compared < STEP_ROWS) continue;
+    compared = 0;
+    yield undefined;
   }
-  for (const id of stores.backends.differing()) {
-    onState(id);
-    drift.push({ map: 'backend_states', kind: 'different', row: `backend ${id}`, ...describeState(stores, id) });
+}
+
+function slotFinding(stores: Stores, servicePort: string, slot: number): Finding {
+  const row = `slot ${slot}`;
+  return {
+    describe: () => ({ map: 'backend_slots', kind: 'different', row, servicePort, ...describeSlot(stores, slot) }),
+    stage: () => stores.slots.restage(slot, 1),
+  };
+}
+
+function* findStates(stores: Stores): Generator<Finding | undefined, void> {
+  const { backends } = stores;
+  for (let first = 0; first < backends.end; first += STEP_STATES) {
+    for (const id of backends.differing(first, Math.min(first + STEP_STATES, backends.end))) {
+      const row = `backend ${id}`;
+      yield {
+        describe: () => ({ map: 'backend_states', kind: 'different', row, ...describeState(stores, id) }),
+        stage: () => backends.restage([id]),
+      };
+    }
+    yield undefined;
   }
-  return drift;
 }

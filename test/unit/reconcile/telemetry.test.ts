@@ -40,7 +40,7 @@ function compiled(given: Partial<CompiledService>): CompiledService {
 }
 
 function sync(changed: readonly CompiledService[], given: Partial<SyncResult> = {}, full = false): void {
-  telemetry.synced({ changed, removed: [], drift: 0, ok: true, ...given } as unknown as SyncResult, 0.01, full);
+  telemetry.synced({ changed, removed: [], ok: true, ...given } as unknown as SyncResult, 0.01, full);
 }
 
 async function value(series: string): Promise<number> {

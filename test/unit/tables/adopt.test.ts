@@ -10,6 +10,7 @@ import {
   frontendOf,
   readAddresses,
   readFrontends,
+  repairAll,
   service,
   servingIds,
   snapshot,
@@ -107,7 +108,7 @@ describe('a restart', () => {
     const tables = createTables(maps);
     tables.apply({ changed: [web([A])], removed: [] });
     tables.applyNodeTables({ nodeAddresses: [], devices: [], podCidrs: [] });
-    tables.repair();
+    expect(repairAll(tables)).toBe(0);
     tables.expire();
     expect(snapshot(maps)).toBe(before);
   });

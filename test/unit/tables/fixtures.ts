@@ -23,6 +23,7 @@ import {
   type CompiledServicePort,
   PROTOCOL_NUMBERS,
 } from '../../../src/model/compiled.ts';
+import type { Tables } from '../../../src/tables/tables.ts';
 import type { MemoryMaps } from '../../support/memory-map.ts';
 
 export function backend(address: string, port = 8080, more: Partial<Backend> = {}): Backend {
@@ -229,4 +230,9 @@ export function snapshot(maps: MemoryMaps): string {
     [...r].map(([k, v]) => `${Buffer.from(k, 'latin1').toString('hex')}=${v.toString('hex')}`).sort(),
   );
   return JSON.stringify([rows, maps.backendSlots.view.toString('base64'), maps.backendStates.view.toString('base64')]);
+}
+
+/** A repair from its first step to its last. @returns how many rows it put right */
+export function repairAll(tables: Tables): number {
+  return [...tables.repair()].reduce((sum, rows) => sum + rows, 0);
 }
