@@ -45,8 +45,9 @@ import { createHealthCheckServers } from './serve/health-check-servers.ts';
 import { createMetrics } from './serve/metrics.ts';
 import { createTables, type Tables } from './tables/tables.ts';
 
-/** Milliseconds without a change after which the memory that the first lists took is given back. */
-const IDLE_MS = 2000;
+/** Milliseconds without a change after which the memory that the first lists took is given back, and at the latest. */
+const RELEASE_IDLE_MS = 2000;
+const RELEASE_AT_MOST_MS = 10_000;
 
 async function createSource(
   options: AgentOptions,
@@ -138,7 +139,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     metrics,
     warn,
   });
-  const changed = onceIdle(releaseMemory, IDLE_MS);
+  const changed = onceIdle(releaseMemory, RELEASE_IDLE_MS, RELEASE_AT_MOST_MS);
   const driftCheck = createDriftCheck({
     repaired(rows) {
       metrics.driftRows(rows);
