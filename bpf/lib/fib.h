@@ -4,6 +4,7 @@
 #include "checksum.h"
 #include "clock.h"
 #include "geneve.h"
+#include "lookup.h"
 #include "packet.h"
 
 /* The result of a lookup: a device, and its next hop's MAC addresses when they are known. */
@@ -53,12 +54,13 @@ NOINLINE bool fib_lookup(struct context *ctx, const struct address *saddr, const
 	result->ifindex = params.ifindex;
 	result->mtu = params.tot_len > 1 ? params.tot_len : fib_device_mtu(params.ifindex);
 	result->resolved = ret == BPF_FIB_LKUP_RET_SUCCESS;
-	result->local = ret == BPF_FIB_LKUP_RET_NOT_FWDED;
+	/* The kernel says the same of a destination that no route has. */
+	result->local = ret == BPF_FIB_LKUP_RET_NOT_FWDED && node_address_flags(daddr) & NODE_ADDRESS_LOCAL;
 	if (ret == BPF_FIB_LKUP_RET_SUCCESS) {
 		__builtin_memcpy(result->dmac, params.dmac, ETH_ALEN);
 		__builtin_memcpy(result->smac, params.smac, ETH_ALEN);
 	}
-	return ret == BPF_FIB_LKUP_RET_SUCCESS || ret == BPF_FIB_LKUP_RET_NO_NEIGH || ret == BPF_FIB_LKUP_RET_NOT_FWDED;
+	return ret == BPF_FIB_LKUP_RET_SUCCESS || ret == BPF_FIB_LKUP_RET_NO_NEIGH || result->local;
 }
 
 INLINE __u32 fib_generation(void)

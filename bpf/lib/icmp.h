@@ -52,6 +52,7 @@ INLINE bool icmp_quote4(struct __sk_buff *skb, struct icmp_quote *quote, __u32 b
 INLINE bool icmp_quote6(struct __sk_buff *skb, struct icmp_quote *quote, __u32 base)
 {
 	struct ipv6hdr ip;
+	__u8 fragment[8];
 	__u8 type;
 
 	/* After extension headers: left alone. */
@@ -69,6 +70,14 @@ INLINE bool icmp_quote6(struct __sk_buff *skb, struct icmp_quote *quote, __u32 b
 		return false;
 	quote->l4_offset = quote->l3_offset + sizeof(ip);
 	quote->answer.proto = ip.nexthdr;
+	if (ip.nexthdr == IPPROTO_FRAGMENT) {
+		/* Only the first piece has ports. */
+		if (bpf_skb_load_bytes(skb, quote->l4_offset, fragment, sizeof(fragment)) || fragment[2] ||
+		    fragment[3] & 0xf8)
+			return false;
+		quote->answer.proto = fragment[0];
+		quote->l4_offset += sizeof(fragment);
+	}
 	address_copy(&quote->answer.saddr, (struct address *)&ip.daddr);
 	address_copy(&quote->answer.daddr, (struct address *)&ip.saddr);
 	return true;

@@ -145,7 +145,10 @@ struct route {
 	bool pod_device;
 	/* The source is translated. */
 	bool snat;
-	/* No next hop is found here: the stack has the last word, with an address of the device here as source. */
+	/*
+	 * The stack has the last word: no next hop is found here (then with an address of the device here as source),
+	 * or the next hop does not take every packet.
+	 */
 	bool stack;
 };
 
@@ -153,6 +156,15 @@ struct route {
 INLINE bool route_redirects(const struct route *route, const struct backend_slot *slot)
 {
 	return route->output || (route->snat && !route->stack && !route->pod_device && !(slot->flags & BACKEND_LOCAL));
+}
+
+/*
+ * May datagrams come in that are too long for @next? In IPv4 a router breaks them, pieces of them as well, and only
+ * the stack can. Of pieces in IPv6 it tells the sender. TCP asks not to be broken: here that is told (too_big.h).
+ */
+INLINE bool route_breaks(struct context *ctx, const struct packet *packet, const struct fib_result *next)
+{
+	return packet->key.proto != IPPROTO_TCP && next->mtu < fib_device_mtu(context_ifindex(ctx));
 }
 
 /*
@@ -174,6 +186,8 @@ INLINE __u32 flow_route(struct context *ctx, const struct packet *packet, const 
 		route->stack = !fib_lookup(ctx, &packet->key.saddr, &slot->address, &scratch->next);
 		if (route->stack && route->output)
 			return REASON_DROP_NO_ROUTE;
+		if (!route->output && route_breaks(ctx, packet, &scratch->next))
+			route->stack = true;
 		/* Delivered here: nothing leaves, so nothing is masqueraded. */
 		if (scratch->next.local)
 			route->snat = false;

@@ -11,7 +11,18 @@ import {
 } from '../../maps-schema/gen/codecs.ts';
 import type { Backend } from '../../src/model/compiled.ts';
 import { packet } from '../support/packet/builder.ts';
-import { BEHIND_BARE, BRIDGE, CLIENT, NODE, NOWHERE, OTHER_POD, POD, REMOTE_POD } from '../support/packet/network.ts';
+import {
+  BEHIND_BARE,
+  BEHIND_NARROW,
+  BRIDGE,
+  CLIENT,
+  NO_ROUTE,
+  NODE,
+  NOWHERE,
+  OTHER_POD,
+  POD,
+  REMOTE_POD,
+} from '../support/packet/network.ts';
 import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
 import { backend, frontend, remote, service } from '../support/packet/services.ts';
 
@@ -141,13 +152,32 @@ describe.each(FAMILIES)('IPv%i: a client in a pod', (family) => {
 });
 
 describe.each(FAMILIES)('IPv%i: what stops it', (family) => {
-  it('a backend without a route: the stack tells the client, or knows a way', () => {
-    serve(family, remote(NOWHERE[family]));
+  it.each([
+    ['that cannot be reached', NOWHERE],
+    ['without a route', NO_ROUTE],
+  ])('a backend %s: the stack tells the client, or knows a way', (_, { [family]: address }) => {
+    serve(family, remote(address));
     const out = rig.ingress(tcp(CLIENT[family], VIP[family], 40000, 80));
     expect(out).toMatchObject({ verdict: 'NEXT', reasons: ['NEW_FLOW'] });
-    expect(out.tuple()).toBe(`${CLIENT[family]} 40000 > ${NOWHERE[family]} 8080`);
+    expect(out.tuple()).toBe(`${CLIENT[family]} 40000 > ${address} 8080`);
     const left = rig.egress(out.frame, { from: 'node0' });
-    expect(left.tuple()).toBe(`${NODE[family]} 40000 > ${NOWHERE[family]} 8080`);
+    expect(left.tuple()).toBe(`${NODE[family]} 40000 > ${address} 8080`);
+  });
+
+  it('a next hop that takes less than the device here: the stack breaks datagrams, TCP is told (R-99, R-100)', () => {
+    const address = BEHIND_NARROW[family];
+    const frontends = [frontend(VIP[family], 80, { flags: ALWAYS })];
+    const cluster = [remote(address)];
+    rig.serve(
+      service('segments', { frontends, cluster }),
+      service('datagrams', { frontends, cluster, protocol: 'UDP' }),
+    );
+    expect(rig.ingress(tcp(CLIENT[family], VIP[family], 40000, 80))).toMatchObject({ verdict: 'REDIRECT' });
+    const out = rig.ingress(packet(CLIENT[family], VIP[family]).udp(40000, 80).payload('abc').build());
+    expect(out).toMatchObject({ verdict: 'NEXT', reasons: ['NEW_FLOW'] });
+    expect(out.tuple()).toBe(`${CLIENT[family]} 40000 > ${address} 8080`);
+    const left = rig.egress(out.frame, { from: 'node0' });
+    expect(left.tuple()).toBe(`${NODE[family]} 40000 > ${address} 8080`);
   });
 
   it('a device without an address to take', () => {

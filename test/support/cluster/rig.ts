@@ -3,6 +3,7 @@ import type { Agent, AgentOptions } from '../lab/agent.ts';
 import type { Cni } from '../lab/cni.ts';
 import { createLab, type Lab } from '../lab/lab.ts';
 import type { Pod } from '../lab/node.ts';
+import type { PodRoutes } from '../lab/underlay.ts';
 import { writeConfiguration } from './configuration.ts';
 import { createManifests, type Manifests } from './manifests.ts';
 import { POD_PORTS } from './objects.ts';
@@ -34,15 +35,19 @@ export interface RigOptions {
   readonly podsPerNode?: number;
   /** Default 1. */
   readonly externalClients?: number;
+  /** How nodes reach the pods of others. Default `direct`. */
+  readonly podRoutes?: PodRoutes;
 }
 
 /** Lays out the lab; `rig.lab.destroy()` removes it. */
-export async function createRig({ cni, nodes = 2, podsPerNode = 2, externalClients }: RigOptions = {}): Promise<Rig> {
+export async function createRig(options: RigOptions = {}): Promise<Rig> {
+  const { cni, nodes = 2, podsPerNode = 2, externalClients, podRoutes } = options;
   const lab = await createLab({
     nodes,
     podsPerNode,
     ...(cni !== undefined && { cni }),
     ...(externalClients !== undefined && { externalClients }),
+    ...(podRoutes !== undefined && { podRoutes }),
   });
   try {
     for (const network of FRONTEND_NETWORKS) await lab.route(network, 'node1');

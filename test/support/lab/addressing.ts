@@ -17,6 +17,10 @@ export const SERVICE_CIDRS: Record<IpFamily, string> = { IPv4: '10.96.0.0/16', I
 export const LOAD_BALANCER_CIDRS: Record<IpFamily, string> = { IPv4: '203.0.113.0/24', IPv6: 'fd13::/64' };
 export const POD_CIDRS: Record<IpFamily, string> = { IPv4: '10.244.0.0/16', IPv6: 'fd44::/48' };
 
+/** The device that leads to other nodes' pods with `underlay: 'vxlan'`, and what it takes, in bytes. */
+export const OVERLAY_DEVICE = 'flannel.1';
+export const OVERLAY_MTU = 1450;
+
 const ROUTER = 254;
 
 function pick(families: readonly IpFamily[], v4: string, v6: string): Addresses {

@@ -19,6 +19,8 @@ import {
 import { ipBatch, setSysctls } from './command.ts';
 import { addressLines, defaultRouteLines, makeNamespaces } from './underlay.ts';
 
+const MTU = 1500;
+
 export type Cni = 'bridge' | 'routed';
 
 /** Nobody has it: the pod's default route only needs a MAC to send to. */
@@ -38,6 +40,8 @@ export interface NodeNetwork {
   readonly n: number;
   readonly netns: string;
   readonly families: readonly IpFamily[];
+  /** What pods' devices take, in bytes; default: 1500. */
+  readonly mtu?: number | undefined;
 }
 
 /** Name of the host's side of a pod's device, as CNI plugins choose them. @param host as in podAddresses */
@@ -59,7 +63,7 @@ export async function prepareNode(node: NodeNetwork): Promise<void> {
   await ipBatch(node.netns, [
     `link add cni0 address ${bridgeMac(node.n)} type bridge`,
     ...addressLines('cni0', podAddresses(node.n, 1, node.families), SUBNET_BITS),
-    'link set cni0 up',
+    `link set cni0 mtu ${node.mtu ?? MTU} up`,
   ]);
 }
 
@@ -81,7 +85,8 @@ export async function addPodLinks(node: NodeNetwork, pods: readonly PodLink[]): 
 }
 
 function hostSide(node: NodeNetwork, pod: PodLink): string[] {
-  const make = `link add ${pod.device} type veth peer name eth0 netns ${pod.netns}`;
+  const mtu = node.mtu ?? MTU;
+  const make = `link add ${pod.device} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${pod.netns}`;
   if (node.cni === 'bridge') {
     return [make, `link set ${pod.device} master cni0 up`, `link set ${pod.device} type bridge_slave hairpin on`];
   }

@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkRunId, newRunId } from '../run-id.ts';
-import { clientAddresses, type IpFamily, nodeAddresses, routerAddresses } from './addressing.ts';
+import { clientAddresses, type IpFamily, nodeAddresses, OVERLAY_MTU, routerAddresses } from './addressing.ts';
 import { type Agent, type AgentOptions, startAgent } from './agent.ts';
-import { type Cni, prepareNode } from './cni.ts';
+import { type Cni, type NodeNetwork, prepareNode } from './cni.ts';
 import { ipBatch, run } from './command.ts';
 import { enterScript } from './enter.ts';
 import { forward } from './forward.ts';
@@ -12,8 +12,9 @@ import { Host } from './host.ts';
 import { cleanLeftovers, destroyLab } from './leftovers.ts';
 import { cgroupDirectory, netnsName, runDirectory } from './names.ts';
 import { LabNode, type Pod } from './node.ts';
+import { makeOverlay } from './overlay.ts';
 import { hasOwner, writeOwner } from './owner.ts';
-import { makeUnderlay } from './underlay.ts';
+import { makeUnderlay, type PodRoutes } from './underlay.ts';
 
 export interface LabOptions {
   /** Default: a random one. */
@@ -30,6 +31,8 @@ export interface LabOptions {
   readonly externalClients?: number;
   /** rp_filter of the nodes: 0 off, 1 strict, 2 loose. Default 2. */
   readonly rpFilter?: 0 | 1 | 2;
+  /** How nodes reach the pods of others. Default `direct`. */
+  readonly podRoutes?: PodRoutes;
 }
 
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
@@ -124,17 +127,21 @@ export class Lab {
  */
 export async function createLab(options: LabOptions = {}): Promise<Lab> {
   const { id = newRunId(), nodes = 3, podsPerNode = 0, families = ['IPv4', 'IPv6'] } = options;
-  const { cni = 'bridge', externalClients = 1, rpFilter = 2 } = options;
+  const { cni = 'bridge', externalClients = 1, rpFilter = 2, podRoutes = 'direct' } = options;
   if (process.getuid?.() !== 0) throw new Error('make a lab: namespaces need root; run it as root');
   await cleanLeftovers();
   claim(checkRunId(id));
   try {
     await run('mount', ['-t', 'bpf', 'bpf', join(runDirectory(id), 'bpf')]);
-    await makeUnderlay({ id, nodes, clients: externalClients, families, rpFilter });
+    await makeUnderlay({ id, nodes, clients: externalClients, families, rpFilter, podRoutes });
+    if (podRoutes === 'vxlan')
+      await Promise.all(count(nodes).map((n) => makeOverlay(netnsName(id, `node${n}`), n, nodes, families)));
     const lab = new Lab(id, families, {
       net: outsider(id, 'net', routerAddresses('nodes', families)),
       clients: count(externalClients).map((n) => outsider(id, `client${n}`, clientAddresses(n, families))),
-      nodes: count(nodes).map((n) => makeNode(id, n, cni, families)),
+      nodes: count(nodes).map((n) =>
+        makeNode(id, n, { cni, families, mtu: podRoutes === 'vxlan' ? OVERLAY_MTU : undefined }),
+      ),
     });
     await Promise.all(lab.nodes.map((node) => prepareNode(node.network)));
     await Promise.all(lab.nodes.map((node) => node.addPods(count(podsPerNode).map((n) => `pod${n}`))));
@@ -156,12 +163,12 @@ function outsider(id: string, name: string, addresses: Host['addresses']): Host 
   return new Host({ name, netns: netnsName(id, name), cgroup: join(cgroupDirectory(id), name), addresses });
 }
 
-function makeNode(id: string, n: number, cni: Cni, families: readonly IpFamily[]): LabNode {
+function makeNode(id: string, n: number, network: Pick<NodeNetwork, 'cni' | 'families' | 'mtu'>): LabNode {
   const name = `node${n}`;
   const netns = netnsName(id, name);
   const cgroupRoot = join(cgroupDirectory(id), name);
   const bpfRoot = join(runDirectory(id), 'bpf', name);
   mkdirSync(bpfRoot);
-  const init = { name, netns, cgroup: join(cgroupRoot, 'host'), addresses: nodeAddresses(n, families) };
-  return new LabNode(id, { cni, n, netns, families }, { cgroupRoot, bpfRoot }, init);
+  const init = { name, netns, cgroup: join(cgroupRoot, 'host'), addresses: nodeAddresses(n, network.families) };
+  return new LabNode(id, { ...network, n, netns }, { cgroupRoot, bpfRoot }, init);
 }

@@ -19,6 +19,9 @@ import {
 import { ipBatch, setSysctls } from './command.ts';
 import { netnsName } from './names.ts';
 
+/** How nodes reach the pods of others: by a route to their node, or through a VXLAN device. */
+export type PodRoutes = 'direct' | 'vxlan';
+
 export interface UnderlaySpec {
   readonly id: string;
   readonly nodes: number;
@@ -26,6 +29,7 @@ export interface UnderlaySpec {
   readonly families: readonly IpFamily[];
   /** net.ipv4.conf.*.rp_filter of the nodes: 0 off, 1 strict, 2 loose (what Debian and Ubuntu set). */
   readonly rpFilter: 0 | 1 | 2;
+  readonly podRoutes: PodRoutes;
 }
 
 /** Addresses are usable at once: nobody else could have them. */
@@ -111,7 +115,7 @@ function nodeLines(spec: UnderlaySpec, n: number): string[] {
     ...addressLines('eth0', nodeAddresses(n, spec.families), SUBNET_BITS),
     'link set eth0 up',
     ...defaultRouteLines('eth0', routerAddresses('nodes', spec.families)),
-    ...routes,
+    ...(spec.podRoutes === 'direct' ? routes : []),
   ];
 }
 

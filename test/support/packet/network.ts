@@ -19,8 +19,13 @@ export const POD = { 4: '10.1.1.5', 6: 'fd00:1:1::5' } as const;
 export const OTHER_POD = { 4: '10.1.1.6', 6: 'fd00:1:1::6' } as const;
 /** A pod on another node. */
 export const REMOTE_POD = { 4: '10.1.2.5', 6: 'fd00:1:2::5' } as const;
-/** A destination without a route. */
+/** A destination whose route says that it cannot be reached. */
 export const NOWHERE = { 4: '10.99.0.5', 6: 'fd00:99::5' } as const;
+/** A destination that no route has. */
+export const NO_ROUTE = { 4: '10.97.0.5', 6: 'fd00:97::5' } as const;
+/** A destination whose route takes NARROW_MTU bytes. */
+export const BEHIND_NARROW = { 4: '10.96.128.5', 6: 'fd00:96::5' } as const;
+export const NARROW_MTU = 1400;
 /** A destination behind a device without a masquerade address. */
 export const BEHIND_BARE = { 4: '10.98.0.5', 6: 'fd00:98::5' } as const;
 
@@ -69,10 +74,14 @@ neigh add ${POD[6]} lladdr ${MACS.pod} dev pod0
 route add default via 192.0.2.254 dev node0
 route add 10.1.2.0/24 via 192.0.2.2 dev node0
 route add unreachable 10.99.0.0/16
+route add throw 10.97.0.0/16
+route add 10.96.128.0/24 via 192.0.2.2 dev node0 mtu lock ${NARROW_MTU}
 route add 10.98.0.0/16 dev bare0
 route add ::/0 via 2001:db8:1::fe dev node0
 route add fd00:1:2::/64 via 2001:db8:1::2 dev node0
 route add unreachable fd00:99::/64
+route add throw fd00:97::/64
+route add fd00:96::/64 via 2001:db8:1::2 dev node0 mtu lock ${NARROW_MTU}
 route add fd00:98::/64 dev bare0
 `;
 
