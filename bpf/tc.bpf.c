@@ -281,45 +281,50 @@ INLINE struct packet *parse(struct __sk_buff *skb, __u8 hook, int *verdict)
 	}
 }
 
+/*
+ * Sends the packet on when a flow has it. Returns it, in the scratch memory, when none has; NULL when
+ * @verdict is known.
+ */
+INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict)
+{
+	struct packet *packet = parse(skb, hook, verdict);
+	struct flow *flow;
+	bool half_open;
+
+	if (!packet)
+		return NULL;
+	flow = flow_find(&packet->key, &half_open);
+	if (flow && likely(!begins_anew(packet, flow, half_open))) {
+		*verdict = carry_established(skb, packet, flow, half_open);
+		return NULL;
+	}
+	if (flow)
+		flow_delete(&packet->key);
+	return packet;
+}
+
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
-	struct packet *packet;
-	struct flow *flow;
-	bool half_open;
 	int verdict;
+	struct packet *packet = carry_known(skb, HOOK_INGRESS, &verdict);
 
-	packet = parse(skb, HOOK_INGRESS, &verdict);
-	if (!packet)
-		return verdict;
-	flow = flow_find(&packet->key, &half_open);
-	if (flow && likely(!begins_anew(packet, flow, half_open)))
-		return carry_established(skb, packet, flow, half_open);
-	if (flow)
-		flow_delete(&packet->key);
-	return begin_any(skb, packet);
+	return packet ? begin_any(skb, packet) : verdict;
 }
 
 SEC("tc")
 int egress(struct __sk_buff *skb)
 {
 	struct packet *packet;
-	struct flow *flow;
-	bool half_open;
 	int verdict;
 
 	if (skb->tc_index == TC_INDEX_DONE) {
 		skb->tc_index = 0;
 		return VERDICT_NEXT;
 	}
-	packet = parse(skb, HOOK_EGRESS, &verdict);
+	packet = carry_known(skb, HOOK_EGRESS, &verdict);
 	if (!packet)
 		return verdict;
-	flow = flow_find(&packet->key, &half_open);
-	if (flow && likely(!begins_anew(packet, flow, half_open)))
-		return carry_established(skb, packet, flow, half_open);
-	if (flow)
-		flow_delete(&packet->key);
 	/* Forwarded: it was seen where it came in. */
 	if (skb->ingress_ifindex) {
 		if (packet_may_begin(packet) && address_is_unallocated(&packet->key.daddr))
