@@ -1,14 +1,12 @@
 /** Offloads of a device in a namespace of the lab, by SIOCETHTOOL: what `ethtool -K` sets. */
 import koffi from 'koffi';
+import { within } from './within.ts';
 
 const libc = koffi.load('libc.so.6');
-const openFile = libc.func('int open(const char *path, int flags)');
 const closeFile = libc.func('int close(int fd)');
-const setns = libc.func('int setns(int fd, int type)');
 const socket = libc.func('int socket(int domain, int type, int protocol)');
 const ioctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
 
-const CLONE_NEWNET = 0x40000000;
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
 const SIOCETHTOOL = 0x8946;
@@ -17,14 +15,7 @@ const COMMANDS = { 'tx-checksumming': 0x17 } as const;
 
 /** @throws Error when there is no such namespace, or the kernel refuses. */
 export function setOffload(netns: string, device: string, feature: keyof typeof COMMANDS, on: boolean): void {
-  const home = openFile('/proc/thread-self/ns/net', 0);
-  const there = openFile(`/run/netns/${netns}`, 0);
-  if (there < 0 || setns(there, CLONE_NEWNET) !== 0) throw new Error(`enter namespace ${netns}: no such namespace`);
-  const result = setHere(device, COMMANDS[feature], on);
-  const returned = setns(home, CLONE_NEWNET);
-  closeFile(home);
-  closeFile(there);
-  if (returned !== 0) throw new Error('return to the namespace of before');
+  const result = within(netns, () => setHere(device, COMMANDS[feature], on));
   if (result !== 0) throw new Error(`set ${feature} of ${device} in ${netns}: the kernel refused`);
 }
 
