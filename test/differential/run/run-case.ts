@@ -108,9 +108,13 @@ export async function runCase(kernel: Kernel, given: Case): Promise<Result> {
   return { ...counts, ...(left && { failure: { ...left, action: given.actions.length } }) };
 }
 
-function remember(affinity: Affinity, probe: Probe, expected: Expected, { outcome, at, backend }: Observed): void {
-  if (outcome !== 'forwarded' || backend === undefined || expected.frontend === undefined) return;
-  affinity.connected(probe, expected.frontend, `${backend.address} ${backend.port}`, at === 'socket');
+/** A backend was chosen, be it one that is not reached (a limit): the client's next choice depends on it. */
+function remember(affinity: Affinity, probe: Probe, expected: Expected, observed: Observed): void {
+  const { outcome, at } = observed;
+  const chosen = outcome === 'dropped' ? expected.choices.find((one) => one.unreachable) : observed.backend;
+  if ((outcome !== 'forwarded' && outcome !== 'dropped') || chosen === undefined || expected.frontend === undefined)
+    return;
+  affinity.connected(probe, expected.frontend, `${chosen.address} ${chosen.port}`, at === 'socket');
 }
 
 /** A change, for both sides. */
