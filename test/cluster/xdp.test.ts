@@ -10,6 +10,7 @@ import { createRig, type Rig } from '../support/cluster/rig.ts';
 import { type Agent, sluiceCommand } from '../support/lab/agent.ts';
 import { run } from '../support/lab/command.ts';
 import { setOffload } from '../support/lab/ethtool.ts';
+import { watchIprouteBpf } from '../support/lab/iproute-bpf.ts';
 import { listLeftovers } from '../support/lab/leftovers.ts';
 import { poll } from '../support/lab/poll.ts';
 
@@ -69,6 +70,8 @@ function setChecksums(complete: boolean): void {
   for (const netns of hosts) setOffload(netns, 'eth0', 'tx-checksumming', !complete);
 }
 
+const removeIprouteBpf = watchIprouteBpf();
+
 beforeAll(async () => {
   const { directory, remove } = compileObjects({ pass: PASS });
   objects = { path: `${directory}/pass.bpf.o`, remove };
@@ -84,6 +87,7 @@ afterAll(async () => {
   await Promise.all(agents.map((agent) => agent.stop()));
   await rig?.lab.destroy();
   objects?.remove();
+  removeIprouteBpf();
   if (rig !== undefined) expect(listLeftovers(rig.lab.id)).toEqual([]);
 });
 
