@@ -12,6 +12,7 @@
 #include "lib/icmp.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
+#include "lib/parse.h"
 #include "lib/reject.h"
 #include "lib/rewrite_skb.h"
 #include "lib/send_skb.h"
@@ -94,6 +95,35 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
 	if (unlikely(half_open) && flow_may_promote(flow, packet))
 		flow_promote();
 	return verdict;
+}
+
+/*
+ * The plain case: a plain packet of an established flow, which says all. Nearly every packet goes this way, so it does
+ * without helpers where it can.
+ * Returns false, with nothing changed, for one that needs more.
+ */
+INLINE bool carry_plain(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, bool v4, int *verdict)
+{
+	bool redirect = flow->flags & FLOW_REDIRECT;
+	void *data = context_data(skb);
+	__u32 now = clock_now();
+
+	if (flow->flags & FLOW_DSR || data + ETH_HLEN > context_end(skb) || begins_anew(packet, flow, false))
+		return false;
+	if (redirect && (packet->ttl <= 1 || (flow->mtu && packet->bytes > flow->mtu) ||
+			 !nexthop_holds(flow, fib_generation(), now)))
+		return false;
+	if (unlikely(!rewrite_plain(skb, packet, flow, redirect, v4)))
+		return false;
+	flow_use(flow, packet, now);
+	stats_count(redirect ? REASON_REDIRECTED : REASON_FORWARDED, packet->bytes);
+	*verdict = VERDICT_NEXT;
+	if (redirect) {
+		skb->tc_index = TC_INDEX_DONE;
+		nexthop_write(data, flow);
+		*verdict = bpf_redirect(flow->ifindex, 0);
+	}
+	return true;
 }
 
 /*
@@ -241,17 +271,13 @@ GLOBAL int carry_decapsulated(struct __sk_buff *skb)
 }
 
 /*
- * @hook: enum flow_hook.
- * Returns the packet, in the scratch memory; NULL when @verdict is already known.
+ * A packet that is not plain, to the scratch memory. @hook: enum flow_hook.
+ * Returns it; NULL when @verdict is already known.
  */
-INLINE struct packet *parse(struct __sk_buff *skb, __u8 hook, int *verdict)
+INLINE struct packet *parse(struct __sk_buff *skb, struct scratch *scratch, __u8 hook, int *verdict)
 {
-	struct scratch *scratch = scratch_get();
 	bool udp;
 
-	*verdict = VERDICT_NEXT;
-	if (!scratch)
-		return NULL;
 	switch (packet_parse(skb, &scratch->packet, hook)) {
 	case PACKET_FLOW:
 		if (unlikely(scratch->packet.piece == PACKET_FIRST) && hook == HOOK_INGRESS && !held_release(skb)) {
@@ -287,20 +313,41 @@ INLINE struct packet *parse(struct __sk_buff *skb, __u8 hook, int *verdict)
  */
 INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict)
 {
-	struct packet *packet = parse(skb, hook, verdict);
+	struct scratch *scratch = scratch_get();
+	struct packet *packet;
 	struct flow *flow;
-	bool half_open;
+	bool half_open = false;
 
-	if (!packet)
+	*verdict = VERDICT_NEXT;
+	if (!scratch)
 		return NULL;
-	flow = flow_find(&packet->key, &half_open);
-	if (flow && likely(!begins_anew(packet, flow, half_open))) {
-		*verdict = carry_established(skb, packet, flow, half_open);
-		return NULL;
+	packet = &scratch->packet;
+	if (context_protocol(skb) == bpf_htons(ETH_P_IP) && packet_parse_plain(skb, packet, hook, true)) {
+		flow = bpf_map_lookup_elem(&flows, &packet->key);
+		if (flow && carry_plain(skb, packet, flow, true, verdict))
+			return NULL;
+	} else if (context_protocol(skb) == bpf_htons(ETH_P_IPV6) && packet_parse_plain(skb, packet, hook, false)) {
+		flow = bpf_map_lookup_elem(&flows, &packet->key);
+		if (flow && carry_plain(skb, packet, flow, false, verdict))
+			return NULL;
+	} else {
+		packet = parse(skb, scratch, hook, verdict);
+		if (!packet)
+			return NULL;
+		flow = bpf_map_lookup_elem(&flows, &packet->key);
 	}
-	if (flow)
+	if (!flow) {
+		flow = bpf_map_lookup_elem(&half_open_flows, &packet->key);
+		half_open = true;
+	}
+	if (!flow)
+		return packet;
+	if (unlikely(begins_anew(packet, flow, half_open))) {
 		flow_delete(&packet->key);
-	return packet;
+		return packet;
+	}
+	*verdict = carry_established(skb, packet, flow, half_open);
+	return NULL;
 }
 
 SEC("tc")

@@ -7,7 +7,7 @@
 #include "lib/established.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
-#include "lib/rewrite_xdp.h"
+#include "lib/rewrite.h"
 #include "lib/stats.h"
 
 /* Can a packet be sent out by the device from here: by the one it came in by, or one that has XDP too? */
@@ -22,16 +22,15 @@ INLINE bool device_takes(const struct xdp_md *ctx, __u32 ifindex)
 	return device && (device->xdp == XDP_CHOICE_NATIVE || device->xdp == XDP_CHOICE_GENERIC);
 }
 
-/* Sends a rewritten packet to the next hop of @flow. Returns an XDP verdict. */
-INLINE int send(const struct xdp_md *ctx, const struct flow *flow)
+/* Rewrites the packet and sends it to the next hop. Returns an XDP verdict; XDP_PASS: it is as it came. */
+INLINE int carry(struct xdp_md *ctx, const struct packet *packet, const struct flow *flow, bool v4)
 {
-	return likely(flow->ifindex == ctx->ingress_ifindex) ? XDP_TX : bpf_redirect(flow->ifindex, 0);
-}
+	void *data = context_data(ctx);
 
-/* Is the packet of a kind that is sent on from here? */
-INLINE bool may_send(const struct packet *packet)
-{
-	return packet->key.proto != IPPROTO_SCTP && packet->ttl > 1 && packet->bytes <= knobs.xdp_mtu;
+	if (data + ETH_HLEN > context_end(ctx) || !rewrite_plain(ctx, packet, flow, true, v4))
+		return XDP_PASS;
+	nexthop_write(data, flow);
+	return likely(flow->ifindex == ctx->ingress_ifindex) ? XDP_TX : bpf_redirect(flow->ifindex, 0);
 }
 
 /* The packet's connection may be established with it. */
@@ -46,19 +45,23 @@ NOINLINE void promote(const struct packet *packet)
 }
 
 /* An established or half-open flow has the packet. Returns an XDP verdict. */
-INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, struct flow *flow, bool half_open)
+INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, struct flow *flow, bool half_open,
+			     bool v4)
 {
 	__u32 now = clock_now();
+	int verdict;
 
 	if ((flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT || (flow->mtu && packet->bytes > flow->mtu) ||
-	    !nexthop_holds(flow, fib_generation(), now) || !device_takes(ctx, flow->ifindex) ||
-	    !rewrite_packet(ctx, packet, flow))
+	    !nexthop_holds(flow, fib_generation(), now) || !device_takes(ctx, flow->ifindex))
 		return XDP_PASS;
+	verdict = carry(ctx, packet, flow, v4);
+	if (unlikely(verdict == XDP_PASS))
+		return verdict;
 	flow_use(flow, packet, now);
 	if (unlikely(half_open) && flow_may_promote(flow, packet))
 		promote(packet);
 	stats_count(REASON_REDIRECTED_XDP, packet->bytes);
-	return send(ctx, flow);
+	return verdict;
 }
 
 /*
@@ -77,17 +80,17 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	struct packet *packet;
 	enum source source;
 	__u32 device, reason;
-	bool refuse;
-	void *l4;
+	bool refuse, v4;
 
 	if (!scratch)
 		return XDP_PASS;
 	packet = &scratch->packet;
+	v4 = packet_is_v4(packet);
 	frontend = frontend_of_packet(&packet->key, &refuse);
 	if (likely(!frontend))
 		return XDP_PASS;
 	device = device_flags(ctx->ingress_ifindex);
-	if (!(device & DEVICE_NODE) || !rewrite_locate(ctx, packet, &l4) || !source_is_allowed(packet, frontend))
+	if (!(device & DEVICE_NODE) || packet_is_partial(ctx, packet, v4) || !source_is_allowed(packet, frontend))
 		return XDP_PASS;
 	source = source_of(packet, device);
 	slot = backend_select(frontend, source != SOURCE_OUTSIDE, &packet->key.saddr, packet_number(&packet->key));
@@ -103,18 +106,18 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	stats_count(reason, packet->bytes);
 	if (reason != REASON_NEW_FLOW)
 		return XDP_DROP;
-	return rewrite_packet(ctx, packet, &scratch->flow) ? send(ctx, &scratch->flow) : XDP_PASS;
+	return v4 ? carry(ctx, packet, &scratch->flow, true) : carry(ctx, packet, &scratch->flow, false);
 }
 
-SEC("xdp")
-int xdp_ingress(struct xdp_md *ctx)
+/* @v4: the family, known when this is compiled. Returns an XDP verdict. */
+INLINE int carry_any(struct xdp_md *ctx, bool v4)
 {
 	struct packet packet;
 	struct scratch *scratch;
 	bool half_open = false;
 	struct flow *flow;
 
-	if (packet_parse(ctx, &packet, HOOK_INGRESS) != PACKET_FLOW || !may_send(&packet))
+	if (!packet_parse_plain(ctx, &packet, HOOK_INGRESS, v4) || packet.ttl <= 1 || packet.bytes > knobs.xdp_mtu)
 		return XDP_PASS;
 	flow = bpf_map_lookup_elem(&flows, &packet.key);
 	if (!flow) {
@@ -125,12 +128,25 @@ int xdp_ingress(struct xdp_md *ctx)
 		half_open = true;
 	}
 	if (flow && likely(!begins_anew(&packet, flow, half_open)))
-		return carry_established(ctx, &packet, flow, half_open);
+		return carry_established(ctx, &packet, flow, half_open, v4);
 	scratch = scratch_get();
 	if (!scratch)
 		return XDP_PASS;
 	scratch->packet = packet;
 	return begin(ctx, flow != NULL);
+}
+
+SEC("xdp")
+int xdp_ingress(struct xdp_md *ctx)
+{
+	switch (context_protocol(ctx)) {
+	case bpf_htons(ETH_P_IP):
+		return carry_any(ctx, true);
+	case bpf_htons(ETH_P_IPV6):
+		return carry_any(ctx, false);
+	default:
+		return XDP_PASS;
+	}
 }
 
 char LICENSE[] SEC("license") = "GPL";

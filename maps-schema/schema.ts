@@ -6,7 +6,7 @@
 import type { Schema } from './describe.ts';
 
 export const schema: Schema = {
-  version: 2,
+  version: 3,
 
   structs: [
     {
@@ -212,10 +212,12 @@ export const schema: Schema = {
         { name: 'flags', type: 'u32', doc: 'enum flow_flags' },
         {
           name: 'address_delta',
-          type: 'u32',
-          doc: "one's complement difference of the addresses (new - old), unfolded",
+          type: 'u16',
+          doc: "one's complement difference of the addresses (new - old), folded, as all sums here",
         },
-        { name: 'port_delta', type: 'u32', doc: 'the same for the ports' },
+        { name: 'port_delta', type: 'u16', doc: 'the same for the ports; 0 when they stay' },
+        { name: 'l4_delta', type: 'u16', doc: 'both: the difference of a TCP or UDP checksum' },
+        { name: 'pseudo_sum', type: 'u16', doc: 'sum of the pseudo header before the rewrite, its length left out' },
         { name: 'packets', type: 'u64', doc: 'packets rewritten (approximate under contention)' },
         { name: 'bytes', type: 'u64', doc: 'bytes rewritten, from the network header on (approximate)' },
         { name: 'last_seen', type: 'u32', doc: 'low 32 bits of bpf_jiffies64() at the last packet' },

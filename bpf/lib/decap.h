@@ -13,6 +13,7 @@
 #include "established.h"
 #include "icmp.h"
 #include "lookup.h"
+#include "parse.h"
 
 /* Protocol and port of a packet inside, at @offset, into scratch->packet. Returns false when it has none. */
 NOINLINE bool decap_peek4(struct __sk_buff *skb, struct packet *inner, __u32 offset)

@@ -35,6 +35,11 @@ NOINLINE void flow_set_deltas(struct flow *flow, const struct flow_key *key)
 	flow->port_delta = checksum_port_delta(key->sport, key->dport, flow->sport, flow->dport);
 	if (key->sport == flow->sport && key->dport == flow->dport)
 		flow->port_delta = 0;
+	flow->l4_delta = checksum_fold16((__u32)flow->address_delta + flow->port_delta);
+	flow->pseudo_sum = checksum_fold16(checksum_fold32(
+		(__u64)bpf_htonl(key->proto) +
+		(address_is_v4(&key->saddr) ? (__u64)address_word(&key->saddr, 3) + address_word(&key->daddr, 3)
+					    : checksum_address(&key->saddr) + checksum_address(&key->daddr))));
 }
 
 INLINE bool flow_same_rewrite(const struct flow *a, const struct flow *b)

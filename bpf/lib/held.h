@@ -9,6 +9,7 @@
 #pragma once
 
 #include "lookup.h"
+#include "parse.h"
 #include "scratch.h"
 #include "stats.h"
 

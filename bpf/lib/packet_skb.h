@@ -8,9 +8,6 @@
 
 #define context __sk_buff
 
-/* Pieces of datagrams and extension headers are looked into. */
-#define PACKET_HARD_CASES true
-
 /* The next program, or the stack, goes on with the packet. */
 #define VERDICT_NEXT TC_ACT_UNSPEC
 #define VERDICT_DROP TC_ACT_SHOT
@@ -52,4 +49,11 @@ INLINE bool packet_pull(struct context *ctx, __u32 length)
 INLINE bool packet_load(struct context *ctx, __u32 offset, void *to, __u32 length)
 {
 	return bpf_skb_load_bytes(ctx, offset, to, length) == 0;
+}
+
+/* The sum of all bytes from the network header on changed by @delta: of use when the device has made it. */
+INLINE void context_sum_changed(struct context *ctx, __u32 delta)
+{
+	if (delta)
+		bpf_csum_update(ctx, delta);
 }

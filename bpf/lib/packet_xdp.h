@@ -8,9 +8,6 @@
 
 #define context xdp_md
 
-/* Pieces of datagrams and extension headers are left to tc. */
-#define PACKET_HARD_CASES false
-
 /* The packet goes on to the stack, where tc meets it. */
 #define VERDICT_NEXT XDP_PASS
 #define VERDICT_DROP XDP_DROP
@@ -50,13 +47,7 @@ INLINE __be16 context_protocol(const struct context *ctx)
 	return (void *)(eth + 1) <= context_end(ctx) ? eth->h_proto : 0;
 }
 
-INLINE bool packet_pull(struct context *ctx, __u32 length)
+/* Nobody has summed the packet. */
+INLINE void context_sum_changed(struct context *ctx, __u32 delta)
 {
-	return context_data(ctx) + length <= context_end(ctx);
-}
-
-/* For hard cases, of which there are none here. */
-INLINE bool packet_load(struct context *ctx, __u32 offset, void *to, __u32 length)
-{
-	return false;
 }

@@ -72,6 +72,31 @@ describe.each(WAYS)('by %s', (way) => {
       });
     });
 
+    it.each([
+      ['TCP', (...of: Parameters<typeof udp>) => tcp(...of, '.')],
+      ['UDP', udp],
+      ...(family === 4
+        ? [
+            [
+              'UDP without a checksum',
+              (...[from, to, sport, dport]: Parameters<typeof udp>) =>
+                packet(from, to).udp(sport, dport, { noChecksum: true }).payload('odd'),
+            ] as const,
+          ]
+        : []),
+    ] as const)('%s, established: the sum that the device made follows', (_, make) => {
+      const there = () => make(client, vip, 40000, 80).build();
+      const back = () => make(pod, node, 8080, 40000).build();
+      for (let turn = 0; turn < 2; turn++) for (const frame of [there(), back()]) rig.ingress(frame, { way: 'tc' });
+      expect(rig.flows('flows')).toHaveLength(2);
+      const out = rig.ingress(there(), { way: 'tc', summed: true });
+      expect(out).toMatchObject({ verdict: 'REDIRECT', reasons: ['REDIRECTED'] });
+      expect(out.tuple()).toBe(`${node} 40000 > ${pod} 8080`);
+      const answer = rig.ingress(back(), { way: 'tc', summed: true });
+      expect(answer).toMatchObject({ verdict: 'REDIRECT', reasons: ['REDIRECTED'] });
+      expect(answer.tuple()).toBe(`${vip} 80 > ${client} 40000`);
+    });
+
     it('looks the next hop up again when the agent says that routes changed', () => {
       const there = () => rig.ingress(tcp(client, vip, 40000, 80).build()).parsed();
       expect(there().dmac).toBe(MACS.neighbour);
