@@ -1,4 +1,4 @@
-/** What a run was asked for, by environment: PARTS, SIZES, ROUNDS, SECONDS, OUT. */
+/** What a run was asked for, by environment: PARTS, SIZES, COMPETITORS, ROUNDS, SECONDS, OUT. */
 import type { PartName } from './competitors/competitor.ts';
 import type { Plan } from './parts/context.ts';
 
@@ -40,6 +40,6 @@ export function readOptions(environment: NodeJS.ProcessEnv, quick: boolean): Ben
     },
     controlSizes: sizes ?? (quick ? [1000] : [100, 1000, 5000, 10_000, 50_000]),
     out: environment.OUT ?? 'bench/results',
-    complete: !quick && wanted.length === PARTS.length && sizes === undefined,
+    complete: !quick && wanted.length === PARTS.length && sizes === undefined && !environment.COMPETITORS,
   };
 }

@@ -10,6 +10,7 @@
 #include "lib/established.h"
 #include "lib/held.h"
 #include "lib/icmp.h"
+#include "lib/known.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
 #include "lib/parse.h"
@@ -307,28 +308,47 @@ INLINE struct packet *parse(struct __sk_buff *skb, struct scratch *scratch, __u8
 	}
 }
 
+/* May a flow or a frontend be concerned, as far as the addresses of a packet tell? What goes out is found by either. */
+INLINE bool packet_is_known(const struct packet *packet, __u8 hook)
+{
+	const struct known_addresses *known = known_get();
+
+	return address_is_known(known, &packet->key.daddr) ||
+	       (hook == HOOK_EGRESS && address_is_known(known, &packet->key.saddr));
+}
+
+/* A packet that leaves, and that neither a flow nor a frontend has. Returns a TC_ACT verdict. */
+INLINE int leave(const struct packet *packet)
+{
+	if (packet_may_begin(packet) && address_is_unallocated(&packet->key.daddr))
+		return drop(packet, REASON_DROP_UNALLOCATED);
+	return VERDICT_NEXT;
+}
+
 /*
  * Sends the packet on when a flow has it. Returns it, in the scratch memory, when none has; NULL when
  * @verdict is known.
  */
 INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict)
 {
+	bool v4 = context_protocol(skb) == bpf_htons(ETH_P_IP), half_open = false;
 	struct scratch *scratch = scratch_get();
 	struct packet *packet;
 	struct flow *flow;
-	bool half_open = false;
 
 	*verdict = VERDICT_NEXT;
-	if (!scratch)
+	if (!scratch || (!v4 && context_protocol(skb) != bpf_htons(ETH_P_IPV6)))
 		return NULL;
 	packet = &scratch->packet;
-	if (context_protocol(skb) == bpf_htons(ETH_P_IP) && packet_parse_plain(skb, packet, hook, true)) {
-		flow = bpf_map_lookup_elem(&flows, &packet->key);
-		if (flow && carry_plain(skb, packet, flow, true, verdict))
+	if (likely(v4 ? packet_parse_plain(skb, packet, hook, true) : packet_parse_plain(skb, packet, hook, false))) {
+		if (!packet_is_known(packet, hook)) {
+			if (hook == HOOK_EGRESS)
+				*verdict = leave(packet);
 			return NULL;
-	} else if (context_protocol(skb) == bpf_htons(ETH_P_IPV6) && packet_parse_plain(skb, packet, hook, false)) {
+		}
 		flow = bpf_map_lookup_elem(&flows, &packet->key);
-		if (flow && carry_plain(skb, packet, flow, false, verdict))
+		if (flow && (v4 ? carry_plain(skb, packet, flow, true, verdict)
+				: carry_plain(skb, packet, flow, false, verdict)))
 			return NULL;
 	} else {
 		packet = parse(skb, scratch, hook, verdict);
@@ -373,11 +393,8 @@ int egress(struct __sk_buff *skb)
 	if (!packet)
 		return verdict;
 	/* Forwarded: it was seen where it came in. */
-	if (skb->ingress_ifindex) {
-		if (packet_may_begin(packet) && address_is_unallocated(&packet->key.daddr))
-			return drop(packet, REASON_DROP_UNALLOCATED);
-		return VERDICT_NEXT;
-	}
+	if (skb->ingress_ifindex)
+		return leave(packet);
 	/* The node's own, of a socket that the socket hook does not serve. */
 	return begin_any(skb, packet);
 }

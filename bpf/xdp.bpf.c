@@ -5,6 +5,7 @@
  */
 #include "lib/packet_xdp.h"
 #include "lib/established.h"
+#include "lib/known.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
 #include "lib/rewrite.h"
@@ -122,7 +123,7 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 	flow = bpf_map_lookup_elem(&flows, &packet.key);
 	if (!flow) {
 		/* Of TCP, tc alone looks at what follows the first packet of a half-open flow. */
-		if (!packet_may_begin(&packet))
+		if (!packet_may_begin(&packet) || !address_is_known(known_get(), &packet.key.daddr))
 			return XDP_PASS;
 		flow = bpf_map_lookup_elem(&half_open_flows, &packet.key);
 		half_open = true;

@@ -157,6 +157,12 @@ export const schema: Schema = {
       fields: [{ name: 'address', type: 'address', doc: 'never the unspecified address of a NodePort' }],
     },
     {
+      name: 'known_addresses',
+      doc: 'A byte for each hash of an address: an address whose byte is 0 is in no flow and no frontend (lib/known.h).',
+      size: 65536,
+      fields: [{ name: 'known', type: { chars: 65536 }, doc: '1: set for some address with this hash; never cleared' }],
+    },
+    {
       name: 'device_key',
       doc: 'A network device of this node.',
       size: 4,
@@ -661,6 +667,16 @@ export const schema: Schema = {
       flags: ['BPF_F_NO_PREALLOC'],
       writtenByDataPath: false,
       doc: 'addresses of frontends; a packet to another address can only be for a NodePort',
+    },
+    {
+      name: 'known_addresses',
+      type: 'ARRAY',
+      key: 'u32',
+      value: 'known_addresses',
+      maxEntries: 1,
+      flags: ['BPF_F_MMAPABLE'],
+      writtenByDataPath: true,
+      doc: 'addresses that packets of flows and frontends have; others are left alone without a lookup',
     },
     {
       name: 'backend_slots',

@@ -5,11 +5,20 @@ import { kubeProxy } from './kube-proxy.ts';
 import { iptables, nftables } from './rules.ts';
 import { SLUICE_VARIANTS, sluice } from './sluice.ts';
 
-/** @param environment KUBE_PROXY: path of a binary; IPTABLES: legacy or nft */
+/**
+ * @param environment KUBE_PROXY: path of a binary; IPTABLES: legacy or nft; COMPETITORS: names, all others stay out
+ * @throws Error for a name that nobody has
+ */
 export function listCompetitors(environment: NodeJS.ProcessEnv = process.env): Competitor[] {
-  const { KUBE_PROXY: binary, IPTABLES: variant } = environment;
+  const { KUBE_PROXY: binary, IPTABLES: variant, COMPETITORS: wanted } = environment;
   const kubeProxies = binary
     ? [kubeProxy('iptables', binary), kubeProxy('nftables', binary)]
     : [iptables(variant === 'nft' ? 'nft' : 'legacy'), nftables()];
-  return [direct('direct'), direct('again'), ...kubeProxies, ...SLUICE_VARIANTS.map(sluice)];
+  const all = [direct('direct'), direct('again'), ...kubeProxies, ...SLUICE_VARIANTS.map(sluice)];
+  if (!wanted) return all;
+  const names = wanted.split(',');
+  const unknown = names.find((name) => !all.some((one) => one.name === name));
+  if (unknown !== undefined)
+    throw new Error(`read COMPETITORS: there is no ${unknown}; there are ${all.map(({ name }) => name).join(', ')}`);
+  return all.filter(({ name }) => names.includes(name));
 }

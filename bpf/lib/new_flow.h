@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fib.h"
+#include "known.h"
 #include "select.h"
 #include "snat.h"
 #include "source.h"
@@ -54,6 +55,7 @@ NOINLINE __u32 flow_begin_staged(struct context *ctx, const struct packet *packe
 	int claim;
 
 	flow_key_from_backend(key, packet, slot, &scratch->masquerade, HOOK_INGRESS);
+	address_make_known(&key->daddr);
 	address_copy(&flow->saddr, &slot->address);
 	address_copy(&flow->daddr, &packet->key.saddr);
 	flow->sport = slot->port;
@@ -90,6 +92,7 @@ NOINLINE __u32 flow_begin_stack(struct context *ctx, const struct packet *packet
 	__u32 reason;
 
 	flow_key_from_backend(key, packet, slot, &packet->key.saddr, HOOK_EGRESS);
+	address_make_known(&key->saddr);
 	flow_answer_from_frontend(flow, packet);
 	flow->flags = FLOW_REPLY;
 	claim = snat_claim(ctx, ANSWER_FRONTEND, packet->key.sport, false);
@@ -122,6 +125,7 @@ NOINLINE __u32 flow_begin_redirect(struct context *ctx, const struct packet *pac
 	int claim;
 
 	flow_key_from_backend(key, packet, slot, &scratch->masquerade, HOOK_INGRESS);
+	address_make_known(&key->daddr);
 	flow_answer_from_frontend(flow, packet);
 	/* STAGED: the client's own entry is one of egress. */
 	flow->flags = FLOW_REPLY | FLOW_SNAT | (packet->key.hook == HOOK_EGRESS ? FLOW_STAGED : FLOW_REDIRECT);

@@ -21,6 +21,7 @@ export interface RowDifference {
 export class RowTable {
   readonly #map: KernelHash;
   readonly #written: Written;
+  readonly #onRow: (key: string) => void;
   readonly #keySize: number;
   readonly #valueSize: number;
   readonly #index = new Map<string, number>();
@@ -35,9 +36,11 @@ export class RowTable {
   /** Of each comparison under way: keys written or deleted since it began. */
   readonly #changed = new Set<Set<string>>();
 
-  constructor(map: KernelHash, written: Written) {
+  /** @param onRow told of each key before its row is written, and when the row is read from the kernel */
+  constructor(map: KernelHash, written: Written, onRow: (key: string) => void = () => {}) {
     this.#map = map;
     this.#written = written;
+    this.#onRow = onRow;
     this.#keySize = map.shape.keySize;
     this.#valueSize = map.shape.valueSize;
   }
@@ -86,7 +89,11 @@ export class RowTable {
     this.#index.clear();
     this.#freeRows.length = 0;
     this.#owners = [];
-    for (const { key, value } of this.#map.entries()) this.#remember(key.toString('latin1'), value, 0, undefined);
+    for (const { key: bytes, value } of this.#map.entries()) {
+      const key = bytes.toString('latin1');
+      this.#onRow(key);
+      this.#remember(key, value, 0, undefined);
+    }
   }
 
   /** Stages a row when it differs from the kernel's. @returns whether it does. */
@@ -134,6 +141,7 @@ export class RowTable {
         owners[count] = owner;
       }
       const key = staged[i] ?? '';
+      this.#onRow(key);
       staged[count] = key;
       keys.write(key, count * this.#keySize, 'latin1');
       count++;
@@ -181,6 +189,7 @@ export class RowTable {
       for (const { key: bytes, value } of this.#map.entries()) {
         const key = bytes.toString('latin1');
         const row = this.#index.get(key);
+        this.#onRow(key);
         if (row !== undefined) seen[row] = 1;
         if (!changed.has(key) && (row === undefined || !this.#holds(row, value))) {
           const kind = row === undefined ? 'unexpected' : 'different';

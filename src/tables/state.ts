@@ -14,6 +14,7 @@ import type { SlotStore } from './slots.ts';
 export interface AgentMaps {
   readonly frontends: KernelHash;
   readonly serviceAddresses: KernelHash;
+  readonly knownAddresses: KernelArray;
   readonly backendSlots: KernelArray;
   readonly backendStates: KernelArray;
   readonly affinityMembers: KernelHash;

@@ -10,6 +10,7 @@ import { type Delta, Desired } from './desired.ts';
 import { ExtentAllocator } from './extents.ts';
 import { type Clock, GraceQueue } from './grace.ts';
 import { ServicePortIds } from './ids.ts';
+import { KnownAddresses } from './known-addresses.ts';
 import { type NodeTables, stageNodeTables } from './node-tables.ts';
 import { emptyPlan, type PortPlan, planPort } from './plan.ts';
 import { RowTable } from './row-table.ts';
@@ -176,13 +177,15 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
   const now = options.now ?? (() => performance.now());
   const graceMs = options.graceMs ?? 1000;
   const written: Written = { rows: 0, bytes: 0, deletes: 0 };
+  const known = new KnownAddresses(maps.knownAddresses);
+  const makeKnown = (key: string) => known.add(key);
   return {
     frontends: new RowTable(maps.frontends, written),
-    serviceAddresses: new RowTable(maps.serviceAddresses, written),
+    serviceAddresses: new RowTable(maps.serviceAddresses, written, makeKnown),
     affinityMembers: new RowTable(maps.affinityMembers, written),
     sourceRanges: new RowTable(maps.sourceRanges, written),
     servicePorts: new RowTable(maps.servicePorts, written),
-    nodeAddresses: new RowTable(maps.nodeAddresses, written),
+    nodeAddresses: new RowTable(maps.nodeAddresses, written, makeKnown),
     devices: new RowTable(maps.devices, written),
     podCidrs: new RowTable(maps.podCidrs, written),
     peers: new RowTable(maps.peers, written),

@@ -107,6 +107,7 @@ export function createMemoryMaps(options: { observe?: Observer; entries?: number
   return {
     frontends: createMemoryHash(shapes.frontends, observe),
     serviceAddresses: createMemoryHash(shapes.serviceAddresses, observe),
+    knownAddresses: createMemoryArray(shapes.knownAddresses),
     backendSlots: createMemoryArray(shapes.backendSlots, entries),
     backendStates: createMemoryArray(shapes.backendStates, entries),
     affinityMembers: createMemoryHash(shapes.affinityMembers, observe),
