@@ -619,7 +619,7 @@ export const schema: Schema = {
         { name: 'DROP_TTL', doc: 'dropped: hop limit reached' },
         {
           name: 'DROP_PIECE',
-          doc: 'dropped: piece of a datagram that came before the first, and there is no room to hold it',
+          doc: 'dropped: piece of a datagram that came before the first, too long or too many to be held',
         },
         { name: 'DROP_REWRITE', doc: 'dropped: a helper failed while rewriting' },
         { name: 'DROP_REJECT_FAILED', doc: 'dropped: the refusal could not be built' },
@@ -635,6 +635,10 @@ export const schema: Schema = {
           doc: 'refused: the backend that the connected UDP socket was pointed at serves no more (R-69)',
         },
         { name: 'DROP_UNALLOCATED', doc: 'dropped: the address is one of a ServiceCIDR, and no Service has it (R-32)' },
+        {
+          name: 'PIECE_NOT_HELD',
+          doc: 'the same as DROP_PIECE, to an address of this node: on to the stack; if for a NodePort, its datagram is lost',
+        },
       ],
     },
   ],
