@@ -397,6 +397,12 @@ export const schema: Schema = {
       ],
     },
     {
+      name: 'port_word',
+      doc: 'A bit for each of 64 ports.',
+      size: 8,
+      fields: [{ name: 'ports', type: 'u64', doc: 'bit n: port 64 * key + n' }],
+    },
+    {
       name: 'counter',
       doc: 'Packets (for the socket hook: calls) that left with one reason, on one CPU.',
       size: 16,
@@ -843,6 +849,16 @@ export const schema: Schema = {
       flags: [],
       writtenByDataPath: true,
       doc: 'backends towards which source ports collide',
+    },
+    {
+      name: 'reserved_ports',
+      type: 'ARRAY',
+      key: 'u32',
+      value: 'port_word',
+      maxEntries: 1024,
+      flags: ['BPF_F_MMAPABLE'],
+      writtenByDataPath: false,
+      doc: 'ports that source NAT leaves alone, beside the NodePort range; by port / 64',
     },
     {
       name: 'service_ports',
