@@ -123,6 +123,12 @@ NOINLINE void snat_count(const struct flow_key *key, __u32 collisions, bool exha
 		__sync_fetch_and_add(&counts->exhausted, 1);
 }
 
+/* The first try: 0 for the preferred port, when it may be used; 1 for one at random. */
+INLINE int snat_first_try(__u32 preferred, __u32 ours)
+{
+	return ours && !snat_port_allowed(bpf_ntohs((__be16)preferred));
+}
+
 /*
  * Claims the answer entry scratch->answer[@answer] => scratch->flow, whose destination port may be
  * chosen freely: @preferred first (network byte order), then ports at random. On return the key's
@@ -135,13 +141,12 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 	struct scratch *scratch = scratch_get();
 	enum claim claim = CLAIM_TAKEN;
 	struct flow_key *key;
-	int i, first;
+	int i;
 
 	if (!scratch || answer >= ANSWER_MAX)
 		return CLAIM_FAILED;
 	key = &scratch->answer[answer];
-	first = ours && !snat_port_allowed(bpf_ntohs((__be16)preferred));
-	for (i = first; i < SNAT_TRIES; i++) {
+	for (i = snat_first_try(preferred, ours); i < SNAT_TRIES; i++) {
 		__u16 port = i ? snat_port_draw() : bpf_ntohs((__be16)preferred);
 
 		if (i && !port)
@@ -154,7 +159,11 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 		if (claim != CLAIM_TAKEN)
 			break;
 	}
-	if (unlikely(i > first))
-		snat_count(key, i - first, claim == CLAIM_TAKEN);
+	if (unlikely(i)) {
+		/* Asked again, not remembered: the verifier would follow the loop once for each answer. */
+		i -= snat_first_try(preferred, ours);
+		if (i)
+			snat_count(key, i, claim == CLAIM_TAKEN);
+	}
 	return claim;
 }
