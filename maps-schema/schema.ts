@@ -405,6 +405,12 @@ export const schema: Schema = {
       ],
     },
     {
+      name: 'port_word',
+      doc: 'A bit for each of 64 ports.',
+      size: 8,
+      fields: [{ name: 'ports', type: 'u64', doc: 'bit n: port 64 * key + n' }],
+    },
+    {
       name: 'counter',
       doc: 'Packets (for the socket hook: calls) that left with one reason, on one CPU.',
       size: 16,
@@ -627,7 +633,7 @@ export const schema: Schema = {
         { name: 'DROP_TTL', doc: 'dropped: hop limit reached' },
         {
           name: 'DROP_PIECE',
-          doc: 'dropped: piece of a datagram that came before the first, and there is no room to hold it',
+          doc: 'dropped: piece of a datagram that came before the first, too long or too many to be held',
         },
         { name: 'DROP_REWRITE', doc: 'dropped: a helper failed while rewriting' },
         { name: 'DROP_REJECT_FAILED', doc: 'dropped: the refusal could not be built' },
@@ -643,6 +649,10 @@ export const schema: Schema = {
           doc: 'refused: the backend that the connected UDP socket was pointed at serves no more (R-69)',
         },
         { name: 'DROP_UNALLOCATED', doc: 'dropped: the address is one of a ServiceCIDR, and no Service has it (R-32)' },
+        {
+          name: 'PIECE_NOT_HELD',
+          doc: 'the same as DROP_PIECE, to an address of this node: on to the stack; if for a NodePort, its datagram is lost',
+        },
       ],
     },
   ],
@@ -857,6 +867,16 @@ export const schema: Schema = {
       flags: [],
       writtenByDataPath: true,
       doc: 'backends towards which source ports collide',
+    },
+    {
+      name: 'reserved_ports',
+      type: 'ARRAY',
+      key: 'u32',
+      value: 'port_word',
+      maxEntries: 1024,
+      flags: ['BPF_F_MMAPABLE'],
+      writtenByDataPath: false,
+      doc: 'ports that source NAT leaves alone, beside the NodePort range; by port / 64',
     },
     {
       name: 'service_ports',

@@ -3,8 +3,10 @@
  * knows yet whether a Service is meant and where they go. They are held here, and come in once more
  * by the same device when the first one has said.
  *
- * Room is for a few pieces of a few datagrams at a time: one that is kept out by that is lost, and
- * counted, as in a full reassembly queue.
+ * Room is for a few pieces of a few datagrams at a time. One that is kept out by that, or by its length,
+ * goes on to the stack when it is to an address of the node: there it may be for any process. Should it
+ * be for a NodePort, its datagram is lost, for the others are translated. To another address of a Service
+ * it is dropped. Both are counted.
  */
 #pragma once
 
@@ -49,6 +51,17 @@ INLINE bool held_concerns(const struct packet *packet)
 	return service_address(&packet->key.daddr) || node_address_flags(&packet->key.daddr) & NODE_ADDRESS_NODE_PORT;
 }
 
+/* The piece in the scratch memory cannot be held. Returns a TC_ACT verdict. */
+INLINE int held_refuse(const struct packet *packet)
+{
+	if (node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL) {
+		stats_count(REASON_PIECE_NOT_HELD, packet->bytes);
+		return VERDICT_NEXT;
+	}
+	stats_count(REASON_DROP_PIECE, packet->bytes);
+	return TC_ACT_SHOT;
+}
+
 INLINE void held_key_of(struct held_key *key, const struct packet *packet)
 {
 	__builtin_memset(key, 0, sizeof(*key));
@@ -78,7 +91,7 @@ INLINE bool held_restore(struct __sk_buff *ctx, const struct held *copy)
 
 /*
  * A later piece, which stands in the scratch memory, came before the first. Returns a TC_ACT verdict:
- * it is held, or goes on when it can be none of a Service's.
+ * it is held, or goes on when it can be none of a Service's; held_refuse has what does not fit.
  */
 GLOBAL int held_take(struct __sk_buff *ctx)
 {
@@ -101,8 +114,7 @@ GLOBAL int held_take(struct __sk_buff *ctx)
 			return TC_ACT_SHOT;
 		}
 	}
-	stats_count(REASON_DROP_PIECE, scratch->packet.bytes);
-	return TC_ACT_SHOT;
+	return held_refuse(&scratch->packet);
 }
 
 /*

@@ -5,6 +5,8 @@
 
 /* Ports that are tried before a connection is given up. */
 #define SNAT_TRIES 16
+/* Ports that are drawn for each, until one is not reserved. */
+#define SNAT_DRAWS 16
 
 /* The address that MASQUERADE would take on the device. Returns false when it has none. */
 INLINE bool snat_address(__u32 ifindex, bool v4, struct address *address)
@@ -18,10 +20,19 @@ INLINE bool snat_address(__u32 ifindex, bool v4, struct address *address)
 	return !address_is_none(address);
 }
 
+/* Has the agent reserved this port? Host byte order. */
+INLINE bool snat_port_reserved(__u16 port)
+{
+	__u32 key = port >> 6;
+	const struct port_word *word = bpf_map_lookup_elem(&reserved_ports, &key);
+
+	return word && word->ports >> (port & 63) & 1;
+}
+
 /* May source NAT use this port? Host byte order. */
 INLINE bool snat_port_allowed(__u16 port)
 {
-	return port >= 1024 && (port < knobs.node_port_min || port > knobs.node_port_max);
+	return port >= 1024 && (port < knobs.node_port_min || port > knobs.node_port_max) && !snat_port_reserved(port);
 }
 
 /* A port at random of those that source NAT chooses from, NodePorts left out. Host byte order. */
@@ -34,6 +45,18 @@ INLINE __u16 snat_port_random(void)
 	__u32 port = knobs.snat_port_min + (((__u64)bpf_get_prandom_u32() * range) >> 32);
 
 	return excluded && port >= first ? port + excluded : port;
+}
+
+/* The same without those that are reserved. Returns 0 when so many are that none was met. */
+GLOBAL int snat_port_draw(void)
+{
+	for (int i = 0; i < SNAT_DRAWS; i++) {
+		__u16 port = snat_port_random();
+
+		if (likely(!snat_port_reserved(port)))
+			return port;
+	}
+	return 0;
 }
 
 /*
@@ -100,6 +123,12 @@ NOINLINE void snat_count(const struct flow_key *key, __u32 collisions, bool exha
 		__sync_fetch_and_add(&counts->exhausted, 1);
 }
 
+/* The first try: 0 for the preferred port, when it may be used; 1 for one at random. */
+INLINE int snat_first_try(__u32 preferred, __u32 ours)
+{
+	return ours && !snat_port_allowed(bpf_ntohs((__be16)preferred));
+}
+
 /*
  * Claims the answer entry scratch->answer[@answer] => scratch->flow, whose destination port may be
  * chosen freely: @preferred first (network byte order), then ports at random. On return the key's
@@ -117,10 +146,10 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 	if (!scratch || answer >= ANSWER_MAX)
 		return CLAIM_FAILED;
 	key = &scratch->answer[answer];
-	for (i = 0; i < SNAT_TRIES; i++) {
-		__u16 port = i ? snat_port_random() : bpf_ntohs((__be16)preferred);
+	for (i = snat_first_try(preferred, ours); i < SNAT_TRIES; i++) {
+		__u16 port = i ? snat_port_draw() : bpf_ntohs((__be16)preferred);
 
-		if (!i && ours && !snat_port_allowed(port))
+		if (i && !port)
 			continue;
 		key->dport = bpf_htons(port);
 		if (ours && snat_socket_exists(ctx, key))
@@ -130,7 +159,11 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 		if (claim != CLAIM_TAKEN)
 			break;
 	}
-	if (unlikely(i))
-		snat_count(key, i, claim == CLAIM_TAKEN);
+	if (unlikely(i)) {
+		/* Asked again, not remembered: the verifier would follow the loop once for each answer. */
+		i -= snat_first_try(preferred, ours);
+		if (i)
+			snat_count(key, i, claim == CLAIM_TAKEN);
+	}
 	return claim;
 }

@@ -7,7 +7,7 @@ import type { OpenOptions } from './open.ts';
 import { mapPin } from './paths.ts';
 
 /** Maps of type ARRAY. A test holds these two types against the schema. */
-export type ArrayName = 'knownAddresses' | 'backendSlots' | 'backendStates' | 'control' | 'report';
+export type ArrayName = 'knownAddresses' | 'backendSlots' | 'backendStates' | 'control' | 'report' | 'reservedPorts';
 /** Maps of type PERCPU_ARRAY. */
 export type PerCpuArrayName = 'counters' | 'tableEvents';
 /** All others: hashes, LRU hashes, LPM tries. */

@@ -1,6 +1,6 @@
-/** Turns the output of `ip -j` (iproute2) into a HostState. Fields that are missing mean their usual value. */
+/** Turns the output of `ip -j` (iproute2) into a HostNetwork. Fields that are missing mean their usual value. */
 import { type Address, type Family, parseAddress } from '../model/address.ts';
-import type { DefaultRoute, HostAddress, HostDevice, HostState } from './state.ts';
+import type { DefaultRoute, HostAddress, HostDevice, HostNetwork } from './state.ts';
 
 interface IpAddress {
   family?: string;
@@ -42,7 +42,7 @@ interface IpRoute {
  * @param routes output of `ip -j route show table all exact default`, by family
  * @throws SyntaxError when a text is not JSON.
  */
-export function parseHost(devices: string, routes: Readonly<Record<Family, string>>): HostState {
+export function parseHost(devices: string, routes: Readonly<Record<Family, string>>): HostNetwork {
   return {
     devices: (parseList(devices) as IpDevice[]).flatMap(parseDevice).sort((a, b) => a.ifindex - b.ifindex),
     defaultRoutes: [...parseRoutes('IPv4', routes.IPv4), ...parseRoutes('IPv6', routes.IPv6)],

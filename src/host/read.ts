@@ -1,8 +1,9 @@
-/** Reads the devices, addresses and default routes of the network namespace of this process. */
+/** Reads the devices, addresses, default routes and reserved ports of the network namespace of this process. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { SluiceError } from '../model/errors.ts';
 import { parseHost } from './parse.ts';
+import { readReservedPorts } from './reserved-ports.ts';
 import type { HostState } from './state.ts';
 
 const run = promisify(execFile);
@@ -19,7 +20,7 @@ export async function readHost(signal?: AbortSignal): Promise<HostState> {
     ip(['-j', '-6', ...defaults], signal),
   ]);
   try {
-    return parseHost(devices, { IPv4, IPv6 });
+    return { ...parseHost(devices, { IPv4, IPv6 }), reservedPorts: readReservedPorts() };
   } catch (cause) {
     throw new SluiceError(
       'NODE_INVALID',

@@ -1,5 +1,6 @@
 /** What the network namespace that the agent runs in looks like: plain data. */
 import type { Address, Family } from '../model/address.ts';
+import type { PortRange } from '../model/ports.ts';
 
 export interface HostAddress {
   readonly address: Address;
@@ -46,9 +47,15 @@ export interface DefaultRoute {
   readonly gateway: Address | undefined;
 }
 
-export interface HostState {
+/** Its part that iproute2 tells. */
+export interface HostNetwork {
   /** By ifindex. */
   readonly devices: readonly HostDevice[];
   /** Of all routing tables. */
   readonly defaultRoutes: readonly DefaultRoute[];
+}
+
+export interface HostState extends HostNetwork {
+  /** net.ipv4.ip_local_reserved_ports */
+  readonly reservedPorts: readonly PortRange[];
 }

@@ -1,7 +1,7 @@
 /**
  * Follows changes of devices, addresses and routes. `ip monitor` is only the trigger (its JSON is
  * not dependable): after each burst of its lines everything is read anew. A look now and then
- * repairs what a trigger missed.
+ * repairs what a trigger missed, and finds what has none: ports that were reserved.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

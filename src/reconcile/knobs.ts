@@ -3,11 +3,8 @@ import type { Knobs } from '../../maps-schema/gen/codecs.ts';
 import type { Family } from '../model/address.ts';
 import type { Configuration } from '../model/configuration.ts';
 import { DSR_ENCAPSULATIONS, type ForwardingOptions, type PrimaryAddresses } from '../model/forwarding.ts';
+import { NODE_PORTS, SNAT_PORTS } from '../model/ports.ts';
 
-/** Ports that source NAT chooses from when the client's own is taken, as MASQUERADE does; host byte order. */
-const SNAT_PORTS = { min: 1024, max: 65535 } as const;
-/** The API server's default --service-node-port-range. */
-const NODE_PORTS = { min: 30000, max: 32767 } as const;
 /** Seconds that a closed TCP connection's addresses stay reserved, as TIME_WAIT in nf_conntrack. */
 const TCP_CLOSING_SECONDS = 120;
 
@@ -44,10 +41,10 @@ export function knobsOf(inputs: KnobInputs): Knobs {
     tcpHalfOpenSeconds: timeouts.tcpHalfOpen,
     udpSeconds: timeouts.udp,
     udpStreamSeconds: timeouts.udpStream,
-    snatPortMin: SNAT_PORTS.min,
-    snatPortMax: SNAT_PORTS.max,
-    nodePortMin: NODE_PORTS.min,
-    nodePortMax: NODE_PORTS.max,
+    snatPortMin: SNAT_PORTS.first,
+    snatPortMax: SNAT_PORTS.last,
+    nodePortMin: NODE_PORTS.first,
+    nodePortMax: NODE_PORTS.last,
     socketLbPods: inputs.socketLbPods && !configuration.masqueradeAll ? 1 : 0,
     localhostNodePorts: configuration.localhostNodePorts ? 1 : 0,
     bindProtection: inputs.bindProtection ? 1 : 0,

@@ -14,6 +14,7 @@ import type { Cidr } from '../model/compiled.ts';
 import type { Configuration } from '../model/configuration.ts';
 import type { ForwardingOptions } from '../model/forwarding.ts';
 import type { Node } from '../model/kubernetes.ts';
+import type { PortRange } from '../model/ports.ts';
 import type { XdpMode } from '../model/xdp.ts';
 
 export interface NodeViewOptions {
@@ -41,6 +42,8 @@ export interface NodeView {
   readonly peers: readonly Address[] | undefined;
   /** Where cluster IPs are allocated; none when it is not known. */
   readonly serviceCidrs: readonly Cidr[];
+  /** What source NAT leaves alone. */
+  readonly reservedPorts: readonly PortRange[];
   readonly context: NodeContext;
 }
 
@@ -67,6 +70,7 @@ export function viewNode(
     podCidrs: podCidrs(configuration, node),
     peers: peers?.addresses,
     serviceCidrs: serviceCidrs.flatMap((text) => parseCidr(text) ?? []),
+    reservedPorts: host.reservedPorts,
     context: {
       nodeName: options.nodeName,
       nodeLabels: node?.metadata?.labels ?? {},

@@ -86,6 +86,7 @@ export function createReconciler(
         podCidrs: current.podCidrs,
         peers: current.peers,
         serviceCidrs: current.serviceCidrs,
+        reservedPorts: current.reservedPorts,
       });
       dataPath.tellServiceCidrs(current.serviceCidrs.map(({ address }) => familyOf(address)));
       return true;

@@ -1,7 +1,8 @@
 /**
  * The one ordering rule. Whatever is written to the maps of the agent is written by `commit`:
  *
- *   1. additions that no packet reads yet: states of new backends, fresh extents, members, ranges, names
+ *   1. additions that no packet reads yet: states of new backends, fresh extents, members, ranges, names;
+ *      and the ports that source NAT spares
  *   2. frontends: each row swaps from the old extents to the new ones at once
  *   3. service_addresses: rows and flags come after the frontends that they stand for, and go before them
  *   4. frontends that go
@@ -122,7 +123,7 @@ export function commit(
 ): void {
   const { frontends, serviceAddresses, addressMarks, slots, backends } = stores;
   const { affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices } = stores;
-  const { podCidrs, serviceCidrs, peers, dsrBackends } = stores;
+  const { podCidrs, serviceCidrs, peers, dsrBackends, reservedPorts } = stores;
 
   const rows = [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices];
   rows.push(podCidrs, serviceCidrs, peers, dsrBackends);
@@ -130,6 +131,7 @@ export function commit(
   stageEach(stores, plans, failed, onFailure, stageAdditions);
   backends.publishAdded();
   slots.publish();
+  reservedPorts.publish();
   for (const table of rows) table.flushUpdates(onFailure);
 
   stageEach(stores, plans, failed, onFailure, stageFrontends);

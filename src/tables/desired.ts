@@ -50,6 +50,7 @@ export class Desired {
   #withdraw(port: PortState, touched: Set<PortState>): void {
     touched.add(port);
     for (const key of port.keys) {
+      this.#stores.reservedPorts.remove(key);
       const heir = this.#stores.claims.remove(key, port);
       if (heir !== undefined) touched.add(heir);
     }
@@ -95,6 +96,7 @@ export class Desired {
     port.frontends = twice ? frontends.filter((_, i) => keys.indexOf(keys[i] ?? '') === i) : frontends;
     port.keys = twice ? [...new Set(keys)] : keys;
     for (const key of port.keys) {
+      this.#stores.reservedPorts.add(key);
       const loser = this.#stores.claims.add(key, port);
       if (loser !== undefined) touched.add(loser);
     }

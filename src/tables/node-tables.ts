@@ -1,7 +1,8 @@
-/** node_addresses, peers, devices, pod_cidrs and service_cidrs: rows that the caller reads from the host. */
+/** node_addresses, peers, devices, pod_cidrs, service_cidrs and reserved_ports: what the caller reads from the host. */
 import { type Device, device, mark } from '../../maps-schema/gen/codecs.ts';
 import type { Address } from '../model/address.ts';
 import type { Cidr } from '../model/compiled.ts';
+import type { PortRange } from '../model/ports.ts';
 import type { RowTable } from './row-table.ts';
 import { cidrKeyOf, deviceKeyOf, nodeAddressKeyOf } from './rows.ts';
 import type { Stores } from './state.ts';
@@ -15,6 +16,8 @@ export interface NodeTables {
   readonly peers?: readonly Address[] | undefined;
   /** Default: none is known. */
   readonly serviceCidrs?: readonly Cidr[];
+  /** Written with the first complete `apply`: NodePorts are among those in the kernel. Default: none. */
+  readonly reservedPorts?: readonly PortRange[];
 }
 
 const value = Buffer.alloc(device.size);
@@ -34,6 +37,7 @@ export function stageNodeTables(stores: Stores, wanted: NodeTables): void {
       mark.write(value, 0, { flags: 0 });
       return nodeAddressKeyOf(address);
     });
+  stores.reservedPorts.setHost(wanted.reservedPorts ?? []);
   for (const [table, networks] of [
     [stores.podCidrs, wanted.podCidrs],
     [stores.serviceCidrs, wanted.serviceCidrs ?? []],

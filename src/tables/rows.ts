@@ -56,6 +56,10 @@ export function isWildcard(key: string): boolean {
   return WILDCARDS.some((address) => key.startsWith(address));
 }
 
+export function portOfFrontend(key: string): number {
+  return (key.charCodeAt(serviceAddressKey.size) << 8) | key.charCodeAt(serviceAddressKey.size + 1);
+}
+
 export function affinityMemberKeyOf(base: number, backendId: number): string {
   return keyOf(affinityMemberKey, { base, backendId });
 }

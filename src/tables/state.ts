@@ -7,6 +7,7 @@ import type { Claims } from './claims.ts';
 import type { ExtentAllocator } from './extents.ts';
 import type { GraceQueue } from './grace.ts';
 import type { ServicePortIds } from './ids.ts';
+import type { ReservedPorts } from './reserved-ports.ts';
 import type { RowTable } from './row-table.ts';
 import type { SlotStore } from './slots.ts';
 
@@ -26,6 +27,7 @@ export interface AgentMaps {
   readonly peers: KernelHash;
   readonly dsrBackends: KernelHash;
   readonly serviceCidrs: KernelHash;
+  readonly reservedPorts: KernelArray;
 }
 
 /** A run of backend_slots: `count` that frontends lead to, then those that only remember ids (BACKEND_KEPT). */
@@ -98,6 +100,7 @@ export interface Stores {
   readonly peers: RowTable;
   readonly dsrBackends: RowTable;
   readonly serviceCidrs: RowTable;
+  readonly reservedPorts: ReservedPorts;
   readonly slots: SlotStore;
   readonly backends: BackendStore;
   readonly extents: ExtentAllocator;

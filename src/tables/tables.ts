@@ -13,6 +13,7 @@ import { ServicePortIds } from './ids.ts';
 import { KnownAddresses } from './known-addresses.ts';
 import { type NodeTables, stageNodeTables } from './node-tables.ts';
 import { emptyPlan, type PortPlan, planPort } from './plan.ts';
+import { ReservedPorts } from './reserved-ports.ts';
 import { RowTable } from './row-table.ts';
 import { SlotStore } from './slots.ts';
 import type { AgentMaps, PortState, Stores, Written } from './state.ts';
@@ -93,7 +94,10 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     const plans = [...touched].map((port) => tryPlan(stores, port, onFailure));
     touched = new Set();
     const found = leftovers;
-    if (found !== undefined) stores.addressMarks.touchAll(stores);
+    if (found !== undefined) {
+      stores.addressMarks.touchAll(stores);
+      stores.reservedPorts.touchAll();
+    }
     commit(stores, plans, failed, onFailure, found && (() => stageLeftovers(stores, found)));
     leftovers = undefined;
     retry = new Set(failed.keys());
@@ -191,6 +195,7 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
     peers: new RowTable(maps.peers, written),
     dsrBackends: new RowTable(maps.dsrBackends, written),
     serviceCidrs: new RowTable(maps.serviceCidrs, written),
+    reservedPorts: new ReservedPorts(maps.reservedPorts, written),
     slots: new SlotStore(maps.backendSlots, written),
     backends: new BackendStore(maps.backendStates, written, now, graceMs),
     extents: new ExtentAllocator(maps.backendSlots.shape.maxEntries),

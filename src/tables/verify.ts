@@ -36,6 +36,7 @@ export function* findDrift(stores: Stores): Generator<Finding | undefined, void>
   const { nodeAddresses, devices, podCidrs, serviceCidrs, peers, dsrBackends } = stores;
   yield* findStates(stores);
   yield* findSlots(stores);
+  yield* findReservedPorts(stores);
   const ofServices = [affinityMembers, sourceRanges, servicePorts, dsrBackends];
   const ofNode = [nodeAddresses, peers, devices, podCidrs, serviceCidrs];
   for (const table of [...ofServices, ...ofNode, frontends, serviceAddresses]) yield* findRows(stores, table);
@@ -90,4 +91,15 @@ function* findStates(stores: Stores): Generator<Finding | undefined, void> {
     }
     yield undefined;
   }
+}
+
+function* findReservedPorts({ reservedPorts }: Stores): Generator<Finding | undefined, void> {
+  for (const word of reservedPorts.differing()) {
+    const text = reservedPorts.describe(word);
+    yield {
+      describe: () => ({ map: 'reserved_ports', kind: 'different', servicePort: undefined, ...text }),
+      stage: () => reservedPorts.restage(word),
+    };
+  }
+  yield undefined;
 }

@@ -55,16 +55,16 @@ const ask = (from: Host, protocol: Protocol, address: string, port: number, time
   return from.actor.udp(address, port, { ...options, connected: protocol === 'udp' });
 };
 
-/** A datagram of 4,000 bytes from the client to a port of the node, its three pieces in the order given. */
+/** A datagram from the client to a port of the node, its pieces in the order given: three of 4,000 bytes. */
 async function sendPieces(
   client: Host,
   node: Host,
   family: Family,
-  { port, to, order }: { port: number; to: number; order: readonly number[] },
+  { port, to, order, bytes = 4000 }: { port: number; to: number; order: readonly number[]; bytes?: number },
 ): Promise<unknown> {
   const [from, address] = [addressOf(client, family), addressOf(node, family)];
   const { device, macs } = await nextHop(client, address);
-  const frames = pieces({ from, to: address, sport: port, dport: to, data: Buffer.alloc(4000, 'x'), id: port, macs });
+  const frames = pieces({ from, to: address, sport: port, dport: to, data: Buffer.alloc(bytes, 'x'), id: port, macs });
   const ordered = order.flatMap((n) => frames[n] ?? []);
   return sendFrames(client, device, ordered, { address: from, port, timeoutMs: 3000 });
 }
@@ -144,6 +144,10 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
       const answer = await sendPieces(client, node, family, { port: 22_000 + round, to: 5999, order });
       expect({ order, answer }).toMatchObject({ order, answer: { who: node.name, bytes: 4000 } });
     }
+    // More pieces than are held: the others wait in the stack.
+    const order = Array.from({ length: 9 }, (_, n) => 8 - n);
+    const answer = await sendPieces(client, node, family, { port: 22_003, to: 5999, order, bytes: 12_000 });
+    expect(answer).toMatchObject({ who: node.name, bytes: 12_000 });
     await node.actor.unserve({ ports: [5999] });
   });
 

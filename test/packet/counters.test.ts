@@ -68,6 +68,7 @@ describe('counters', () => {
     );
     knowServiceCidrs(rig);
     const later = packet(CLIENT[4], VIP(1)).fragment(185).udp(5000, 80).build();
+    const toNode = packet(CLIENT[4], NODE[4]).fragment(185).udp(5000, 80).build();
     const steps: readonly [string, 'ingress' | 'egress', Buffer][] = [
       ['NEW_FLOW', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 80)],
       ['FORWARDED', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 80)],
@@ -93,6 +94,8 @@ describe('counters', () => {
       ['DROP_NO_SNAT_ADDRESS', 'ingress', tcp(CLIENT[4], VIP(9), 5000, 80)],
       ...Array.from({ length: 6 }, () => ['PIECE_HELD', 'ingress', later] as [string, 'ingress', Buffer]),
       ['DROP_PIECE', 'ingress', later],
+      ...Array.from({ length: 6 }, () => ['PIECE_HELD', 'ingress', toNode] as [string, 'ingress', Buffer]),
+      ['PIECE_NOT_HELD', 'ingress', toNode],
     ];
     const expected: Record<string, { packets: number; bytes: number }> = {};
     for (const [reason, hook, frame] of steps) {

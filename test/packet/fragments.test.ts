@@ -49,7 +49,13 @@ afterAll(() => rig?.remove());
 
 const DATA = randomFrom(99).bytes(3000);
 
+/** Of a length that only a jumbo MTU lets through. */
+const LONG_PIECE = 1600;
+
 const piecesOf = (datagram: Omit<Datagram, 'data'>) => pieces({ ...datagram, data: DATA });
+/** The second of three pieces that are too long to be held. */
+const longPieceOf = (datagram: Omit<Datagram, 'data'>) =>
+  pieces({ ...datagram, data: Buffer.alloc(4000, 'x'), piece: LONG_PIECE })[1] as Buffer;
 
 /** The datagram that the pieces make up, `from port > to port` when all agree, its checksum and bytes checked. */
 function joined(outcomes: readonly Outcome[]): string {
@@ -123,12 +129,35 @@ describe.each(FAMILIES)('IPv%i: a later piece without its first (R-99)', (family
   };
   const held = (frame: Buffer) =>
     expect(rig.ingress(Buffer.from(frame))).toMatchObject({ verdict: 'DROP', reasons: ['PIECE_HELD'] });
+  /** To the stack as it is, and counted. */
+  const passed = (frame: Buffer) => {
+    const out = rig.ingress(Buffer.from(frame));
+    expect(out).toMatchObject({ verdict: 'NEXT', reasons: ['PIECE_NOT_HELD'] });
+    expect(out.frame.equals(frame)).toBe(true);
+  };
 
   it('is held when it may be for a Service, as many as there is room for', () => {
     const one = { ...datagram, sport: 41000, id: 900 };
     const late = piecesOf(one)[1] as Buffer;
     for (let n = 0; n < 6; n++) held(late);
     expect(rig.ingress(Buffer.from(late))).toMatchObject({ verdict: 'DROP', reasons: ['DROP_PIECE'] });
+  });
+
+  it('is dropped when it is too long to be held, to an address of a Service', () => {
+    const long = longPieceOf({ ...datagram, id: 902 });
+    expect(rig.ingress(Buffer.from(long))).toMatchObject({ verdict: 'DROP', reasons: ['DROP_PIECE'] });
+  });
+
+  const toNode = { ...datagram, to: NODE[family], dport: 5353 };
+
+  it("goes on when it is too long, to an address of the node: it may be a process's there", () => {
+    passed(longPieceOf({ ...toNode, id: 903 }));
+  });
+
+  it('goes on when there is no room, to an address of the node', () => {
+    const late = piecesOf({ ...toNode, sport: 41002, id: 904 })[1] as Buffer;
+    for (let n = 0; n < 6; n++) held(late);
+    passed(late);
   });
 
   it('leaves the first as it is, which comes when others are held', () => {

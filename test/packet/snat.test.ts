@@ -1,5 +1,5 @@
 /** Source NAT of flows that go through the stack: four entries, two translations in two places (R-35…R-45). */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   FLOW_REPLY,
   FLOW_SNAT,
@@ -23,7 +23,7 @@ import {
   POD,
   REMOTE_POD,
 } from '../support/packet/network.ts';
-import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
+import { clear, createPacketRig, type PacketRig } from '../support/packet/rig.ts';
 import { backend, frontend, remote, service } from '../support/packet/services.ts';
 
 const VIP = { 4: '10.96.0.10', 6: 'fd00:10:96::a' } as const;
@@ -115,6 +115,52 @@ describe.each(FAMILIES)('IPv%i: a client outside, a backend here', (family) => {
       const inward = rig.ingress(tcp(CLIENT[family], VIP[family], port, 80));
       expect(inward.parsed().sport).toBe(port);
       expect(rig.egress(inward.frame, { device: 'pod0' }).parsed().sport).toBeGreaterThanOrEqual(32768);
+    }
+  });
+});
+
+describe.each(FAMILIES)('IPv%i: reserved ports', (family) => {
+  afterEach(() => rig.maps.reservedPorts.view.fill(0));
+  const reserve = (port: number) => {
+    const { view, stride } = rig.maps.reservedPorts;
+    const at = (port >> 6) * stride;
+    view.writeBigUInt64LE(view.readBigUInt64LE(at) | (1n << BigInt(port & 63)), at);
+  };
+  /** A connection's source port in the client's eyes and in the backend's. */
+  const ports = (sport: number, to: Backend) => {
+    const inward = rig.ingress(tcp(CLIENT[family], VIP[family], sport, 80));
+    expect(inward.reasons).toEqual(['NEW_FLOW']);
+    if (!to.local) return [sport, inward.parsed().sport];
+    return [inward.parsed().sport, rig.egress(inward.frame, { device: 'pod0' }).parsed().sport];
+  };
+  const WAYS = [
+    ['through the stack', backend(POD[family])],
+    ['sent out from the hook', remote(REMOTE_POD[family])],
+  ] as const;
+
+  it.each(WAYS)('are not kept, their neighbours are, and nothing collides: %s', (_, to) => {
+    serve(family, to);
+    clear(rig.maps.snatBackends);
+    const reserved = [40_000, 40_063, 40_128, 65_535];
+    reserved.forEach(reserve);
+    for (const port of reserved) {
+      const [inside, outside] = ports(port, to);
+      // Towards the backend the client's own address may have any port.
+      expect(inside).toBe(port);
+      expect(reserved).not.toContain(outside);
+    }
+    for (const port of [40_001, 40_062, 40_064, 40_127, 40_129, 65_534]) expect(ports(port, to)).toEqual([port, port]);
+    expect([...rig.maps.snatBackends.entries()]).toEqual([]);
+  });
+
+  it.each(WAYS)('are not chosen at random either, and others are found: %s', (_, to) => {
+    serve(family, to);
+    for (let port = 1024; port < 65_536; port++) if (port < 41_000 || port >= 45_000) reserve(port);
+    for (let sport = 50_000; sport < 50_200; sport++) {
+      const [inside, outside = 0] = ports(sport, to);
+      expect(inside).toBe(sport);
+      expect(outside).toBeGreaterThanOrEqual(41_000);
+      expect(outside).toBeLessThan(45_000);
     }
   });
 });

@@ -119,5 +119,6 @@ export function createMemoryMaps(options: { observe?: Observer; entries?: number
     peers: createMemoryHash(shapes.peers, observe),
     dsrBackends: createMemoryHash(shapes.dsrBackends, observe),
     serviceCidrs: createMemoryHash(shapes.serviceCidrs, observe),
+    reservedPorts: createMemoryArray(shapes.reservedPorts),
   };
 }

@@ -4,6 +4,7 @@ import { SCHEMA_VERSION } from '../../../maps-schema/gen/codecs.ts';
 import type { Feature } from '../../bpf/features.ts';
 import { type AgentReport, readReport } from '../../model/agent-report.ts';
 import type { ConfigurationNote } from '../../model/configuration.ts';
+import type { PortRange } from '../../model/ports.ts';
 import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
 import { EXIT_OK, usageError } from '../errors.ts';
 import { percent } from '../format.ts';
@@ -16,6 +17,7 @@ import { type AttachmentRow, readAttachments } from '../views/attachments.ts';
 import { type CounterRow, readCounters } from '../views/counters.ts';
 import { type ForwardingView, forwardingText, readForwarding } from '../views/forwarding.ts';
 import { type OccupancyRow, readOccupancy } from '../views/occupancy.ts';
+import { readReservedPorts, reservedPortsText } from '../views/reserved-ports.ts';
 import { readSnat, type SnatRow } from '../views/snat.ts';
 import { readXdp, type XdpRow } from '../views/xdp.ts';
 
@@ -34,6 +36,8 @@ export interface Status {
   readonly counters?: readonly CounterRow[];
   /** Backends towards which source ports collided; undefined: the map is not pinned. */
   readonly sourceNat?: readonly SnatRow[];
+  /** That source NAT leaves alone, beside the default NodePort range; undefined: the map is not pinned. */
+  readonly reservedPorts?: readonly PortRange[];
   readonly features: readonly Feature[];
 }
 
@@ -129,29 +133,33 @@ export function statusCommand(context: CliContext): Command {
 
 async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Promise<Status> {
   const { kernel } = context;
-  return withMaps(context, bpfRoot, async (maps) => ({
-    schemaVersion: SCHEMA_VERSION,
-    bpfRoot,
-    agent: await askHealth(health),
-    report: orUndefined(() => readReport(maps.report.view)),
-    forwarding: readForwarding(maps),
-    attachments: readAttachments(
-      kernel.listLinks(bpfRoot),
-      kernel.listFilters(bpfRoot),
-      kernel.listPrograms(bpfRoot),
-      systemTargets(),
-    ),
-    xdp: orUndefined(() => readXdp(maps, systemTargets().device)),
-    maps: readOccupancy(maps),
-    counters: orUndefined(() => readCounters(maps.counters)),
-    sourceNat: orUndefined(() => readSnat(maps)),
-    features: kernel.probeFeatures(),
-  }));
+  return withMaps(context, bpfRoot, async (maps) => {
+    const reservedPorts = orUndefined(() => readReservedPorts(maps));
+    return {
+      schemaVersion: SCHEMA_VERSION,
+      bpfRoot,
+      agent: await askHealth(health),
+      report: orUndefined(() => readReport(maps.report.view)),
+      forwarding: readForwarding(maps),
+      attachments: readAttachments(
+        kernel.listLinks(bpfRoot),
+        kernel.listFilters(bpfRoot),
+        kernel.listPrograms(bpfRoot),
+        systemTargets(),
+      ),
+      xdp: orUndefined(() => readXdp(maps, systemTargets().device)),
+      maps: readOccupancy(maps),
+      counters: orUndefined(() => readCounters(maps.counters)),
+      sourceNat: orUndefined(() => readSnat(maps, reservedPorts)),
+      reservedPorts,
+      features: kernel.probeFeatures(),
+    };
+  });
 }
 
 /** The table; `wide` shows counters that are zero, and keys of the configuration that are empty, too. */
 export function renderStatus(status: Status, wide = false): string {
-  const { agent, report } = status;
+  const { agent, report, reservedPorts: reserved = [] } = status;
   const keys = report?.configuration.filter((row) => wide || row.set) ?? [];
   const counted = status.counters?.filter((row) => wide || row.packets > 0);
   return [
@@ -159,6 +167,7 @@ export function renderStatus(status: Status, wide = false): string {
       `schema:    v${status.schemaVersion}`,
       `bpf-root:  ${status.bpfRoot}`,
       `forward:   ${forwardingText(status.forwarding)}`,
+      ...(reserved.length === 0 ? [] : [`snat:      ${reservedPortsText(reserved)}`]),
       `agent:     ${agent.state}${agent.detail === undefined ? '' : ` (${agent.detail})`}  ${agent.url}`,
       ...(report === undefined ? [] : reportLines(report)),
       '',

@@ -32,10 +32,17 @@ export interface OccupancyRow {
 
 const NEARLY_FULL = 0.8;
 
-type Fixed = 'knownAddresses' | 'control' | 'counters' | 'report' | 'tableEvents';
+type Fixed = 'control' | 'counters' | 'knownAddresses' | 'report' | 'reservedPorts' | 'tableEvents';
 type Counted = Exclude<MapName, Fixed>;
 
-const FIXED: ReadonlySet<MapName> = new Set<Fixed>(['knownAddresses', 'control', 'counters', 'report', 'tableEvents']);
+const FIXED: ReadonlySet<MapName> = new Set<Fixed>([
+  'control',
+  'counters',
+  'knownAddresses',
+  'report',
+  'reservedPorts',
+  'tableEvents',
+]);
 
 /** Tallies of the tables that count what comes and goes. */
 const EVENTS: Partial<Record<MapName, readonly [added: number, removed: number]>> = {

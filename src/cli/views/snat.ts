@@ -9,6 +9,7 @@ import {
   snatBackendKey,
 } from '../../../maps-schema/gen/codecs.ts';
 import type { KernelHash } from '../../bpf/kernel-map.ts';
+import { type PortRange, sourceNatPorts } from '../../model/ports.ts';
 import { endpoint, protocolName } from '../format.ts';
 import { decodeRows } from './rows.ts';
 
@@ -32,16 +33,18 @@ export interface SnatRow {
   readonly nearlyExhausted: boolean;
 }
 
-/** Ports that source NAT may use: 1024 to 65535 without the NodePorts. */
-const PORTS = 65_536 - 1024 - 2768;
-/** From here on one connection in some hundreds finds no free port in the tries that it has. */
-const NEARLY_EXHAUSTED = 0.7 * PORTS;
+/** The part of its ports from which on one connection in some hundreds finds no free one in the tries that it has. */
+const NEARLY_EXHAUSTED = 0.7;
 
-/** Empty, without a look at the flows, as long as no port was ever taken. */
-export function readSnat(maps: SnatMaps): SnatRow[] {
+/**
+ * Empty, without a look at the flows, as long as no port was ever taken.
+ * @param reserved ports that source NAT leaves alone, beside the NodePort range
+ */
+export function readSnat(maps: SnatMaps, reserved: readonly PortRange[] = []): SnatRow[] {
   const rows = [...decodeRows(maps.snatBackends.entries(), snatBackendKey, snatBackend)];
   if (rows.length === 0) return [];
   const used = countPorts(maps);
+  const many = NEARLY_EXHAUSTED * sourceNatPorts(reserved);
   return rows
     .map(([{ address, port, proto }, { collisions, exhausted }]) => {
       const backend = endpoint(address, port);
@@ -53,7 +56,7 @@ export function readSnat(maps: SnatMaps): SnatRow[] {
         ports,
         collisions: Number(collisions),
         exhausted: Number(exhausted),
-        nearlyExhausted: ports >= NEARLY_EXHAUSTED,
+        nearlyExhausted: ports >= many,
       };
     })
     .sort((a, b) => b.ports - a.ports || b.exhausted - a.exhausted || b.collisions - a.collisions);

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as schema from '../../../maps-schema/gen/codecs.ts';
@@ -146,6 +146,17 @@ describe('loading', () => {
       wantedEntries: 2048,
     });
     expect(openMaps(pins).flows.shape.maxEntries).toBe(1024);
+  });
+
+  it('makes a map that the version before did not have, and keeps the others', async () => {
+    const before = await load(['first']);
+    run(before, 'put');
+    before.close();
+    rmSync(mapPin(pins, 'reserved_ports'));
+    const after = await load(['first', 'second']);
+    expect(after.created).toEqual(['reservedPorts']);
+    expect(run(after, 'get')).toBe(6);
+    expect(pinned()).toContain('reserved_ports');
   });
 
   it('pins programs in the place of those before', async () => {

@@ -122,6 +122,24 @@ describe('watchHost in a network namespace', () => {
     expect(await next((line) => line.host !== undefined)).toEqual(full);
   });
 
+  test('sees ports that are reserved, and no longer', async () => {
+    const reserve = (ports: string) =>
+      ip('netns', 'exec', namespace, 'sh', '-c', `echo "${ports}" >/proc/sys/net/ipv4/ip_local_reserved_ports`);
+    const { next } = watcher('100');
+    expect((await next((line) => line.host !== undefined)).host?.reservedPorts).toEqual([]);
+    const many = Array.from({ length: 4000 }, (_, i) => 10_000 + 2 * i).join();
+    reserve(`8080,9000-9100,${many}`);
+    const { host } = await next((line) => (line.host?.reservedPorts.length ?? 0) > 0);
+    expect(host?.reservedPorts).toHaveLength(4002);
+    expect(host?.reservedPorts.slice(0, 2)).toEqual([
+      { first: 8080, last: 8080 },
+      { first: 9000, last: 9100 },
+    ]);
+    expect(host?.reservedPorts.at(-1)).toEqual({ first: 17_998, last: 17_998 });
+    reserve('');
+    await next((line) => line.host?.reservedPorts.length === 0);
+  });
+
   test('goes on when the monitor dies, and sees what changed meanwhile', async () => {
     const { child, next } = watcher(NEVER);
     await next((line) => line.host !== undefined);

@@ -3,7 +3,14 @@ import { type MapName, maps } from '../../../maps-schema/gen/codecs.ts';
 import type { KernelArray, KernelHash, KernelPerCpuArray } from '../../../src/bpf/kernel-map.ts';
 import { type ArrayName, type Maps, openMaps, type PerCpuArrayName } from '../../../src/bpf/open-maps.ts';
 
-const arrays: readonly ArrayName[] = ['knownAddresses', 'backendSlots', 'backendStates', 'control', 'report'];
+const arrays: readonly ArrayName[] = [
+  'knownAddresses',
+  'backendSlots',
+  'backendStates',
+  'control',
+  'report',
+  'reservedPorts',
+];
 const perCpuArrays: readonly PerCpuArrayName[] = ['counters', 'tableEvents'];
 
 describe('the types of the handles', () => {

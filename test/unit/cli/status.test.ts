@@ -261,6 +261,26 @@ test('a flow table that gave entries up says so (R-74)', async () => {
   expect(out).not.toMatch(/^flows .*was full/m);
 });
 
+test('ports that source NAT spares are named, the first of them', async () => {
+  const maps = createMaps();
+  const { view } = maps.reservedPorts;
+  const reserve = (port: number) => {
+    view[port >> 3] = (view[port >> 3] ?? 0) | (1 << (port & 7));
+  };
+  const lines = async () => (await sluice(['status', '--health', url], kernelWith(maps))).out;
+  expect(await lines()).not.toMatch(/^snat:/m);
+  for (const port of [1100, 1101, 1102, 2000]) reserve(port);
+  expect(await lines()).toMatch(/^snat: +spares 1100-1102,2000$/m);
+  const { out } = await sluice(['status', '-o', 'json', '--health', url], kernelWith(maps));
+  expect((JSON.parse(out) as Status).reservedPorts).toEqual([
+    { first: 1100, last: 1102 },
+    { first: 2000, last: 2000 },
+  ]);
+  for (let port = 3000; port < 3016; port += 2) reserve(port);
+  expect(await lines()).toMatch(/^snat: +spares 1100-1102,2000,3000,3002,3004,3006,3008,3010 and 2 more$/m);
+  expect(await sluice(['status'], kernelWith(without(maps, 'reservedPorts')))).toMatchObject({ code: 0 });
+});
+
 test('backends towards which source ports run short, worst first (R-41)', async () => {
   const maps = createMaps();
   const collided = (address: string, collisions: bigint, exhausted: bigint) =>

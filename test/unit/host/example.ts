@@ -9,7 +9,8 @@ const recorded = (name: string) => readFileSync(join(import.meta.dirname, 'recor
 
 /** A node as flannel and the bridge plugin make it, recorded in a network namespace. */
 export function recordedHost(): HostState {
-  return parseHost(recorded('address.json'), { IPv4: recorded('route4.json'), IPv6: recorded('route6.json') });
+  const routes = { IPv4: recorded('route4.json'), IPv6: recorded('route6.json') };
+  return { ...parseHost(recorded('address.json'), routes), reservedPorts: [] };
 }
 
 export function address(text: string, fields: Partial<HostAddress> = {}): HostAddress {
@@ -49,5 +50,6 @@ export function podVeth(ifindex: number, name: string, fields: Partial<HostDevic
 
 export function host(devices: readonly HostDevice[], defaultDevice?: string): HostState {
   const route = { family: 'IPv4', device: defaultDevice ?? '', gateway: '192.0.2.1' } as const;
-  return { devices: [loopback, ...devices], defaultRoutes: defaultDevice === undefined ? [] : [route] };
+  const defaultRoutes = defaultDevice === undefined ? [] : [route];
+  return { devices: [loopback, ...devices], defaultRoutes, reservedPorts: [] };
 }
