@@ -44,17 +44,20 @@ static __always_inline __u16 fold(__u32 sum)
 SEC("xdp")
 int flood_source(struct xdp_md *context)
 {
-	struct frame *frame = (void *)(long)context->data;
+	struct frame *frame;
 	__u32 flow, address, addresses, port, udp_length = sizeof(*frame) - ETH_HLEN - sizeof(struct iphdr);
 
-	if ((void *)(frame + 1) > (void *)(long)context->data_end)
-		return XDP_ABORTED;
 	if (sent - *(volatile __u64 *)&sunk - lost >= flood.window) {
 		if (++waited < GIVE_UP)
 			return XDP_DROP;
 		lost = sent - sunk;
 	}
 	waited = 0;
+	if (bpf_xdp_adjust_head(context, FLOOD_HEADROOM))
+		return XDP_ABORTED;
+	frame = (void *)(long)context->data;
+	if ((void *)(frame + 1) > (void *)(long)context->data_end)
+		return XDP_ABORTED;
 	flow = turn++;
 	if (turn >= flood.flows)
 		turn = 0;
