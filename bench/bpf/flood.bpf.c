@@ -44,17 +44,20 @@ static __always_inline __u16 fold(__u32 sum)
 SEC("xdp")
 int flood_source(struct xdp_md *context)
 {
-	struct frame *frame = (void *)(long)context->data;
+	struct frame *frame;
 	__u32 flow, address, addresses, port, udp_length = sizeof(*frame) - ETH_HLEN - sizeof(struct iphdr);
 
-	if ((void *)(frame + 1) > (void *)(long)context->data_end)
-		return XDP_ABORTED;
 	if (sent - *(volatile __u64 *)&sunk - lost >= flood.window) {
 		if (++waited < GIVE_UP)
 			return XDP_DROP;
 		lost = sent - sunk;
 	}
 	waited = 0;
+	if (bpf_xdp_adjust_head(context, FLOOD_HEADROOM))
+		return XDP_ABORTED;
+	frame = (void *)(long)context->data;
+	if ((void *)(frame + 1) > (void *)(long)context->data_end)
+		return XDP_ABORTED;
 	flow = turn++;
 	if (turn >= flood.flows)
 		turn = 0;
@@ -93,14 +96,22 @@ static __always_inline int is_ours(void *payload, void *end)
 	return payload + sizeof(__u64) <= end && *(__u64 *)payload == FLOOD_MAGIC;
 }
 
-/* The payload stands behind Ethernet, IPv4 and UDP, or behind one more IPv4 header (DSR by IPIP). */
+/*
+ * What a node sends that has the backend's node answer: one more IPv4 header (IP in IP); or IPv4, UDP and Geneve with
+ * its option of 12 bytes.
+ */
+#define IPIP_LENGTH (sizeof(struct iphdr))
+#define GENEVE_LENGTH (sizeof(struct iphdr) + sizeof(struct udphdr) + 8 + 12)
+
+/* The payload stands behind Ethernet, IPv4 and UDP, or so much further. */
 SEC("xdp")
 int flood_sink(struct xdp_md *context)
 {
 	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
 	const int headers = sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct udphdr);
 
-	if (!is_ours(data + headers, end) && !is_ours(data + headers + sizeof(struct iphdr), end))
+	if (!is_ours(data + headers, end) && !is_ours(data + headers + IPIP_LENGTH, end) &&
+	    !is_ours(data + headers + GENEVE_LENGTH, end))
 		return XDP_PASS;
 	__sync_fetch_and_add(&sunk, 1);
 	return XDP_DROP;

@@ -7,6 +7,11 @@
 #define FLOOD_PORTS 32768		  /* source ports used with each source address, from FLOOD_FIRST_PORT */
 #define FLOOD_FIRST_PORT 16384
 #define FLOOD_LENGTH 60 /* of a frame: the shortest, without its check sequence */
+/*
+ * Free before a frame beyond the 256 bytes that XDP has: veth copies what has less than 256 when it reaches the sink,
+ * and a node may have put 48 bytes of headers before it.
+ */
+#define FLOOD_HEADROOM 64
 
 struct flood {
 	__u8 ethernet[14];

@@ -14,6 +14,8 @@ export interface Competitor {
   readonly parts: readonly PartName[];
   /** No balancer: clients dial the backends themselves. */
   readonly direct?: boolean;
+  /** It works on the backends' node too, so it has one to itself: packets of the others pass no program of it. */
+  readonly ownBackends?: boolean;
   /**
    * Serves the Services on its node, in place of those before; resolves when they are in force.
    * @throws NotAvailable when this machine or this build cannot do it

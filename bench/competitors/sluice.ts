@@ -1,5 +1,7 @@
 /** Sluice in its variants. The agent fills the maps and ends: what is measured runs in the kernel alone. */
 import { type AgentOptions, sluiceCommand } from '../../test/support/lab/agent.ts';
+import type { LabNode } from '../../test/support/lab/node.ts';
+import type { World } from '../world/world.ts';
 import { type Competitor, NotAvailable, type PartName } from './competitor.ts';
 
 const START_MS = 120_000;
@@ -8,8 +10,12 @@ export interface SluiceVariant {
   readonly name: string;
   readonly label: string;
   readonly parts: readonly PartName[];
-  readonly options: Pick<AgentOptions, 'socketLb' | 'extraArgs'>;
+  readonly options: Options;
+  /** See Competitor. */
+  readonly ownBackends?: boolean;
 }
+
+type Options = Pick<AgentOptions, 'socketLb' | 'extraArgs'>;
 
 export const SLUICE_VARIANTS: readonly SluiceVariant[] = [
   {
@@ -41,14 +47,33 @@ export const SLUICE_VARIANTS: readonly SluiceVariant[] = [
     label: 'Sluice, direct server return, tc',
     parts: ['northsouth'],
     options: { extraArgs: ['--forwarding-mode', 'dsr', '--xdp', 'off'] },
+    ownBackends: true,
   },
 ];
 
-export function sluice({ name, label, parts, options }: SluiceVariant): Competitor {
-  return {
+/** Runs an agent on a node until the Services are in force. @throws NotAvailable when it does not get there */
+async function fill(world: World, node: LabNode, options: Options): Promise<void> {
+  const { kubeconfig } = world.api;
+  try {
+    const agent = await world.lab.startAgent(node.name, { ...options, kubeconfig, timeoutMs: START_MS });
+    await agent.stop();
+  } catch (error) {
+    const message = (error as Error).message;
+    const unknown = /unknown option '([^']+)'/.exec(message)?.[1];
+    const at = options.extraArgs?.indexOf('--xdp') ?? -1;
+    // A build without XDP has it off.
+    if (unknown === '--xdp' && options.extraArgs?.[at + 1] === 'off')
+      return fill(world, node, { ...options, extraArgs: options.extraArgs.toSpliced(at, 2) });
+    throw new NotAvailable(unknown ? `this build has no ${unknown}` : message);
+  }
+}
+
+export function sluice({ name, label, parts, options, ownBackends }: SluiceVariant): Competitor {
+  const competitor: Competitor = {
     name,
     label,
     parts,
+    ...(ownBackends ? { ownBackends } : {}),
     ...(parts.includes('control')
       ? {
           async controlPlane({ world, node }) {
@@ -63,25 +88,10 @@ export function sluice({ name, label, parts, options }: SluiceVariant): Competit
         }
       : {}),
     async install({ world, node }) {
-      try {
-        const agent = await world.lab.startAgent(node.name, {
-          ...options,
-          kubeconfig: world.api.kubeconfig,
-          timeoutMs: START_MS,
-        });
-        await agent.stop();
-      } catch (error) {
-        const message = (error as Error).message;
-        const unknown = /unknown option '([^']+)'/.exec(message)?.[1];
-        if (unknown === '--xdp' && options.extraArgs?.includes('off')) return withoutXdp();
-        throw new NotAvailable(unknown ? `this build has no ${unknown}` : message);
-      }
-
-      async function withoutXdp(): Promise<void> {
-        const at = options.extraArgs?.indexOf('--xdp') ?? -1;
-        const extraArgs = options.extraArgs?.filter((_, i) => i !== at && i !== at + 1);
-        await sluice({ name, label, parts, options: { ...options, extraArgs } }).install({ world, node, services: [] });
-      }
+      // The receiving side first: nothing is sent to it before it takes it.
+      if (ownBackends) await fill(world, world.remoteOf(competitor).node, options);
+      await fill(world, node, options);
     },
   };
+  return competitor;
 }

@@ -63,7 +63,7 @@ static void parse_mac(uint8_t *to, const char *text)
 
 static void emit(int program, unsigned int repeat)
 {
-	static uint8_t frame[FLOOD_LENGTH];
+	static uint8_t frame[FLOOD_HEADROOM + FLOOD_LENGTH];
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = sizeof(frame), .repeat = repeat,
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = 64);
 

@@ -2,7 +2,7 @@
 import type { Competitor } from '../competitors/competitor.ts';
 import { runLoad } from '../load/run.ts';
 import { withCpu } from '../world/cpu.ts';
-import { LOCAL_NODE_PORT, REMOTE_NODE_PORT, SERVER_PORT, type World } from '../world/world.ts';
+import { LOCAL_NODE_PORT, SERVER_PORT, type World } from '../world/world.ts';
 import { check } from './connect.ts';
 import { addressList, type Context, installAll, inTurn, recorder } from './context.ts';
 import { middleSize } from './established.ts';
@@ -13,8 +13,9 @@ type Where = 'remote' | 'local';
 /** What the client dials. Without a balancer: the pods, which the router reaches by way of the competitor's node. */
 export function outsideTargets(world: World, competitor: Competitor, where: Where): string {
   const node = world.nodeOf(competitor);
-  if (!competitor.direct) return `${node.ipv4}:${where === 'remote' ? REMOTE_NODE_PORT : LOCAL_NODE_PORT}`;
-  const pods = where === 'remote' ? world.endpoints.map(({ address }) => address) : [node.pod('local').ipv4];
+  const remote = world.remoteOf(competitor);
+  if (!competitor.direct) return `${node.ipv4}:${where === 'remote' ? remote.nodePort : LOCAL_NODE_PORT}`;
+  const pods = where === 'remote' ? remote.endpoints.map(({ address }) => address) : [node.pod('local').ipv4];
   return addressList(pods, SERVER_PORT);
 }
 
