@@ -61,15 +61,16 @@ async function download(kernel: KernelSource, directory: string): Promise<void> 
     await run('dpkg-deb', ['-x', join(directory, file), join(directory, 'root')]);
 }
 
+/** Up to 6.x the image lies in /boot, from 7.x on beside the modules. */
 function findFiles(root: string): KernelFiles {
-  const boot = join(root, 'boot');
-  const [image] = readdirSync(boot).filter((name) => name.startsWith('vmlinuz-'));
-  if (image === undefined) throw new Error(`find the kernel in ${boot}: no vmlinuz; remove ${root} and run again`);
-  const release = image.slice('vmlinuz-'.length);
-  const library = [join(root, 'usr/lib/modules', release), join(root, 'lib/modules', release)].find(existsSync);
-  if (library === undefined)
-    throw new Error(`find the modules of ${release} in ${root}: none; remove it and run again`);
-  return { release, vmlinuz: join(boot, image), modules: join(library, 'kernel') };
+  const libraries = ['usr/lib/modules', 'lib/modules'].map((path) => join(root, path)).filter(existsSync);
+  for (const library of libraries)
+    for (const release of readdirSync(library)) {
+      const images = [join(root, 'boot', `vmlinuz-${release}`), join(library, release, 'vmlinuz')];
+      const vmlinuz = images.find(existsSync);
+      if (vmlinuz !== undefined) return { release, vmlinuz, modules: join(library, release, 'kernel') };
+    }
+  throw new Error(`find a kernel with its modules in ${root}: none; remove it and run again`);
 }
 
 /**
