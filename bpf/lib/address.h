@@ -31,6 +31,13 @@ INLINE void address_copy(struct address *to, const struct address *from)
 	address_set_word(to, 3, address_word(from, 3));
 }
 
+/* The same where both are known to lie at multiples of eight bytes, or in a packet: in half as many steps. */
+INLINE void address_copy_wide(void *to, const void *from)
+{
+	((__u64 *)to)[0] = ((const __u64 *)from)[0];
+	((__u64 *)to)[1] = ((const __u64 *)from)[1];
+}
+
 INLINE bool address_equal(const struct address *a, const struct address *b)
 {
 	return address_word(a, 3) == address_word(b, 3) && address_word(a, 2) == address_word(b, 2) &&

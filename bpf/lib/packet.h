@@ -61,7 +61,7 @@ struct packet {
 	__u8 piece;
 	/* Identification of a datagram that comes in pieces, as it stands in the header. */
 	__u32 fragment_id;
-};
+} __attribute__((aligned(8)));
 
 /* Offset of the network header: the programs are attached to Ethernet devices only. */
 #define L3_OFFSET ETH_HLEN
@@ -87,8 +87,8 @@ INLINE __u32 plain_l4_offset(bool v4)
 }
 
 /*
- * A plain packet, as nearly all are: TCP or UDP, whole, without options or extension headers, its headers in reach.
- * All its parts lie at fixed places.
+ * A plain packet, as nearly all are: TCP or UDP, whole, without options or extension headers, its headers in reach,
+ * its length in them (of segments that are still to be cut it may exceed 64 KiB). All its parts lie at fixed places.
  * @v4: the family, known when this is compiled: one body, made twice.
  * Returns false for another packet; then @packet means nothing.
  */
@@ -102,7 +102,8 @@ INLINE bool packet_parse_plain(struct context *ctx, struct packet *packet, __u8 
 	if (v4) {
 		const struct iphdr *ip = data + L3_OFFSET;
 
-		if (*(const __u8 *)ip != IPV4_PLAIN || ip->frag_off & bpf_htons(IP_OFFSET_MASK | IP_MORE))
+		if (*(const __u8 *)ip != IPV4_PLAIN || ip->frag_off & bpf_htons(IP_OFFSET_MASK | IP_MORE) ||
+		    !ip->tot_len)
 			return false;
 		packet->key.proto = ip->protocol;
 		packet->ttl = ip->ttl;
@@ -112,11 +113,13 @@ INLINE bool packet_parse_plain(struct context *ctx, struct packet *packet, __u8 
 	} else {
 		const struct ipv6hdr *ip = data + L3_OFFSET;
 
+		if (!ip->payload_len)
+			return false;
 		packet->key.proto = ip->nexthdr;
 		packet->ttl = ip->hop_limit;
 		packet->bytes = bpf_ntohs(ip->payload_len) + sizeof(*ip);
-		address_copy(&packet->key.saddr, (const struct address *)&ip->saddr);
-		address_copy(&packet->key.daddr, (const struct address *)&ip->daddr);
+		address_copy_wide(&packet->key.saddr, &ip->saddr);
+		address_copy_wide(&packet->key.daddr, &ip->daddr);
 	}
 	packet->key.sport = ports->source;
 	packet->key.dport = ports->dest;

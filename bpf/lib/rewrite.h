@@ -46,13 +46,13 @@ INLINE __u16 *plain_checksum(struct context *ctx, const struct packet *packet, v
 
 /*
  * Is @check left to the device that sends the packet at last (CHECKSUM_PARTIAL)? Packets of other namespaces of this
- * machine, and those that GRO has joined, come with the sum of the pseudo header alone. A whole sum looks so once in
- * 65,536 packets.
+ * machine, and those that GRO has joined, come with the sum of the pseudo header alone; those of some guests without
+ * its length, when they are still to be cut into segments. A whole sum looks so twice in 65,536 packets.
  * @sum: of the pseudo header without its length, which is @bytes; in 16 bits.
  */
 INLINE bool checksum_is_partial(__u16 check, __u16 sum, __u32 bytes)
 {
-	return check == checksum_fold16((__u32)sum + bpf_htons(bytes));
+	return check == sum || check == checksum_fold16((__u32)sum + bpf_htons(bytes));
 }
 
 /* The same before there is a flow that knows the sum. */
@@ -103,8 +103,8 @@ INLINE bool rewrite_plain(struct context *ctx, const struct packet *packet, cons
 	} else {
 		struct ipv6hdr *ip = data + L3_OFFSET;
 
-		address_copy((struct address *)&ip->saddr, &flow->saddr);
-		address_copy((struct address *)&ip->daddr, &flow->daddr);
+		address_copy_wide(&ip->saddr, &flow->saddr);
+		address_copy_wide(&ip->daddr, &flow->daddr);
 		if (forward) {
 			ip->hop_limit -= 1;
 			change += HOP_LESS_DELTA;
