@@ -1,7 +1,8 @@
-/** What BPF_PROG_TEST_RUN of an older kernel cannot do. The test at hand is skipped then, with the reason. */
+/** What packet tests need that an older kernel lacks: the test at hand is skipped then, with the reason. */
 import { getCurrentTest, type Test } from '@vitest/runner';
+import { EACCES } from '../../../src/bpf/errno.ts';
 import { hasFeature, probeFeatures } from '../../../src/bpf/features.ts';
-import { exit, loadInstructions, setRegister } from '../../../src/bpf/instructions.ts';
+import { callHelper, exit, loadInstructions, setRegister } from '../../../src/bpf/instructions.ts';
 import { close } from '../../../src/bpf/syscall.ts';
 import { testRun } from '../../../src/bpf/test-run.ts';
 
@@ -14,7 +15,10 @@ export const XDP_MD = { dataEnd: 4, ingressIfindex: 12, size: 24 } as const;
 
 const PROG_TYPE_SCHED_CLS = 3;
 const PROG_TYPE_XDP = 6;
+const HELPER_CHECK_MTU = 163;
 const XDP_PASS = 2;
+/** No kernel has it: one that takes it looks at no flags. */
+const UNKNOWN_FLAG = 1 << 30;
 /** Broadcast, of no protocol: long enough for every kernel. */
 const FRAME = Buffer.alloc(64, 0xff);
 /** Every network namespace has its loopback device at this index. */
@@ -47,9 +51,10 @@ function need(what: string, kernel: string, probe: () => boolean): () => void {
   };
 }
 
-export const needsChecksumComplete = need('test runs with a packet that the device has summed', '6.11', () =>
-  runs(PROG_TYPE_SCHED_CLS, 0, Buffer.alloc(SKB.size), CHECKSUM_COMPLETE),
-);
+export const needsChecksumComplete = need('test runs with a packet that the device has summed', '6.11', () => {
+  const takes = (flag: number) => runs(PROG_TYPE_SCHED_CLS, 0, Buffer.alloc(SKB.size), flag);
+  return takes(CHECKSUM_COMPLETE) && !takes(UNKNOWN_FLAG);
+});
 
 export const needsXdpContext = need('test runs of XDP with a device', '5.15', () => {
   const context = Buffer.alloc(XDP_MD.size);
@@ -67,3 +72,10 @@ export const needsIngressDevice = need('test runs with the device that a forward
 export const needsSweep = need('programs that walk over the flow tables', '5.14', () =>
   hasFeature(probeFeatures(), 'table_walk'),
 );
+
+/** bpf_check_mtu came with it: a kernel that knows the helper complains about its arguments instead. */
+export const needsRouteMtu = need('what a route takes, when its device takes more', '5.12', () => {
+  const program = loadInstructions(PROG_TYPE_SCHED_CLS, [callHelper(HELPER_CHECK_MTU), exit()]);
+  if (program >= 0) close(program);
+  return program === -EACCES;
+});
