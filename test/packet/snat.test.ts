@@ -11,6 +11,7 @@ import {
 } from '../../maps-schema/gen/codecs.ts';
 import type { Backend } from '../../src/model/compiled.ts';
 import { packet } from '../support/packet/builder.ts';
+import { needsRouteMtu } from '../support/packet/kernel.ts';
 import {
   BEHIND_BARE,
   BEHIND_NARROW,
@@ -211,6 +212,7 @@ describe.each(FAMILIES)('IPv%i: what stops it', (family) => {
   });
 
   it('a next hop that takes less than the device here: the stack breaks datagrams, TCP is told (R-99, R-100)', () => {
+    needsRouteMtu();
     const address = BEHIND_NARROW[family];
     const frontends = [frontend(VIP[family], 80, { flags: ALWAYS })];
     const cluster = [remote(address)];

@@ -161,8 +161,10 @@ describe('ports', () => {
     expect(rig.ingress(udp(CLIENT[4], SECOND[4], 40000, 80).build()).parsed().sport).not.toBe(40000);
   });
 
-  const age = (row: Parameters<PacketRig['putFlow']>[1], seconds: number) =>
-    rig.putFlow('halfOpenFlows', { key: row.key, flow: { ...row.flow, lastSeen: row.flow.lastSeen - seconds * 1000 } });
+  const age = (row: Parameters<PacketRig['putFlow']>[1], seconds: number) => {
+    const lastSeen = (row.flow.lastSeen - seconds * 1000) >>> 0;
+    rig.putFlow('halfOpenFlows', { key: row.key, flow: { ...row.flow, lastSeen } });
+  };
 });
 
 it('leaves answers of the backend to other clients alone', () => {

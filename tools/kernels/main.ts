@@ -13,8 +13,10 @@ const directory = fileURLToPath(new URL('../../dist/kernels', import.meta.url));
 const MINUTE = 60_000;
 const GUEST_MINUTES = 45;
 const CONSOLE_LINES = 40;
-/** `CHECKS=load,node` chooses groups of checks (test/kernels/guest.ts). */
-const parameters = process.env.CHECKS === undefined ? '' : `CHECKS=${process.env.CHECKS}`;
+/** `CHECKS=load,node` chooses groups of checks (test/kernels/guest.ts), `PACKETS=snat,sctp` files of packet tests. */
+const parameters = ['CHECKS', 'PACKETS']
+  .flatMap((name) => (process.env[name] === undefined ? [] : `${name}=${process.env[name]}`))
+  .join(' ');
 
 /** @returns whether everything went as it should. */
 async function testKernel(kernel: KernelSource, base: string): Promise<boolean> {

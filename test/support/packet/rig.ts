@@ -28,6 +28,15 @@ import { testRun } from '../../../src/bpf/test-run.ts';
 import type { CompiledService } from '../../../src/model/compiled.ts';
 import { createTables, type Tables } from '../../../src/tables/tables.ts';
 import { mountBpffs, SMALL_MAPS } from '../../kernel/bpf/rig.ts';
+import {
+  CHECKSUM_COMPLETE,
+  needsChecksumComplete,
+  needsIngressDevice,
+  needsSweep,
+  needsXdpContext,
+  SKB,
+  XDP_MD,
+} from './kernel.ts';
 import { BRIDGE, createNetwork, type DeviceName, NODE, NODE_SECOND } from './network.ts';
 import { type ParsedFrame, parseFrame, tupleText } from './parser.ts';
 
@@ -39,19 +48,6 @@ const XDP_VERDICTS: Readonly<Record<number, Verdict>> = { 1: 'DROP', 2: 'NEXT', 
 /** Where the programs under test are; another build of them can be put in their place. */
 const OBJECTS = process.env.SLUICE_BPF_OBJECTS ?? fileURLToPath(new URL('../../../dist/bpf', import.meta.url));
 
-/** Offset of `mark` in struct __sk_buff. */
-const SKB_MARK = 8;
-/** Offsets of `ingress_ifindex` and `ifindex` in struct __sk_buff, and its size. */
-const SKB_INGRESS_IFINDEX = 36;
-const SKB_IFINDEX = 40;
-const SKB_SIZE = 192;
-/** struct xdp_md: `data_end`, `ingress_ifindex`, size. */
-const XDP_DATA_END = 4;
-const XDP_INGRESS_IFINDEX = 12;
-const XDP_MD_SIZE = 24;
-/** BPF_F_TEST_SKB_CHECKSUM_COMPLETE: as from a device that has summed the packet; a wrong sum fails the run. */
-const CHECKSUM_COMPLETE = 4;
-
 /** By which programs a packet comes in: tc alone, or XDP first and tc with what XDP lets pass. */
 export type Way = 'tc' | 'xdp';
 export const WAYS: readonly Way[] = ['tc', 'xdp'];
@@ -60,18 +56,18 @@ const DEFAULT_WAY: Way = process.env.SLUICE_PACKET_WAY === 'xdp' ? 'xdp' : 'tc';
 
 /** struct __sk_buff for a run. @param ingress index of the device that a forwarded packet came in by; 0 else */
 export function skbContext(ifindex: number, ingress = 0, mark = 0): Buffer {
-  const context = Buffer.alloc(SKB_SIZE);
-  context.writeUInt32LE(ifindex, SKB_IFINDEX);
-  context.writeUInt32LE(mark, SKB_MARK);
-  context.writeUInt32LE(ingress, SKB_INGRESS_IFINDEX);
+  const context = Buffer.alloc(SKB.size);
+  context.writeUInt32LE(ifindex, SKB.ifindex);
+  context.writeUInt32LE(mark, SKB.mark);
+  context.writeUInt32LE(ingress, SKB.ingressIfindex);
   return context;
 }
 
 /** struct xdp_md for a run. @param length of the frame, in bytes */
 export function xdpContext(ifindex: number, length: number): Buffer {
-  const context = Buffer.alloc(XDP_MD_SIZE);
-  context.writeUInt32LE(length, XDP_DATA_END);
-  context.writeUInt32LE(ifindex, XDP_INGRESS_IFINDEX);
+  const context = Buffer.alloc(XDP_MD.size);
+  context.writeUInt32LE(length, XDP_MD.dataEnd);
+  context.writeUInt32LE(ifindex, XDP_MD.ingressIfindex);
   return context;
 }
 
@@ -222,6 +218,7 @@ async function build(
     knobs: { ...DEFAULT_KNOBS, ...knobs },
     mapSizes: { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192, ...sizes },
     objects: ['tc.bpf.o', 'xdp.bpf.o', 'sweep.bpf.o'],
+    optional: ['sweep'],
   });
   undo.push(() => loaded.close());
   const maps = openMaps(pinDirectory);
@@ -233,12 +230,15 @@ async function build(
     reasons.map((_, i) => maps.counters.lookup(i).reduce((sum, value) => sum + Number(value.readBigUInt64LE(0)), 0));
 
   function runTc(name: string, data: Buffer, { device = 'node0', from, summed = false, mark = 0 }: RunOptions) {
+    if (summed) needsChecksumComplete();
+    if (from !== undefined) needsIngressDevice();
     const context = skbContext(network.ifindex(device), from === undefined ? 0 : network.ifindex(from), mark);
     const result = testRun(loaded.program(name), { data, context, flags: summed ? CHECKSUM_COMPLETE : 0 });
     return { hook: 'tc' as const, verdict: VERDICTS[result.retval], result };
   }
 
   function runXdp(data: Buffer, { device = 'node0' }: RunOptions) {
+    needsXdpContext();
     const context = xdpContext(network.ifindex(device), data.length);
     const result = testRun(loaded.program('xdp_ingress'), { data, context });
     const verdict = XDP_VERDICTS[result.retval];
@@ -263,7 +263,7 @@ async function build(
       verdict,
       hook,
       frame,
-      mark: result.context.readUInt32LE(SKB_MARK),
+      mark: result.context.readUInt32LE(SKB.mark),
       reasons: reasons.flatMap(({ name }, i) => ((after[i] ?? 0) > (before[i] ?? 0) ? [name] : [])),
       parsed: () => parseFrame(frame),
       tuple: () => tupleText(parseFrame(frame)),
@@ -288,7 +288,10 @@ async function build(
     ingress: (frame, options = {}) => outcome('ingress', frame, options),
     egress: (frame, options = {}) => outcome('egress', frame, options),
     program: (name) => loaded.program(name),
-    sweep: () => runSweep(loaded.program('sweep')),
+    async sweep() {
+      needsSweep();
+      return await runSweep(loaded.program('sweep'));
+    },
     flows: (table) =>
       [...maps[table].entries()].map(({ key, value }) => ({ key: flowKey.read(key, 0), flow: flow.read(value, 0) })),
     putFlow: (table, row) => maps[table].update(encode(flowKey, row.key), encode(flow, row.flow)),
