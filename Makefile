@@ -90,6 +90,10 @@ bench: build ## measure beside iptables and nftables mode (root; PARTS=, SIZES=,
 bench-quick: build ## the data path in under 3 minutes: before and after a change
 	node_modules/.bin/tsx bench/main.ts --quick
 
+.PHONY: bench-profile
+bench-profile: build ## where the time of a packet's path goes, with perf (root; PROGRAM=, CASE=, FAMILY=)
+	PROGRAM="$(PROGRAM)" CASE="$(CASE)" node_modules/.bin/tsx bench/profile.ts
+
 .PHONY: bench-compare
 bench-compare: node_modules ## compare two results: A=old.json B=new.json
 	@node_modules/.bin/tsx bench/compare.ts $(A) $(B)

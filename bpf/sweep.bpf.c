@@ -16,16 +16,6 @@ struct walk {
 	bool half_open;
 };
 
-/* Where the packets of the other direction meet their entry: flow.h draws them. */
-INLINE __u8 sweep_opposite_hook(const struct flow_key *key, const struct flow *flow)
-{
-	if (flow->flags & FLOW_REPLY)
-		return flow->flags & FLOW_STAGED ? HOOK_EGRESS : HOOK_INGRESS;
-	if (flow->flags & (FLOW_REDIRECT | FLOW_OUTPUT) || key->hook == HOOK_EGRESS)
-		return HOOK_INGRESS;
-	return HOOK_EGRESS;
-}
-
 NOINLINE bool sweep_lives(const struct flow_key *key, const struct flow *flow, bool half_open)
 {
 	const struct flow *opposite;
@@ -38,7 +28,7 @@ NOINLINE bool sweep_lives(const struct flow_key *key, const struct flow *flow, b
 		return false;
 	if (!flow_expired(flow, key->proto, half_open))
 		return true;
-	flow_answer_key(&answer, flow, key->proto, sweep_opposite_hook(key, flow));
+	flow_answer_key(&answer, flow, key->proto, flow_opposite_hook(flow, key->hook));
 	opposite = flow_find(&answer, &half_open);
 	return opposite && !flow_expired(opposite, key->proto, half_open);
 }

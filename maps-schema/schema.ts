@@ -532,6 +532,7 @@ export const schema: Schema = {
           doc: "with REDIRECT: sent to the backend's node in another packet; else: came in another packet; answered directly",
         },
         { name: 'GENEVE', bit: 8, doc: 'with DSR and REDIRECT: the other packet is a Geneve one, else IP in IP' },
+        { name: 'RESET', bit: 9, doc: 'TCP, with CLOSING: an RST went by, whichever way' },
       ],
     },
     {

@@ -50,20 +50,35 @@ INLINE bool flow_same_rewrite(const struct flow *a, const struct flow *b)
 
 /*
  * Does the connection of this answer entry still live? Its own packets count, and those that go
- * the other way: a syslog sender is never answered.
+ * the other way: a syslog sender is never answered. A connection that was reset yields after a moment.
+ * @hard: no other port was found, so one that both sides have closed yields too, as in netfilter.
  */
-NOINLINE bool flow_alive(const struct flow *flow, __u8 proto, bool half_open)
+NOINLINE bool flow_alive(const struct flow *flow, __u8 proto, bool half_open, bool hard)
 {
 	struct flow_key key;
 	const struct flow *forward;
 
 	if (!flow)
 		return false;
-	if (!flow_expired(flow, proto, half_open))
+	if (flow->flags & FLOW_RESET)
+		return !clock_passed(clock_now(), flow->last_seen, TCP_RESET_PORT_SECONDS);
+	if (!(hard && flow->flags & FLOW_CLOSING) && !flow_expired(flow, proto, half_open))
 		return true;
 	flow_answer_key(&key, flow, proto, flow->flags & FLOW_STAGED ? HOOK_EGRESS : HOOK_INGRESS);
 	forward = flow_find(&key, &half_open);
-	return forward && !flow_expired(forward, proto, half_open);
+	return forward && !(hard && forward->flags & FLOW_CLOSING) && !flow_expired(forward, proto, half_open);
+}
+
+/* Another connection takes the key of this answer entry: what its client still sends must not go there. */
+NOINLINE void flow_yield(const struct flow *flow, __u8 proto)
+{
+	struct flow_key key;
+
+	if (!flow)
+		return;
+	flow_answer_key(&key, flow, proto, flow->flags & FLOW_STAGED ? HOOK_EGRESS : HOOK_INGRESS);
+	established_remove(&key);
+	half_open_remove(&key);
 }
 
 enum claim {
@@ -76,9 +91,9 @@ enum claim {
 
 /*
  * Makes an entry for @key unless a living connection has it. A promotion writes to flows before
- * it deletes from half_open_flows, so that a key is always seen in one of them.
+ * it deletes from half_open_flows, so that a key is always seen in one of them. @hard: as flow_alive has it.
  */
-INLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow)
+INLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow, bool hard)
 {
 	struct flow *other;
 	__u8 proto;
@@ -88,17 +103,23 @@ INLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow
 	proto = key->proto;
 	if (!half_open_add(key, flow)) {
 		other = bpf_map_lookup_elem(&half_open_flows, key);
-		if (other && !flow_same_rewrite(other, flow) && flow_alive(other, proto, true))
-			return CLAIM_TAKEN;
+		if (other && !flow_same_rewrite(other, flow)) {
+			if (flow_alive(other, proto, true, hard))
+				return CLAIM_TAKEN;
+			flow_yield(other, proto);
+		}
 		if (!half_open_set(key, flow))
 			return CLAIM_FAILED;
 	}
 	other = bpf_map_lookup_elem(&flows, key);
 	if (!other)
 		return CLAIM_DONE;
-	if (!flow_same_rewrite(other, flow) && flow_alive(other, proto, false)) {
-		half_open_remove(key);
-		return CLAIM_TAKEN;
+	if (!flow_same_rewrite(other, flow)) {
+		if (flow_alive(other, proto, false, hard)) {
+			half_open_remove(key);
+			return CLAIM_TAKEN;
+		}
+		flow_yield(other, proto);
 	}
 	established_remove(key);
 	return CLAIM_DONE;

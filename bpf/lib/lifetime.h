@@ -4,6 +4,10 @@
 #include "address.h"
 #include "clock.h"
 
+/* A connection that was reset is kept as long as nf_conntrack keeps it in CLOSE; its port only as long as this. */
+#define TCP_RESET_SECONDS 10
+#define TCP_RESET_PORT_SECONDS 1
+
 /* The entry of @key, whichever table has it. */
 INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
 {
@@ -19,6 +23,8 @@ INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
 INLINE __u32 flow_idle_seconds(__u8 proto, __u32 flags, bool half_open)
 {
 	if (proto == IPPROTO_TCP) {
+		if (flags & FLOW_RESET)
+			return TCP_RESET_SECONDS;
 		if (half_open)
 			return knobs.tcp_half_open_seconds;
 		return flags & FLOW_CLOSING ? knobs.tcp_closing_seconds : knobs.tcp_established_seconds;
@@ -43,4 +49,14 @@ INLINE void flow_answer_key(struct flow_key *key, const struct flow *flow, __u8 
 	key->hook = hook;
 	key->pad[0] = 0;
 	key->pad[1] = 0;
+}
+
+/* Where the packets of the other direction meet their entry: flow.h draws them. @hook: of this entry's key. */
+INLINE __u8 flow_opposite_hook(const struct flow *flow, __u8 hook)
+{
+	if (flow->flags & FLOW_REPLY)
+		return flow->flags & FLOW_STAGED ? HOOK_EGRESS : HOOK_INGRESS;
+	if (flow->flags & (FLOW_REDIRECT | FLOW_OUTPUT) || hook == HOOK_EGRESS)
+		return HOOK_INGRESS;
+	return HOOK_EGRESS;
 }

@@ -155,7 +155,7 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 		if (ours && snat_socket_exists(ctx, key))
 			continue;
 		flow_set_deltas(&scratch->flow, key);
-		claim = flow_claim(key, &scratch->flow);
+		claim = flow_claim(key, &scratch->flow, i >= SNAT_TRIES / 2);
 		if (claim != CLAIM_TAKEN)
 			break;
 	}

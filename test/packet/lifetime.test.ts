@@ -159,7 +159,7 @@ describe('a connection that is closed', () => {
     rig.change(...withBackends([NEW], [OLD]));
     expect(led(tcp('S'))).toBe(POD[4]);
     expect(led(tcp(flags))).toBe(POD[4]);
-    expect(closing()).toBe(1);
+    expect(closing()).toBe(flags === 'R' ? 2 : 1);
     expect(led(tcp('.'))).toBe(POD[4]);
     const out = tcp('S');
     expect([out.reasons, led(out)]).toEqual([['NEW_FLOW'], OTHER_POD[4]]);

@@ -52,6 +52,15 @@ function age(seconds: number, which: (key: { saddr: string }) => boolean = () =>
   }
 }
 
+it('a connection that was reset is over after 10 s, in both directions (R-72)', async () => {
+  establish(4, 'tcp');
+  rig.ingress(packet(CLIENT[4], VIP[4]).tcp(40000, 80, 'R').build());
+  age(9);
+  expect(await rig.sweep()).toMatchObject({ established: 2, removed4: 0 });
+  age(2);
+  expect(await rig.sweep()).toMatchObject({ established: 0, removed4: 2 });
+});
+
 it('counts what lives and leaves it', async () => {
   establish(4, 'tcp');
   establish(6, 'udp');

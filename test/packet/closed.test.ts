@@ -1,0 +1,97 @@
+/** Connections that are closed: both directions know, and their ports serve others again (R-41, R-72). */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { FLOW_CLOSING, FLOW_RESET } from '../../maps-schema/gen/codecs.ts';
+import { packet } from '../support/packet/builder.ts';
+import { CLIENT, NODE, POD, REMOTE_POD } from '../support/packet/network.ts';
+import { createPacketRig, type PacketRig, WAYS, type Way } from '../support/packet/rig.ts';
+import { backend, frontend, remote, service } from '../support/packet/services.ts';
+
+const VIPS = ['10.96.0.1', '10.96.0.2', '10.96.0.3', '10.96.0.4'] as const;
+const JIFFIES_PER_SECOND = 1000;
+const CLIENT_PORT = 40000;
+let rig: PacketRig;
+
+/** Two ports beside the client's own. */
+beforeAll(async () => {
+  rig = await createPacketRig({ snatPortMin: 50000, snatPortMax: 50001 });
+});
+afterAll(() => rig?.remove());
+
+function age(seconds: number): void {
+  for (const table of ['flows', 'halfOpenFlows'] as const)
+    for (const { key, flow } of rig.flows(table)) {
+      const lastSeen = (flow.lastSeen - seconds * JIFFIES_PER_SECOND) >>> 0;
+      rig.putFlow(table, { key, flow: { ...flow, lastSeen } });
+    }
+}
+
+const entries = () => [rig.flows('halfOpenFlows').length, rig.flows('flows').length];
+const flagged = (flags: number) =>
+  [...rig.flows('flows'), ...rig.flows('halfOpenFlows')].filter(({ flow }) => (flow.flags & flags) === flags).length;
+
+/** The backend is here, or elsewhere: then the node's address and one entry a direction. */
+describe.each(['here', 'elsewhere'] as const)('backend %s', (where) => {
+  describe.each(where === 'here' ? (['tc'] as Way[]) : WAYS)('by %s', (way) => {
+    const target = where === 'here' ? POD[4] : REMOTE_POD[4];
+
+    const send = (vip: string, flags: string) =>
+      rig.ingress(packet(CLIENT[4], vip).tcp(CLIENT_PORT, 80, flags).build(), { way });
+    const answer = (port: number, flags: string) =>
+      where === 'here'
+        ? rig.egress(packet(target, CLIENT[4]).tcp(8080, port, flags).build())
+        : rig.ingress(packet(target, NODE[4]).tcp(8080, port, flags).build(), { way });
+    /** Opens a connection. @returns the port that the backend sees */
+    const open = (vip: string): number => {
+      const { sport } = send(vip, 'S').parsed();
+      answer(sport, 'S.');
+      send(vip, '.');
+      return sport;
+    };
+
+    beforeEach(() => {
+      const cluster = [where === 'here' ? backend(target) : remote(target)];
+      rig.serve(...VIPS.map((vip, i) => service(`closed-${i}`, { frontends: [frontend(vip, 80)], cluster })));
+    });
+
+    it.each(['client', 'backend'])('an RST of the %s: both directions know', (who) => {
+      const port = open(VIPS[0]);
+      expect(flagged(FLOW_RESET)).toBe(0);
+      if (who === 'client') send(VIPS[0], 'R');
+      else answer(port, 'R');
+      expect(flagged(FLOW_RESET | FLOW_CLOSING)).toBe(2);
+    });
+
+    it('a FIN closes one direction alone', () => {
+      open(VIPS[0]);
+      send(VIPS[0], 'F.');
+      expect([flagged(FLOW_CLOSING), flagged(FLOW_RESET)]).toEqual([1, 0]);
+    });
+
+    it('an RST does not establish a half-open connection (R-74)', () => {
+      send(VIPS[0], 'S');
+      answer(CLIENT_PORT, 'S.');
+      send(VIPS[0], 'R');
+      expect(entries()).toEqual([2, 0]);
+    });
+
+    it('the port of a connection that was reset serves another after a second', () => {
+      expect(open(VIPS[0])).toBe(CLIENT_PORT);
+      send(VIPS[0], 'R');
+      expect(open(VIPS[1])).not.toBe(CLIENT_PORT);
+      age(2);
+      expect(open(VIPS[2])).toBe(CLIENT_PORT);
+      // What its client still sends does not reach the other one's.
+      expect(rig.flows('flows').some(({ key }) => key.daddr === VIPS[0])).toBe(false);
+    });
+
+    it('when no port is free, one of a connection that both sides have closed is', () => {
+      const ports = VIPS.slice(0, 3).map((vip) => [vip, open(vip)] as const);
+      expect(new Set(ports.map(([, port]) => port)).size).toBe(3);
+      expect(send(VIPS[3], 'S').reasons).toContain('DROP_NO_SNAT_PORT');
+      for (const [vip] of ports) send(vip, 'F.');
+      expect(send(VIPS[3], 'S').reasons).toContain('DROP_NO_SNAT_PORT');
+      for (const [, port] of ports) answer(port, 'F.');
+      expect(send(VIPS[3], 'S').reasons).toContain('NEW_FLOW');
+    });
+  });
+});
