@@ -84,7 +84,7 @@ export function markdownReport(results: Results, plots: ReadonlyMap<PartName, re
     results.background > QUIET
       ? '**The machine was not idle. Ratios are taken side by side and hold to their intervals; absolute figures, CPU times and percentiles beyond the median do not.**'
       : '',
-    'Values are medians of the rounds with (lowest–highest). The method: docs/benchmarks.md.',
+    'Values are medians of the rounds with (lowest–highest). The method, and why targets are missed: docs/benchmarks.md.',
     '## Targets',
     verdictTable(judge(results)),
     '## Who takes part',
