@@ -13,7 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createPacketRig } from '../test/support/packet/rig.ts';
 import { buildLoadTools } from './load/build.ts';
 import { measurePath } from './packet/measure.ts';
-import { type Family, PATHS } from './packet/paths.ts';
+import { type Family, PATHS, serve } from './packet/paths.ts';
 import { sharesOf } from './packet/stacks.ts';
 import { openWrapper } from './packet/wrapper.ts';
 
@@ -48,6 +48,7 @@ const directory = mkdtempSync(join(tmpdir(), 'sluice-profile-'));
 const rig = await createPacketRig({}, 'tc', { flows: ENTRIES, halfOpenFlows: ENTRIES });
 const wrapper = openWrapper((await buildLoadTools()).restore);
 try {
+  serve(rig);
   const data = join(directory, 'perf.data');
   const options = ['-e', 'cpu-clock', '-F', `${RATE}`, '-g', '-o', data, '-p', `${process.pid}`];
   const recorder = spawn('perf', ['record', ...options], { stdio: 'ignore' });
