@@ -35,7 +35,7 @@ export function readOptions(environment: NodeJS.ProcessEnv, quick: boolean): Ben
     plan: {
       sizes: sizes ?? (quick ? [1000] : [1, 100, 1000, 10_000, 30_000]),
       rounds: Number(environment.ROUNDS ?? (quick ? 3 : 7)),
-      seconds: Number(environment.SECONDS ?? (quick ? 0.4 : 1)),
+      seconds: Number(environment.SECONDS ?? (quick ? 0.3 : 1)),
       quick,
     },
     controlSizes: sizes ?? (quick ? [1000] : [100, 1000, 5000, 10_000, 50_000]),
