@@ -69,14 +69,23 @@ NOINLINE bool flow_alive(const struct flow *flow, __u8 proto, bool half_open, bo
 	return forward && !(hard && forward->flags & FLOW_CLOSING) && !flow_expired(forward, proto, half_open);
 }
 
-/* Another connection takes the key of this answer entry: what its client still sends must not go there. */
-NOINLINE void flow_yield(const struct flow *flow, __u8 proto)
+/*
+ * Another connection takes @taken, the key of this answer entry: what its client still sends must not go there. The
+ * client's own entry may be one of a newer connection by now, which leads elsewhere: that one stays.
+ */
+NOINLINE void flow_yield(const struct flow *flow, const struct flow_key *taken)
 {
+	const struct flow *forward;
 	struct flow_key key;
+	bool half_open;
 
-	if (!flow)
+	if (!flow || !taken)
 		return;
-	flow_answer_key(&key, flow, proto, flow->flags & FLOW_STAGED ? HOOK_EGRESS : HOOK_INGRESS);
+	flow_answer_key(&key, flow, taken->proto, flow_opposite_hook(flow, taken->hook));
+	forward = flow_find(&key, &half_open);
+	if (!forward || forward->dport != taken->sport || forward->sport != taken->dport ||
+	    !address_equal(&forward->daddr, &taken->saddr))
+		return;
 	established_remove(&key);
 	half_open_remove(&key);
 }
@@ -106,7 +115,7 @@ INLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow
 		if (other && !flow_same_rewrite(other, flow)) {
 			if (flow_alive(other, proto, true, hard))
 				return CLAIM_TAKEN;
-			flow_yield(other, proto);
+			flow_yield(other, key);
 		}
 		if (!half_open_set(key, flow))
 			return CLAIM_FAILED;
@@ -119,7 +128,7 @@ INLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow
 			half_open_remove(key);
 			return CLAIM_TAKEN;
 		}
-		flow_yield(other, proto);
+		flow_yield(other, key);
 	}
 	established_remove(key);
 	return CLAIM_DONE;

@@ -2,13 +2,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FLOW_CLOSING, FLOW_RESET } from '../../maps-schema/gen/codecs.ts';
 import { packet } from '../support/packet/builder.ts';
-import { CLIENT, NODE, POD, REMOTE_POD } from '../support/packet/network.ts';
+import { CLIENT, NODE, OTHER_POD, POD, REMOTE_POD } from '../support/packet/network.ts';
 import { createPacketRig, type PacketRig, WAYS, type Way } from '../support/packet/rig.ts';
 import { backend, frontend, remote, service } from '../support/packet/services.ts';
 
 const VIPS = ['10.96.0.1', '10.96.0.2', '10.96.0.3', '10.96.0.4'] as const;
 const JIFFIES_PER_SECOND = 1000;
 const CLIENT_PORT = 40000;
+/** Another backend behind the same route. */
+const OTHER_REMOTE = REMOTE_POD[4].replace(/\d+$/, '77');
 let rig: PacketRig;
 
 /** Two ports beside the client's own. */
@@ -82,6 +84,24 @@ describe.each(['here', 'elsewhere'] as const)('backend %s', (where) => {
       expect(open(VIPS[2])).toBe(CLIENT_PORT);
       // What its client still sends does not reach the other one's.
       expect(rig.flows('flows').some(({ key }) => key.daddr === VIPS[0])).toBe(false);
+    });
+
+    it('a newer connection of the same client, to another backend, stays', () => {
+      open(VIPS[0]);
+      send(VIPS[0], 'R');
+      const other = where === 'here' ? backend(OTHER_POD[4]) : remote(OTHER_REMOTE);
+      rig.change(
+        service('closed-0', { frontends: [frontend(VIPS[0], 80)], cluster: [other] }),
+        service('closed-1', {
+          frontends: [frontend(VIPS[1], 80)],
+          cluster: [where === 'here' ? backend(target) : remote(target)],
+        }),
+      );
+      expect(send(VIPS[0], 'S').reasons).toContain('NEW_FLOW');
+      age(2);
+      expect(open(VIPS[1])).toBe(CLIENT_PORT);
+      const all = [...rig.flows('flows'), ...rig.flows('halfOpenFlows')];
+      expect(all.some(({ key }) => key.daddr === VIPS[0])).toBe(true);
     });
 
     it('when no port is free, one of a connection that both sides have closed is', () => {
