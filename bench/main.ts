@@ -13,10 +13,10 @@ import type { Context } from './parts/context.ts';
 import { runControl } from './parts/control.ts';
 import { runEstablished } from './parts/established.ts';
 import { runNorthSouth } from './parts/northsouth.ts';
-import { runPacket } from './parts/packet.ts';
+import { type PacketResults, runPacket } from './parts/packet.ts';
 import { runSpread } from './parts/spread.ts';
 import { verdictTable } from './report/markdown.ts';
-import type { NotRun, PacketCost, Results, Sample } from './report/results.ts';
+import type { NotRun, Results, Sample } from './report/results.ts';
 import { judge } from './report/targets.ts';
 import { writeResults } from './report/write.ts';
 import { backgroundLoad } from './world/cpu.ts';
@@ -27,7 +27,7 @@ const started = new Date();
 const options = readOptions(process.env, process.argv.includes('--quick'));
 const samples: Sample[] = [];
 const notRun: NotRun[] = [];
-let packet: PacketCost[] | undefined;
+let packet: PacketResults | undefined;
 let world: Promise<World> | undefined;
 
 const minutes = () => (Date.now() - started.getTime()) / 60_000;
@@ -92,7 +92,7 @@ const results: Results = {
   competitors: competitors.map(({ name, label }) => ({ name, label })),
   samples,
   notRun,
-  ...(packet === undefined ? {} : { packet }),
+  ...packet,
 };
 const { json, report } = writeResults(results, options.out, options.complete && failed === 0);
 say(`${samples.length} measurements: ${json}, ${report}`);

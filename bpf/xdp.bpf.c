@@ -120,10 +120,12 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 
 	if (!packet_parse_plain(ctx, &packet, HOOK_INGRESS, v4) || packet.ttl <= 1 || packet.bytes > knobs.xdp_mtu)
 		return XDP_PASS;
+	if (!address_is_known(known_get(), &packet.key.daddr))
+		return XDP_PASS;
 	flow = bpf_map_lookup_elem(&flows, &packet.key);
 	if (!flow) {
 		/* Of TCP, tc alone looks at what follows the first packet of a half-open flow. */
-		if (!packet_may_begin(&packet) || !address_is_known(known_get(), &packet.key.daddr))
+		if (!packet_may_begin(&packet))
 			return XDP_PASS;
 		flow = bpf_map_lookup_elem(&half_open_flows, &packet.key);
 		half_open = true;

@@ -83,6 +83,24 @@ int empty_xdp(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+/* A function that does nothing, called and returned from. */
+static __attribute__((noinline)) int nothing(int value)
+{
+	asm volatile("" : "+r"(value));
+	return value;
+}
+
+/* What CALLS calls cost, of which a lookup in a hash table has several: mitigations make returns dear on some CPUs. */
+SEC("xdp")
+int calls_xdp(struct xdp_md *ctx)
+{
+	int value = XDP_PASS;
+
+	_Static_assert(CALLS == 8, "as many as there are here");
+	value = nothing(nothing(nothing(nothing(value))));
+	return nothing(nothing(nothing(nothing(value))));
+}
+
 SEC("tc")
 int empty_tc(struct __sk_buff *skb)
 {

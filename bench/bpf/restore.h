@@ -4,6 +4,7 @@
 #include <linux/types.h>
 
 #define FRAME_BYTES 80 /* of every frame: room for IPv6 and TCP */
+#define CALLS 8	       /* that calls_xdp makes */
 
 struct image {
 	__u32 source;	 /* offset of the source port that each run raises by one; 0: all runs have the same packet */

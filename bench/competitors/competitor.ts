@@ -27,6 +27,8 @@ export interface Competitor {
 
 export interface ControlPlane {
   readonly pid: number;
+  /** @throws Error with what it said, when it has ended */
+  check(): Promise<void>;
   /** Ends it and takes away what it wrote. */
   stop(): Promise<void>;
 }

@@ -10,10 +10,12 @@ import { SLUICE_VARIANTS, sluice } from './sluice.ts';
  * @throws Error for a name that nobody has
  */
 export function listCompetitors(environment: NodeJS.ProcessEnv = process.env): Competitor[] {
-  const { KUBE_PROXY: binary, IPTABLES: variant, COMPETITORS: wanted } = environment;
-  const kubeProxies = binary
-    ? [kubeProxy('iptables', binary), kubeProxy('nftables', binary)]
-    : [iptables(variant === 'nft' ? 'nft' : 'legacy'), nftables()];
+  const { KUBE_PROXY: path, COMPETITORS: wanted } = environment;
+  // legacy by default: on every machine tried it is the faster of the two, with rules and with packets.
+  const variant = environment.IPTABLES === 'nft' ? 'nft' : 'legacy';
+  const kubeProxies = path
+    ? [kubeProxy('iptables', { path, iptables: variant }), kubeProxy('nftables', { path, iptables: variant })]
+    : [iptables(variant), nftables()];
   const all = [direct('direct'), direct('again'), ...kubeProxies, ...SLUICE_VARIANTS.map(sluice)];
   if (!wanted) return all;
   const names = wanted.split(',');

@@ -15,8 +15,9 @@ async function restore({ node }: Place, argv: readonly string[], input: string):
   if (code !== 0) throw new NotAvailable(`${argv.join(' ')}: ${stderr.trim().split('\n')[0]}`);
 }
 
-/** @param variant `legacy` by default: on every machine tried it is the faster of the two, with rules and with packets */
-export function iptables(variant: 'legacy' | 'nft' = 'legacy'): Competitor {
+export type IptablesVariant = 'legacy' | 'nft';
+
+export function iptables(variant: IptablesVariant): Competitor {
   return {
     name: 'iptables',
     label: `iptables mode, modelled (iptables-${variant})`,

@@ -83,7 +83,10 @@ export function sluice({ name, label, parts, options, ownBackends }: SluiceVaria
               await agent.stop();
               await node.run(sluiceCommand('cleanup', '--bpf-root', node.bpfRoot));
             };
-            return { pid: agent.pid, stop };
+            const check = async () => {
+              if (agent.exit !== undefined) throw new Error(`the agent ended; its log: ${agent.logFile}`);
+            };
+            return { pid: agent.pid, check, stop };
           },
         }
       : {}),

@@ -6,6 +6,8 @@ import { testRun } from '../../src/bpf/test-run.ts';
 
 /** FRAME_BYTES of bpf/restore.h. */
 export const FRAME_BYTES = 80;
+/** CALLS of bpf/restore.h. */
+const CALLS = 8;
 /** Length of struct image's `bytes`. */
 const IMAGE_BYTES = 136;
 
@@ -33,6 +35,8 @@ export interface Run {
 export interface Wrapper {
   /** Runs the program `repeat` times, and an empty one as often. */
   run(subject: Subject, repeat: number): Run;
+  /** What a call of a function and its return cost on this machine, in ns. */
+  callCost(subject: Subject, repeat: number): number;
   close(): void;
 }
 
@@ -94,6 +98,11 @@ export function openWrapper(object: string): Wrapper {
       updateMap(find(maps, 'images'), imageOf(subject));
       const full = runOnce(subject, subject.program, repeat);
       return { retval: full.retval, with: full.duration, without: empty.duration };
+    },
+    callCost(subject, repeat) {
+      updateMap(find(maps, 'images'), imageOf(subject));
+      const [calls, empty] = ['calls_xdp', 'empty_xdp'].map((name) => runOnce(subject, find(programs, name), repeat));
+      return ((calls?.duration ?? 0) - (empty?.duration ?? 0)) / CALLS;
     },
     close: () => lib.bpf_object__close(handle),
   };

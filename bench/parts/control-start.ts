@@ -1,6 +1,6 @@
 /** Starts a proxy from nothing, and says when its first packet was served. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Competitor } from '../competitors/competitor.ts';
+import { type Competitor, NotAvailable } from '../competitors/competitor.ts';
 import type { RunningLoad } from '../load/run.ts';
 import { clusterIpOf, fillerAddress, HTTP, type ModelService, NAMESPACE, sliceObject } from '../rules/model.ts';
 import { SERVER_PORT, type World } from '../world/world.ts';
@@ -50,19 +50,31 @@ export async function prepare(world: World, size: number): Promise<void> {
   await world.api.apply([sliceObject(flip, (k) => k === 0)]);
 }
 
-/** Starts it with nothing left of a former run. @throws Error when nothing answers within five minutes */
+const START_MS = 300_000;
+
+/** @throws NotAvailable when the proxy ends first, or nothing answers within five minutes */
+async function firstAnswer(watch: RunningLoad<Word>, check: () => Promise<void>): Promise<Word> {
+  const deadline = performance.now() + START_MS;
+  for (;;) {
+    const first = watch.lines.find(({ name }) => name === 'backend1');
+    if (first !== undefined) return first;
+    await check().catch((error: Error) => {
+      throw new NotAvailable(error.message);
+    });
+    if (performance.now() > deadline) throw new NotAvailable(`no answer ${START_MS / 1000} s after its start`);
+    await delay(2);
+  }
+}
+
+/** Starts it with nothing left of a former run. @throws NotAvailable when it does not come to serve; then it is gone */
 export async function startProxy(world: World, competitor: Competitor, watch: RunningLoad<Word>): Promise<Started> {
   if (competitor.controlPlane === undefined) throw new Error(`start ${competitor.name}: it has no control plane`);
   const began = process.hrtime.bigint();
-  const { pid, stop } = await competitor.controlPlane({ world, node: world.nodeOf(competitor) });
-  const deadline = performance.now() + 300_000;
-  let first: Word | undefined;
-  for (;;) {
-    first = watch.lines.find(({ name }) => name === 'backend1');
-    if (first !== undefined) break;
-    if (performance.now() > deadline) throw new Error(`start ${competitor.name}: no answer after 5 minutes`);
-    await delay(2);
-  }
+  const { pid, check, stop } = await competitor.controlPlane({ world, node: world.nodeOf(competitor) });
+  const first = await firstAnswer(watch, check).catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
   const lastByte = BigInt((await world.api.ask<{ at: string }>({ op: 'last-byte' })).at);
   const at = BigInt(first.at);
   return { pid, stop, startMs: Number(at - began) / 1e6, listsMs: Number(at - lastByte) / 1e6 };

@@ -102,18 +102,24 @@ export function markdownReport(results: Results, plots: ReadonlyMap<PartName, re
     .concat('\n');
 }
 
-function packetSection({ packet }: Results): string[] {
+function packetSection({ packet, callNanoseconds }: Results): string[] {
   if (packet === undefined || packet.length === 0) return [];
-  const rows = packet.map(({ program, path, nanoseconds, lookups, instructions }) => [
+  const rows = packet.map(({ program, path, nanoseconds, lookups, writes, instructions }) => [
     program,
     path,
     `${formatNumber(nanoseconds.median)} (${formatNumber(nanoseconds.min)}–${formatNumber(nanoseconds.max)})`,
     lookups === undefined ? '' : String(lookups),
+    writes === undefined ? '' : String(writes),
     instructions === undefined ? '' : formatNumber(instructions),
   ]);
   return [
     `## ${PARTS.packet}`,
-    'By BPF_PROG_TEST_RUN through a wrapper that restores the packet first; its own time is subtracted.',
-    table(['Program', 'Path', 'ns a packet', 'Lookups', 'Instructions after verification'], rows),
+    `By BPF_PROG_TEST_RUN through a wrapper that restores the packet first; its own time is subtracted. Lookups and writes
+are those of tables, instructions those of the whole program after verification.${
+      callNanoseconds === undefined
+        ? ''
+        : ` A call of an empty function and its return cost ${callNanoseconds.toFixed(1)} ns on this machine.`
+    }`,
+    table(['Program', 'Path', 'ns a packet', 'Lookups', 'Writes', 'Instructions'], rows),
   ];
 }

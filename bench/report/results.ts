@@ -86,7 +86,11 @@ export interface PacketCost {
   readonly nanoseconds: { readonly median: number; readonly min: number; readonly max: number };
   /** What the target allows, ns. */
   readonly limit?: number;
+  /** In tables, as docs/architecture.md lists them; per-CPU slots are none. */
   readonly lookups?: number;
+  /** Entries written and deleted. */
+  readonly writes?: number;
+  /** Of the whole program after verification, with what other paths run. */
   readonly instructions?: number;
 }
 
@@ -103,4 +107,6 @@ export interface Results {
   readonly samples: readonly Sample[];
   readonly notRun: readonly NotRun[];
   readonly packet?: readonly PacketCost[];
+  /** What a call of a function and its return cost on this machine, in ns: every lookup has several. */
+  readonly callNanoseconds?: number;
 }

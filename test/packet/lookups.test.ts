@@ -2,16 +2,13 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { subjectOf } from '../../bench/packet/measure.ts';
-import { establish, type Family, PATHS, type Path, serve } from '../../bench/packet/paths.ts';
-import { testRun } from '../../src/bpf/test-run.ts';
-import { compileCounting, openMapCalls } from '../support/bpf-count/map-calls.ts';
+import { tableOperations } from '../../bench/packet/operations.ts';
+import { type Family, PATHS, type Path } from '../../bench/packet/paths.ts';
+import { compileCounting } from '../support/bpf-count/map-calls.ts';
 import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
 
 const DOCUMENT = fileURLToPath(new URL('../../docs/architecture.md', import.meta.url));
 const [BEGIN, END] = ['<!-- measured lookups -->\n', '<!-- end of measured lookups -->'];
-/** Slots of per-CPU arrays: counters and memory, not tables. */
-const SLOTS = ['scratches', 'counters', 'table_events'];
 
 let objects: string;
 let rig: PacketRig;
@@ -26,18 +23,9 @@ afterAll(() => {
 });
 
 function operations(path: Path, family: Family): string {
-  serve(rig);
-  if (!path.fresh) establish(rig, family);
-  const { program, frame: data, context } = subjectOf(rig, path, family);
-  const calls = openMapCalls(program);
-  try {
-    calls.clear();
-    expect(testRun(program, { data, context }).retval).toBe(path.verdict);
-    const tables = calls.read().filter((call) => !SLOTS.includes(call.slice(1)));
-    return tables.map((call) => `\`${call.replace('?', '')}\``).join(', ');
-  } finally {
-    calls.close();
-  }
+  return tableOperations(rig, path, family)
+    .map((call) => `\`${call.replace('?', '')}\``)
+    .join(', ');
 }
 
 const row = (path: Path) => `| ${path.program} | ${path.name} | ${operations(path, 4)} |`;
