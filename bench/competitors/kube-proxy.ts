@@ -10,7 +10,7 @@ import { runLoad } from '../load/run.ts';
 import { type ModelService, POD_CIDR } from '../rules/model.ts';
 import type { World } from '../world/world.ts';
 import { type Competitor, NotAvailable } from './competitor.ts';
-import type { IptablesVariant } from './rules.ts';
+import { forgetClosed, type IptablesVariant } from './rules.ts';
 
 export type KubeProxyMode = 'iptables' | 'nftables';
 
@@ -162,6 +162,7 @@ export function kubeProxy(mode: KubeProxyMode, binary: KubeProxyBinary): Competi
       const proxy = new KubeProxyProcess(world, node, mode, binary);
       try {
         await waitInForce(world, node, services, proxy);
+        await forgetClosed(node);
       } finally {
         // What was written stays: it is measured without the daemon, as Sluice is.
         await proxy.end();

@@ -1,5 +1,6 @@
 /** The two modes of kube-proxy, as rules modelled on what its source writes. */
 import { nodeAddresses } from '../../test/support/lab/addressing.ts';
+import type { LabNode } from '../../test/support/lab/node.ts';
 import { iptablesRules } from '../rules/iptables.ts';
 import { nftablesRules } from '../rules/nftables.ts';
 import { type Competitor, NotAvailable, type PartName, type Place } from './competitor.ts';
@@ -8,7 +9,11 @@ const PARTS: readonly PartName[] = ['connect', 'established', 'northsouth', 'spr
 const TIMEOUT_MS = 300_000;
 
 /** Where the rules make conntrack keep what closed by a reset for 10 s, its table would fill: the machine's limit is not ours to raise. */
-const CONNTRACK = 'echo 1 > /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close';
+const FORGET_CLOSED = 'echo 1 > /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close';
+
+export async function forgetClosed(node: LabNode): Promise<void> {
+  await node.exec(['sh', '-c', FORGET_CLOSED]);
+}
 
 async function restore({ node }: Place, argv: readonly string[], input: string): Promise<void> {
   const { code, stderr } = await node.exec(argv, { input, timeoutMs: TIMEOUT_MS });
@@ -25,7 +30,7 @@ export function iptables(variant: IptablesVariant): Competitor {
     async install(place) {
       const rules = iptablesRules(place.services, { nodeName: place.node.name });
       await restore(place, [`iptables-${variant}-restore`], rules);
-      await place.node.exec(['sh', '-c', CONNTRACK]);
+      await forgetClosed(place.node);
     },
   };
 }
@@ -40,7 +45,7 @@ export function nftables(): Competitor {
       const rules = nftablesRules(place.services, { nodeName: place.node.name, nodeIps });
       await place.node.exec(['nft', 'delete', 'table', 'ip', 'kube-proxy']); // absent at first
       for (const transaction of rules) await restore(place, ['nft', '-f', '-'], transaction);
-      await place.node.exec(['sh', '-c', CONNTRACK]);
+      await forgetClosed(place.node);
     },
   };
 }
