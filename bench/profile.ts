@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { FLOW_PLACES } from '../src/bpf/flow-table.ts';
 import { createPacketRig } from '../test/support/packet/rig.ts';
 import { buildLoadTools } from './load/build.ts';
 import { measurePath } from './packet/measure.ts';
@@ -45,7 +46,7 @@ async function perf(args: readonly string[]): Promise<string> {
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-profile-'));
-const rig = await createPacketRig({}, 'tc', { flows: ENTRIES, halfOpenFlows: ENTRIES });
+const rig = await createPacketRig({}, 'tc', { flows: ENTRIES / FLOW_PLACES, halfOpenFlows: ENTRIES });
 const wrapper = openWrapper((await buildLoadTools()).restore);
 try {
   serve(rig);

@@ -4,63 +4,113 @@
  * is removed in the moment that it is judged: a packet that has just renewed it keeps it.
  */
 #include "lib/common.h"
+#include "lib/flow_table.h"
+#include "lib/half_open.h"
 #include "lib/lifetime.h"
 #include "lib/select.h"
-#include "lib/tables.h"
 
 struct bpf_map;
 
-/* The context of a callback has to lie on the stack. */
-struct walk {
-	struct sweep counts;
-	bool half_open;
-};
+/* What a piece of a walk found: entries of each kind, so many bits up. */
+#define SWEPT_REMOVED4 10
+#define SWEPT_REMOVED6 20
+/* Buckets a run: packets wait for it on this CPU, and each kind of entry has its bits in the result. */
+#define SWEEP_BUCKETS 32
+_Static_assert(SWEEP_BUCKETS *FLOW_PLACES < 1 << SWEPT_REMOVED4, "counts fit their bits");
 
-NOINLINE bool sweep_lives(const struct flow_key *key, const struct flow *flow, bool half_open)
+/* Has the backend of a datagram's flow gone? Connections outlive it. */
+INLINE bool sweep_stale(const struct flow_key *key, const struct flow *flow)
+{
+	return key->proto != IPPROTO_TCP && key->proto != IPPROTO_SCTP &&
+	       !backend_serves(flow->backend_id, flow->backend_generation);
+}
+
+/* Both directions of a connection are in the same table: they are promoted together. */
+NOINLINE bool sweep_established_lives(const struct flow_key *key, const struct flow *flow)
+{
+	const struct flow *opposite;
+	struct flow_key answer;
+
+	if (sweep_stale(key, flow))
+		return false;
+	if (!flow_expired(flow, key->proto, false))
+		return true;
+	flow_answer_key(&answer, flow, key->proto, flow_opposite_hook(flow, key->hook));
+	opposite = established_find(&answer);
+	return opposite && !flow_expired(opposite, key->proto, false);
+}
+
+NOINLINE bool sweep_half_open_lives(const struct flow_key *key, const struct flow *flow)
 {
 	const struct flow *opposite;
 	struct flow_key answer;
 
 	if (!key || !flow)
 		return true;
-	if (key->proto != IPPROTO_TCP && key->proto != IPPROTO_SCTP &&
-	    !backend_serves(flow->backend_id, flow->backend_generation))
+	if (sweep_stale(key, flow))
 		return false;
-	if (!flow_expired(flow, key->proto, half_open))
+	if (!flow_expired(flow, key->proto, true))
 		return true;
 	flow_answer_key(&answer, flow, key->proto, flow_opposite_hook(flow, key->hook));
-	opposite = flow_find(&answer, &half_open);
-	return opposite && !flow_expired(opposite, key->proto, half_open);
+	opposite = bpf_map_lookup_elem(&half_open_flows, &answer);
+	return opposite && !flow_expired(opposite, key->proto, true);
 }
 
-static long sweep_entry(struct bpf_map *map, const struct flow_key *key, const struct flow *flow, struct walk *walk)
+/* One place of `flows`. Returns what sweep_flows adds up. */
+GLOBAL int sweep_place(__u32 index, __u32 place)
 {
-	if (sweep_lives(key, flow, walk->half_open)) {
-		if (walk->half_open)
-			walk->counts.half_open++;
-		else
-			walk->counts.established++;
+	struct flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index);
+	struct flow_key key;
+
+	if (!bucket || place >= FLOW_PLACES || !((const __u16 *)bucket->tags)[place])
+		return 0;
+	key = bucket->keys[place];
+	if (sweep_established_lives(&key, &bucket->flows[place]))
+		return 1;
+	if (!established_remove(&key))
+		return 0;
+	return address_is_v4(&key.daddr) ? 1 << SWEPT_REMOVED4 : 1 << SWEPT_REMOVED6;
+}
+
+/*
+ * Buckets of `flows` from skb->mark on: run as often as there are such pieces, on any packet. A kernel runs
+ * no other kind of program at will that may take a bucket's lock (programs for a system call: 6.7).
+ */
+SEC("tc")
+int sweep_flows(struct __sk_buff *skb)
+{
+	__u32 first = skb->mark, swept = 0;
+
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < SWEEP_BUCKETS * FLOW_PLACES; i++)
+		swept += sweep_place(first + i / FLOW_PLACES, i % FLOW_PLACES);
+	return swept;
+}
+
+static long sweep_entry(struct bpf_map *map, const struct flow_key *key, const struct flow *flow, struct sweep *counts)
+{
+	if (sweep_half_open_lives(key, flow)) {
+		counts->half_open++;
 		return 0;
 	}
-	if (!(walk->half_open ? half_open_remove(key) : established_remove(key)))
+	if (!half_open_remove(key))
 		return 0;
 	if (address_is_v4(&key->daddr))
-		walk->counts.removed4++;
+		counts->removed4++;
 	else
-		walk->counts.removed6++;
+		counts->removed6++;
 	return 0;
 }
 
-/* @result: all zero; filled in. */
+/* Walks half_open_flows. @result: all zero; filled in. */
 SEC("syscall")
 int sweep(struct sweep *result)
 {
-	struct walk walk = {};
+	/* The context of a callback has to lie on the stack. */
+	struct sweep counts = {};
 
-	bpf_for_each_map_elem(&flows, sweep_entry, &walk, 0);
-	walk.half_open = true;
-	bpf_for_each_map_elem(&half_open_flows, sweep_entry, &walk, 0);
-	*result = walk.counts;
+	bpf_for_each_map_elem(&half_open_flows, sweep_entry, &counts, 0);
+	*result = counts;
 	return 0;
 }
 

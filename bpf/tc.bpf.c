@@ -346,7 +346,7 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 				*verdict = leave(packet);
 			return NULL;
 		}
-		flow = bpf_map_lookup_elem(&flows, &packet->key);
+		flow = established_find_fast(&packet->key);
 		if (flow && (v4 ? carry_plain(skb, packet, flow, true, verdict)
 				: carry_plain(skb, packet, flow, false, verdict)))
 			return NULL;
@@ -354,7 +354,7 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 		packet = parse(skb, scratch, hook, verdict);
 		if (!packet)
 			return NULL;
-		flow = bpf_map_lookup_elem(&flows, &packet->key);
+		flow = established_find(&packet->key);
 	}
 	if (!flow) {
 		flow = bpf_map_lookup_elem(&half_open_flows, &packet->key);

@@ -122,7 +122,7 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 		return XDP_PASS;
 	if (!address_is_known(known_get(), &packet.key.daddr))
 		return XDP_PASS;
-	flow = bpf_map_lookup_elem(&flows, &packet.key);
+	flow = established_find_fast(&packet.key);
 	if (!flow) {
 		/* Of TCP, tc alone looks at what follows the first packet of a half-open flow. */
 		if (!packet_may_begin(&packet))

@@ -7,11 +7,22 @@
  */
 export type ScalarType = 'u8' | 'u16' | 'u32' | 'u64' | 'be16' | 'be32' | 'address' | 'mac';
 
+/** Types of a field that are no scalars. */
+export type BytesType =
+  | { readonly pad: number }
+  | { readonly chars: number }
+  | { readonly words: number }
+  | { readonly rows: string; readonly count: number }
+  | { readonly lock: true };
+
 /** A field of a struct: its name, type and what it means (units, who writes it). */
 export interface Field {
   readonly name: string;
-  /** A scalar, unnamed bytes, or text padded with zero bytes. */
-  readonly type: ScalarType | { readonly pad: number } | { readonly chars: number };
+  /**
+   * A scalar, unnamed bytes, text padded with zero bytes, so many u64, so many structs of a name, or the
+   * kernel's lock (struct bpf_spin_lock, 4 bytes, which user space neither reads nor writes).
+   */
+  readonly type: ScalarType | BytesType;
   readonly doc: string;
 }
 

@@ -41,22 +41,51 @@ const READ: Record<string, (at: string, size: number) => string> = {
   text: (at, size) => `readText(buffer, ${at}, ${size})`,
 };
 
-const isPad = (field: Field) => typeof field.type === 'object' && 'pad' in field.type;
-const scalar = (field: Field) => (typeof field.type === 'string' ? field.type : 'text');
+/** What user space leaves zero and does not read. */
+const isPad = ({ type }: Field) => typeof type === 'object' && ('pad' in type || 'lock' in type);
 
-function emitStruct(struct: Struct): string {
-  const placed = layout(struct);
+interface Access {
+  readonly type: string;
+  write(value: string, at: string, size: number): string;
+  read(at: string, size: number): string;
+}
+
+function accessOf({ type }: Field): Access {
+  if (typeof type === 'object' && 'words' in type) {
+    return {
+      type: 'readonly bigint[]',
+      write: (v, at) =>
+        `for (let i = 0; i < ${type.words}; i++) buffer.writeBigUInt64LE(${v}[i] ?? 0n, ${at} + 8 * i);`,
+      read: (at) => `Array.from({ length: ${type.words} }, (_, i) => buffer.readBigUInt64LE(${at} + 8 * i))`,
+    };
+  }
+  if (typeof type === 'object' && 'rows' in type) {
+    const codec = camel(type.rows);
+    return {
+      type: `readonly ${pascal(type.rows)}[]`,
+      write: (v, at) => `${v}.forEach((row, i) => ${codec}.write(buffer, ${at} + ${codec}.size * i, row));`,
+      read: (at) => `Array.from({ length: ${type.count} }, (_, i) => ${codec}.read(buffer, ${at} + ${codec}.size * i))`,
+    };
+  }
+  const name = typeof type === 'string' ? type : 'text';
+  const [write, read] = [WRITE[name], READ[name]];
+  if (write === undefined || read === undefined) throw new Error(`maps-schema: no code for the type ${name}`);
+  return { type: TS_TYPES[name] ?? name, write, read };
+}
+
+function emitStruct(struct: Struct, structs: readonly Struct[]): string {
+  const placed = layout(struct, structs);
   const named = placed.filter((p) => !isPad(p.field));
   const at = (p: PlacedField) => `offset + ${p.offset}`;
   const write = placed.map((p) =>
     isPad(p.field)
       ? `    buffer.fill(0, ${at(p)}, ${at(p)} + ${p.size});`
-      : `    ${WRITE[scalar(p.field)]?.(`value.${camel(p.field.name)}`, at(p), p.size)}`,
+      : `    ${accessOf(p.field).write(`value.${camel(p.field.name)}`, at(p), p.size)}`,
   );
   return [
     `/** ${struct.doc} */`,
     `export interface ${pascal(struct.name)} {`,
-    ...named.map((p) => `  /** ${p.field.doc} */\n  ${camel(p.field.name)}: ${TS_TYPES[scalar(p.field)]};`),
+    ...named.map((p) => `  /** ${p.field.doc} */\n  ${camel(p.field.name)}: ${accessOf(p.field).type};`),
     '}',
     `export const ${camel(struct.name)}: Codec<${pascal(struct.name)}> = {`,
     `  name: '${struct.name}',`,
@@ -66,7 +95,7 @@ function emitStruct(struct: Struct): string {
     '  },',
     '  read(buffer, offset) {',
     '    return {',
-    ...named.map((p) => `      ${camel(p.field.name)}: ${READ[scalar(p.field)]?.(at(p), p.size)},`),
+    ...named.map((p) => `      ${camel(p.field.name)}: ${accessOf(p.field).read(at(p), p.size)},`),
     '    };',
     '  },',
     '};',
@@ -101,7 +130,7 @@ export function emitTs(schema: Schema): string {
     ...flagConstants,
     ...enumConstants,
     '',
-    ...schema.structs.map(emitStruct),
+    ...schema.structs.map((struct) => emitStruct(struct, schema.structs)),
     `export type MapName = ${schema.maps.map((m) => `'${camel(m.name)}'`).join(' | ')};`,
     'export const maps: Readonly<Record<MapName, MapShape>> = {',
     ...maps,

@@ -19,25 +19,37 @@ export interface PlacedField {
   readonly size: number;
 }
 
-function sizeOf(field: Field): { size: number; align: number } {
+function placeOf(field: Field, structs: readonly Struct[]): { size: number; align: number } {
   if (typeof field.type === 'string') {
     const known = SIZES[field.type];
     if (known === undefined) throw new Error(`maps-schema: field ${field.name} has the unknown type ${field.type}`);
     return known;
   }
-  if ('pad' in field.type) return { size: field.type.pad, align: 1 };
-  return { size: field.type.chars, align: 1 };
+  const { type } = field;
+  if ('pad' in type) return { size: type.pad, align: 1 };
+  if ('chars' in type) return { size: type.chars, align: 1 };
+  if ('lock' in type) return { size: 4, align: 4 };
+  if ('words' in type) return { size: 8 * type.words, align: 8 };
+  const row = structs.find((struct) => struct.name === type.rows);
+  if (row === undefined)
+    throw new Error(`maps-schema: field ${field.name} has rows of the unknown struct ${type.rows}`);
+  return { size: row.size * type.count, align: alignmentOf(row, structs) };
+}
+
+function alignmentOf(struct: Struct, structs: readonly Struct[]): number {
+  return Math.max(1, ...struct.fields.map((field) => placeOf(field, structs).align));
 }
 
 /**
+ * @param structs of the schema, those that are fields of others among them
  * @returns the fields of a struct with their offsets in bytes.
  * @throws when the compiler would insert padding that the schema does not name, or the declared size is wrong.
  */
-export function layout(struct: Struct): PlacedField[] {
+export function layout(struct: Struct, structs: readonly Struct[]): PlacedField[] {
   let offset = 0;
   let alignment = 1;
   const placed = struct.fields.map((field) => {
-    const { size, align } = sizeOf(field);
+    const { size, align } = placeOf(field, structs);
     if (offset % align !== 0)
       throw new Error(`maps-schema: ${struct.name}.${field.name} needs explicit padding before it`);
     alignment = Math.max(alignment, align);

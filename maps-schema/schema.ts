@@ -6,7 +6,7 @@
 import type { Schema } from './describe.ts';
 
 export const schema: Schema = {
-  version: 3,
+  version: 4,
 
   structs: [
     {
@@ -244,6 +244,20 @@ export const schema: Schema = {
       ],
     },
     {
+      name: 'flow_bucket',
+      doc: 'Places for flows whose keys have the same hash (lib/flow_table.h).',
+      size: 2480,
+      fields: [
+        { name: 'lock', type: { lock: true }, doc: 'held while a flow comes or goes' },
+        { name: 'spilled', type: 'u32', doc: 'flows that had no room here and stand in their second bucket' },
+        { name: 'hand', type: 'u32', doc: 'the place to look at first when one has to make room' },
+        { name: 'pad', type: { pad: 4 }, doc: 'zero' },
+        { name: 'tags', type: { words: 4 }, doc: "16 bits a place: of the key's hash, never 0; 0: the place is free" },
+        { name: 'keys', type: { rows: 'flow_key', count: 16 }, doc: 'by place' },
+        { name: 'flows', type: { rows: 'flow', count: 16 }, doc: 'by place' },
+      ],
+    },
+    {
       name: 'fragment_key',
       doc: 'A datagram that comes in pieces, as a hook sees it (R-99).',
       size: 40,
@@ -295,13 +309,15 @@ export const schema: Schema = {
     {
       name: 'control',
       doc: 'What the agent tells the data path at run time.',
-      size: 16,
+      size: 56,
       fields: [
         { name: 'nexthop_generation', type: 'u32', doc: 'raised when routes, neighbours or devices change' },
         { name: 'forwarding_mode', type: 'u8', doc: 'enum forwarding_mode: of Services that choose none; for people' },
         { name: 'dsr_encapsulation', type: 'u8', doc: 'enum dsr_encapsulation; for people' },
         { name: 'flags', type: 'u16', doc: 'enum control_flags' },
-        { name: 'reserved', type: { pad: 8 }, doc: 'zero' },
+        { name: 'flow_buckets', type: 'u32', doc: 'buckets of flows; set once, when flows is made, as is the next' },
+        { name: 'reserved', type: { pad: 4 }, doc: 'zero' },
+        { name: 'flow_hash', type: { words: 5 }, doc: 'at random: nobody outside can tell which flows share a bucket' },
       ],
     },
     {
@@ -368,14 +384,13 @@ export const schema: Schema = {
     },
     {
       name: 'sweep',
-      doc: 'What a walk over the flow tables found: the context of the program `sweep`, all zero before.',
+      doc: 'What a walk over half_open_flows found: the context of the program `sweep`, all zero before.',
       size: 32,
       fields: [
-        { name: 'established', type: 'u32', doc: 'entries that stay in flows' },
-        { name: 'half_open', type: 'u32', doc: 'entries that stay in half_open_flows' },
+        { name: 'half_open', type: 'u32', doc: 'entries that stay' },
         { name: 'removed4', type: 'u32', doc: 'IPv4 entries removed: their time was over, or their backend gone' },
         { name: 'removed6', type: 'u32', doc: 'the same of IPv6' },
-        { name: 'reserved', type: { pad: 16 }, doc: 'zero' },
+        { name: 'reserved', type: { pad: 20 }, doc: 'zero' },
       ],
     },
     {
@@ -801,13 +816,13 @@ export const schema: Schema = {
     },
     {
       name: 'flows',
-      type: 'LRU_HASH',
-      key: 'flow_key',
-      value: 'flow',
-      maxEntries: 524288,
+      type: 'ARRAY',
+      key: 'u32',
+      value: 'flow_bucket',
+      maxEntries: 32768,
       flags: [],
       writtenByDataPath: true,
-      doc: 'flows whose both sides have spoken',
+      doc: 'flows whose both sides have spoken: buckets of a hash table',
     },
     {
       name: 'half_open_flows',

@@ -6,6 +6,7 @@ import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
 import { version as VERSION } from '../package.json';
 import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
+import { FLOW_PLACES } from './bpf/flow-table.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
@@ -132,8 +133,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
 
   const sweeper = createSweeper({
     walk() {
-      const program = dataPath.optionalProgram('sweep');
-      return program === undefined ? undefined : runSweep(program);
+      const programs = { flows: dataPath.program('sweep_flows'), halfOpen: dataPath.optionalProgram('sweep') };
+      return runSweep(programs, dataPath.maps.flows.shape.maxEntries / FLOW_PLACES);
     },
     maps: () => dataPath.maps,
     metrics,

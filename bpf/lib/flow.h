@@ -19,9 +19,9 @@
 #pragma once
 
 #include "checksum.h"
+#include "half_open.h"
 #include "lifetime.h"
 #include "scratch.h"
-#include "tables.h"
 
 /* Is this the entry that a client's own packet meets first, at this hook? */
 INLINE bool flow_is_first_stage(const struct flow *flow, __u8 hook)
@@ -55,17 +55,19 @@ INLINE bool flow_same_rewrite(const struct flow *a, const struct flow *b)
  */
 NOINLINE bool flow_alive(const struct flow *flow, __u8 proto, bool half_open, bool hard)
 {
-	struct flow_key key;
+	struct scratch *scratch = scratch_get();
 	const struct flow *forward;
+	struct flow_key *key;
 
-	if (!flow)
+	if (!flow || !scratch)
 		return false;
+	key = &scratch->opposite;
 	if (flow->flags & FLOW_RESET)
 		return !clock_passed(clock_now(), flow->last_seen, TCP_RESET_PORT_SECONDS);
 	if (!(hard && flow->flags & FLOW_CLOSING) && !flow_expired(flow, proto, half_open))
 		return true;
-	flow_answer_key(&key, flow, proto, flow->flags & FLOW_STAGED ? HOOK_EGRESS : HOOK_INGRESS);
-	forward = flow_find(&key, &half_open);
+	flow_answer_key(key, flow, proto, flow->flags & FLOW_STAGED ? HOOK_EGRESS : HOOK_INGRESS);
+	forward = flow_find(key, &half_open);
 	return forward && !(hard && forward->flags & FLOW_CLOSING) && !flow_expired(forward, proto, half_open);
 }
 
@@ -75,19 +77,21 @@ NOINLINE bool flow_alive(const struct flow *flow, __u8 proto, bool half_open, bo
  */
 NOINLINE void flow_yield(const struct flow *flow, const struct flow_key *taken)
 {
+	struct scratch *scratch = scratch_get();
 	const struct flow *forward;
-	struct flow_key key;
+	struct flow_key *key;
 	bool half_open;
 
-	if (!flow || !taken)
+	if (!flow || !taken || !scratch)
 		return;
-	flow_answer_key(&key, flow, taken->proto, flow_opposite_hook(flow, taken->hook));
-	forward = flow_find(&key, &half_open);
+	key = &scratch->opposite;
+	flow_answer_key(key, flow, taken->proto, flow_opposite_hook(flow, taken->hook));
+	forward = flow_find(key, &half_open);
 	if (!forward || forward->dport != taken->sport || forward->sport != taken->dport ||
 	    !address_equal(&forward->daddr, &taken->saddr))
 		return;
-	established_remove(&key);
-	half_open_remove(&key);
+	established_remove(key);
+	half_open_remove(key);
 }
 
 enum claim {
@@ -99,16 +103,22 @@ enum claim {
 };
 
 /*
- * Makes an entry for @key unless a living connection has it. A promotion writes to flows before
- * it deletes from half_open_flows, so that a key is always seen in one of them. @hard: as flow_alive has it.
+ * Makes the entry scratch->answer[@answer] => scratch->flow unless a living connection has the key. A promotion writes
+ * to flows before it deletes from half_open_flows, so that a key is always seen in one of them. @hard: as flow_alive
+ * has it. Returns enum claim.
  */
-INLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow, bool hard)
+GLOBAL int flow_claim(__u32 answer, __u32 hard)
 {
+	struct scratch *scratch = scratch_get();
+	const struct flow_key *key;
+	const struct flow *flow;
 	struct flow *other;
 	__u8 proto;
 
-	if (!key || !flow)
+	if (!scratch)
 		return CLAIM_FAILED;
+	key = scratch_answer(scratch, answer);
+	flow = &scratch->flow;
 	proto = key->proto;
 	if (!half_open_add(key, flow)) {
 		other = bpf_map_lookup_elem(&half_open_flows, key);
@@ -120,7 +130,7 @@ INLINE enum claim flow_claim(const struct flow_key *key, const struct flow *flow
 		if (!half_open_set(key, flow))
 			return CLAIM_FAILED;
 	}
-	other = bpf_map_lookup_elem(&flows, key);
+	other = established_find(key);
 	if (!other)
 		return CLAIM_DONE;
 	if (!flow_same_rewrite(other, flow)) {
@@ -184,7 +194,13 @@ GLOBAL int flow_promote(void)
 	flow_answer_key(answer, flow, key->proto,
 			flow->flags & (FLOW_REDIRECT | FLOW_OUTPUT) ? HOOK_INGRESS : HOOK_EGRESS);
 	other = bpf_map_lookup_elem(&half_open_flows, answer);
-	if (!other || !(other->flags & FLOW_SEEN))
+	if (!other) {
+		/* It went before, when there was no place for this one. */
+		if (established_find(answer))
+			flow_promote_one(key);
+		return 0;
+	}
+	if (!(other->flags & FLOW_SEEN))
 		return 0;
 	flow_promote_one(answer);
 	if (flow->flags & FLOW_STAGED) {

@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "clock.h"
+#include "flow_table.h"
 
 /* A connection that was reset is kept as long as nf_conntrack keeps it in CLOSE; its port only as long as this. */
 #define TCP_RESET_SECONDS 10
@@ -11,7 +12,7 @@
 /* The entry of @key, whichever table has it. */
 INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	struct flow *flow = established_find(key);
 
 	*half_open = false;
 	if (likely(flow))

@@ -47,8 +47,8 @@ INLINE void flow_key_from_backend(struct flow_key *key, const struct packet *pac
  * The source NAT of a connection that goes through the stack: out C>B => S>B, in B>S => B>C.
  * scratch->answer[ANSWER_FRONTEND] holds C's port in B's eyes before source NAT.
  */
-NOINLINE __u32 flow_begin_staged(struct context *ctx, const struct packet *packet, const struct backend_slot *slot,
-				 struct scratch *scratch)
+INLINE __u32 flow_begin_staged(struct context *ctx, const struct packet *packet, const struct backend_slot *slot,
+			       struct scratch *scratch)
 {
 	struct flow_key *key = &scratch->answer[ANSWER_SNAT];
 	struct flow *flow = &scratch->flow;

@@ -53,6 +53,8 @@ struct scratch {
 	/* Headers that an ICMP error quotes. */
 	__u32 words[15];
 	struct icmp_quote quote;
+	/* Of the other direction of a connection that may have to yield. */
+	struct flow_key opposite;
 	/* By enum answer. */
 	struct flow_key answer[ANSWER_MAX];
 	struct fib_result next;
@@ -66,6 +68,12 @@ struct {
 	__type(value, struct scratch);
 	__uint(max_entries, 1);
 } scratches SEC(".maps");
+
+/* @answer: enum answer; compared, not bounded, because the verifier forgets bounds of what is kept in two registers. */
+INLINE struct flow_key *scratch_answer(struct scratch *scratch, __u32 answer)
+{
+	return answer == ANSWER_SNAT ? &scratch->answer[ANSWER_SNAT] : &scratch->answer[ANSWER_FRONTEND];
+}
 
 INLINE struct scratch *scratch_get(void)
 {

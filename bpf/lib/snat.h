@@ -143,9 +143,9 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 	struct flow_key *key;
 	int i;
 
-	if (!scratch || answer >= ANSWER_MAX)
+	if (!scratch)
 		return CLAIM_FAILED;
-	key = &scratch->answer[answer];
+	key = scratch_answer(scratch, answer);
 	for (i = snat_first_try(preferred, ours); i < SNAT_TRIES; i++) {
 		__u16 port = i ? snat_port_draw() : bpf_ntohs((__be16)preferred);
 
@@ -155,7 +155,7 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 		if (ours && snat_socket_exists(ctx, key))
 			continue;
 		flow_set_deltas(&scratch->flow, key);
-		claim = flow_claim(key, &scratch->flow, i >= SNAT_TRIES / 2);
+		claim = flow_claim(answer, i >= SNAT_TRIES / 2);
 		if (claim != CLAIM_TAKEN)
 			break;
 	}

@@ -116,7 +116,8 @@ export function probeFeatures(): Feature[] {
       name: 'table_walk',
       present: loadsSyscallPrograms(),
       kernel: '5.14',
-      effect: 'flows whose time is over stay until their table is full; living ones and evictions are not counted',
+      effect:
+        'half-open flows whose time is over stay until their table is full; living ones and evictions are not counted',
     },
     {
       name: 'trie_batch',

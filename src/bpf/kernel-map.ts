@@ -18,6 +18,12 @@ export interface KernelHash {
   entries(): IterableIterator<{ readonly key: Buffer; readonly value: Buffer }>;
 }
 
+/**
+ * The table of established flows, which the data path keeps in an array of buckets: its rows, not its buckets.
+ * shape.maxEntries: rows that fit.
+ */
+export type KernelFlowTable = Pick<KernelHash, 'shape' | 'lookup' | 'entries'>;
+
 /** A memory-mapped array: what is written to the view is at once what packets see. */
 export interface KernelArray {
   readonly shape: MapShape;

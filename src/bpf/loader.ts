@@ -5,6 +5,7 @@ import type { Knobs, MapName } from '../../maps-schema/gen/codecs.ts';
 import { SluiceError } from '../model/errors.ts';
 import { EPERM, KernelError, kernelError } from './errno.ts';
 import { errno, inBackground } from './ffi.ts';
+import { initializeFlowTable } from './flow-table.ts';
 import { each, type Handle, libbpf } from './libbpf.ts';
 import { failedPrograms, lastLines, newLogBuffer, withWarnings } from './libbpf-log.ts';
 import { raiseMemlock } from './memlock.ts';
@@ -146,6 +147,7 @@ export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms
     }
     options.signal?.throwIfAborted();
     shared.pin();
+    if (shared.has('flows')) initializeFlowTable(options.pinDirectory, shared.created.includes('flows'));
   } catch (error) {
     close();
     throw error;

@@ -1,8 +1,9 @@
 /** One opened handle for each map of the schema. */
 import { type MapName, maps } from '../../maps-schema/gen/codecs.ts';
 import { openArray, openPerCpuArray } from './array.ts';
+import { openFlowTable } from './flow-table.ts';
 import { type Closable, openHash } from './hash.ts';
-import type { KernelArray, KernelHash, KernelPerCpuArray } from './kernel-map.ts';
+import type { KernelArray, KernelFlowTable, KernelHash, KernelPerCpuArray } from './kernel-map.ts';
 import type { OpenOptions } from './open.ts';
 import { mapPin } from './paths.ts';
 
@@ -10,16 +11,18 @@ import { mapPin } from './paths.ts';
 export type ArrayName = 'knownAddresses' | 'backendSlots' | 'backendStates' | 'control' | 'report' | 'reservedPorts';
 /** Maps of type PERCPU_ARRAY. */
 export type PerCpuArrayName = 'counters' | 'tableEvents';
-/** All others: hashes, LRU hashes, LPM tries. */
-export type HashName = Exclude<MapName, ArrayName | PerCpuArrayName>;
+/** All others but `flows`: hashes, LRU hashes, LPM tries. */
+export type HashName = Exclude<MapName, ArrayName | PerCpuArrayName | 'flows'>;
 
 /** Handles by the map's name in TypeScript; each is opened when it is first asked for. */
 export type Maps = {
-  readonly [name in MapName]: name extends ArrayName
-    ? KernelArray
-    : name extends PerCpuArrayName
-      ? KernelPerCpuArray
-      : KernelHash;
+  readonly [name in MapName]: name extends 'flows'
+    ? KernelFlowTable
+    : name extends ArrayName
+      ? KernelArray
+      : name extends PerCpuArrayName
+        ? KernelPerCpuArray
+        : KernelHash;
 } & {
   /** Closes what was opened. Memory views stay valid. */
   close(): void;
@@ -51,7 +54,11 @@ export function openMaps(pinDirectory: string, options: OpenOptions = {}): Maps 
       get() {
         const known = opened.get(name);
         if (known !== undefined) return known;
-        const map = OPEN[maps[name].type](mapPin(pinDirectory, maps[name].name), maps[name], options);
+        const path = mapPin(pinDirectory, maps[name].name);
+        const map =
+          name === 'flows'
+            ? openFlowTable(path, () => (handles as Maps).control.view, options)
+            : OPEN[maps[name].type](path, maps[name], options);
         opened.set(name, map);
         return map;
       },

@@ -35,6 +35,11 @@ export class SharedMaps {
     this.#sizes = sizes;
   }
 
+  /** Is the map one of those that the objects of this load use? */
+  has(name: MapName): boolean {
+    return this.#known.has(name);
+  }
+
   /** Before an object is loaded: gives it the maps there are, and the others their size. */
   prepare(object: Handle, file: string): void {
     const { bpf_object__next_map, bpf_map__name, bpf_map__reuse_fd, bpf_map__set_max_entries } = libbpf();

@@ -7,6 +7,8 @@ export interface TestRun {
   readonly data: Buffer;
   /** struct __sk_buff or xdp_md to start with; its length is what the kernel is told. */
   readonly context?: Buffer;
+  /** The context is not wanted back: then it may be shorter than the kernel's. */
+  readonly discardContext?: true;
   /** Default 1. */
   readonly repeat?: number;
   /** BPF_F_TEST_*; default 0. */
@@ -18,7 +20,7 @@ export interface TestRunResult {
   readonly retval: number;
   /** The frame afterwards. */
   readonly data: Buffer;
-  /** The context afterwards; empty when none was given. */
+  /** The context afterwards; empty when none was given, or it is not wanted. */
   readonly context: Buffer;
   /** Nanoseconds a run, the mean of `repeat`. */
   readonly duration: number;
@@ -31,7 +33,8 @@ const HEADROOM = 4096;
 export function testRun(programFd: number, run: TestRun): TestRunResult {
   const attr = newAttr();
   const data = Buffer.alloc(run.data.length + HEADROOM);
-  const context = Buffer.alloc(run.context?.length ?? 0);
+  const wanted = run.discardContext === undefined && run.context !== undefined;
+  const context = Buffer.alloc(wanted ? run.context.length : 0);
   attr.writeInt32LE(programFd, 0);
   attr.writeUInt32LE(run.data.length, 8);
   attr.writeUInt32LE(data.length, 12);
@@ -40,8 +43,10 @@ export function testRun(programFd: number, run: TestRun): TestRunResult {
   attr.writeUInt32LE(run.repeat ?? 1, 32);
   if (run.context !== undefined) {
     attr.writeUInt32LE(run.context.length, 40);
-    attr.writeUInt32LE(context.length, 44);
     putPointer(attr, 48, run.context);
+  }
+  if (wanted) {
+    attr.writeUInt32LE(context.length, 44);
     putPointer(attr, 56, context);
   }
   attr.writeUInt32LE(run.flags ?? 0, 64);
@@ -50,7 +55,7 @@ export function testRun(programFd: number, run: TestRun): TestRunResult {
   return {
     retval: attr.readUInt32LE(4),
     data: data.subarray(0, attr.readUInt32LE(12)),
-    context: context.subarray(0, run.context === undefined ? 0 : attr.readUInt32LE(44)),
+    context: context.subarray(0, wanted ? attr.readUInt32LE(44) : 0),
     duration: attr.readUInt32LE(36),
   };
 }

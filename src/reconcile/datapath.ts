@@ -30,6 +30,8 @@ export interface DataPath {
   load(knobs: Knobs, signal: AbortSignal): Promise<void>;
   /** @throws until `load` has succeeded once. */
   readonly maps: Maps;
+  /** Descriptor of a program. @throws until `load` has succeeded once. */
+  program(name: string): number;
   /** Descriptor of a program that older kernels lack; undefined there, and until `load` has succeeded once. */
   optionalProgram(name: string): number | undefined;
   /** Puts links in place. @returns what failed, by device; a socket hook that fails throws. */
@@ -119,6 +121,11 @@ export function createDataPath(options: DataPathOptions): DataPath {
     get maps() {
       if (maps === undefined) throw new Error('the programs are not loaded');
       return maps;
+    },
+
+    program(name) {
+      if (loaded === undefined) throw new Error('the programs are not loaded');
+      return loaded.program(name);
     },
 
     optionalProgram: (name) => loaded?.programs.get(name),

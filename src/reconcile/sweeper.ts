@@ -3,13 +3,13 @@
  * room, and what lives is counted. Packets do not need it: they judge a flow themselves (R-66, R-72).
  */
 import {
-  type Sweep,
   TABLE_FLOWS_ADDED,
   TABLE_FLOWS_REMOVED,
   TABLE_HALF_OPEN_ADDED,
   TABLE_HALF_OPEN_REMOVED,
 } from '../../maps-schema/gen/codecs.ts';
 import type { Maps } from '../bpf/open-maps.ts';
+import type { Swept } from '../bpf/sweep.ts';
 import { evictedEntries } from '../bpf/table-events.ts';
 import type { Metrics } from '../serve/metrics.ts';
 import { createSchedule } from './schedule.ts';
@@ -20,8 +20,8 @@ const INTERVAL_MS = 30_000;
 const SPACING_MS = 5_000;
 
 export interface SweeperOptions {
-  /** One walk. @returns undefined when this kernel has no program for it (before 5.14) */
-  readonly walk: () => Promise<Sweep> | undefined;
+  /** One walk. */
+  readonly walk: () => Promise<Swept>;
   readonly maps: () => Pick<Maps, 'tableEvents'>;
   readonly metrics: Pick<Metrics, 'conntrackReconciled' | 'flows'>;
   readonly warn: (message: string) => void;
@@ -43,10 +43,8 @@ export function createSweeper(options: SweeperOptions): Sweeper {
 
   async function sweep(): Promise<void> {
     const began = performance.now();
-    const swept = await walk();
-    if (swept === undefined) return;
+    const { established, halfOpen, removed4, removed6 } = await walk();
     const seconds = (performance.now() - began) / 1000;
-    const { established, halfOpen, removed4, removed6 } = swept;
     metrics.conntrackReconciled('IPv4', seconds, removed4);
     metrics.conntrackReconciled('IPv6', seconds, removed6);
     const { tableEvents } = options.maps();
@@ -55,6 +53,7 @@ export function createSweeper(options: SweeperOptions): Sweeper {
       established,
       evictedEntries(tableEvents, TABLE_FLOWS_ADDED, TABLE_FLOWS_REMOVED, established),
     );
+    if (halfOpen === undefined) return;
     metrics.flows(
       'half_open',
       halfOpen,

@@ -122,8 +122,7 @@ describe.each(FAMILIES)('IPv%i', (family) => {
         there(family, protocol),
       ].map((builder) => builder.build());
       const run = (options: RunOptions) => {
-        for (const table of ['flows', 'halfOpenFlows'] as const)
-          for (const { key } of rig.maps[table].entries()) rig.maps[table].delete(key);
+        rig.forgetFlows();
         return frames.map((frame) => rig.ingress(frame, options));
       };
       const tc = run({ way: 'tc' }).map(summary);

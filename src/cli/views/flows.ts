@@ -21,14 +21,14 @@ import {
   HOOK_EGRESS,
   HOOK_INGRESS,
 } from '../../../maps-schema/gen/codecs.ts';
-import type { KernelArray, KernelHash } from '../../bpf/kernel-map.ts';
+import type { KernelArray, KernelFlowTable, KernelHash } from '../../bpf/kernel-map.ts';
 import { compareBy, endpoint, protocolName } from '../format.ts';
 import type { FlowClock } from '../kernel.ts';
 import { type Names, nameOf, type ServicePortName } from './names.ts';
 import { elementOf } from './rows.ts';
 
 export interface FlowMaps {
-  readonly flows: Pick<KernelHash, 'entries' | 'lookup'>;
+  readonly flows: Pick<KernelFlowTable, 'entries' | 'lookup'>;
   readonly halfOpenFlows: Pick<KernelHash, 'entries' | 'lookup'>;
   readonly backendStates: Pick<KernelArray, 'view' | 'stride'>;
 }

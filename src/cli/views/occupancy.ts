@@ -11,6 +11,7 @@ import {
   TABLE_HALF_OPEN_ADDED,
   TABLE_HALF_OPEN_REMOVED,
 } from '../../../maps-schema/gen/codecs.ts';
+import { flowTableShape } from '../../bpf/flow-table.ts';
 import type { KernelArray, KernelHash } from '../../bpf/kernel-map.ts';
 import type { Maps } from '../../bpf/open-maps.ts';
 import { evictedEntries } from '../../bpf/table-events.ts';
@@ -54,17 +55,18 @@ const EVENTS: Partial<Record<MapName, readonly [added: number, removed: number]>
 export function readOccupancy(maps: Omit<Maps, 'close'>): OccupancyRow[] {
   const names = (Object.keys(shapes) as MapName[]).filter((name): name is Counted => !FIXED.has(name));
   return names.map((name) => {
-    const evicts = shapes[name].type === 'LRU_HASH';
+    const shape = name === 'flows' ? flowTableShape : shapes[name];
+    const evicts = name === 'flows' || shape.type === 'LRU_HASH';
     const counted = orUndefined(() => ({
       entries: countEntries(maps, name),
       maxEntries: maps[name].shape.maxEntries,
     }));
     if (counted === undefined) {
-      return { map: shapes[name].name, maxEntries: shapes[name].maxEntries, nearlyFull: false, evicts };
+      return { map: shape.name, maxEntries: shape.maxEntries, nearlyFull: false, evicts };
     }
     const { entries, maxEntries } = counted;
     const nearlyFull = entries >= NEARLY_FULL * maxEntries;
-    return { map: shapes[name].name, entries, maxEntries, nearlyFull, evicts, evicted: evictedOf(maps, name, entries) };
+    return { map: shape.name, entries, maxEntries, nearlyFull, evicts, evicted: evictedOf(maps, name, entries) };
   });
 }
 

@@ -33,6 +33,7 @@ export interface Passed {
 
 export interface Kernel {
   readonly maps: Maps;
+  readonly pinDirectory: string;
   readonly host: HostState;
   /** What does not depend on a configuration. */
   readonly machine: Pick<Knobs, 'hostNetnsCookie' | 'jiffiesPerSecond' | 'haveSetRetval'>;
@@ -136,6 +137,7 @@ async function build(undo: (() => void)[], remove: () => void): Promise<Kernel> 
 
   return {
     maps: opened,
+    pinDirectory,
     host,
     machine,
     use,
@@ -154,4 +156,4 @@ async function build(undo: (() => void)[], remove: () => void): Promise<Kernel> 
   };
 }
 
-const SIZES = { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192, sockPeers: 8192 } as const;
+const SIZES = { ...SMALL_MAPS, flows: 512, halfOpenFlows: 8192, sockPeers: 8192 } as const;

@@ -126,9 +126,32 @@ describe('loading', () => {
   it('sizes new maps as asked, and by the schema otherwise', async () => {
     await load(['first']);
     const maps = openMaps(pins);
-    expect(maps.flows.shape.maxEntries).toBe(SMALL_MAPS.flows);
+    expect(maps.flows.shape.maxEntries).toBe(16 * SMALL_MAPS.flows);
     expect(maps.devices.shape.maxEntries).toBe(schema.maps.devices.maxEntries);
     maps.close();
+  });
+
+  it('tells the data path how large the table of flows is: once, and where the run before ended too early', async () => {
+    const told = () => {
+      const maps = openMaps(pins);
+      try {
+        return schema.control.read(maps.control.view, 0);
+      } finally {
+        maps.close();
+      }
+    };
+    (await load(['first'])).close();
+    const first = told();
+    expect(first.flowBuckets).toBe(SMALL_MAPS.flows);
+    expect(first.flowHash).not.toContain(0n);
+    (await load(['first'])).close();
+    expect(told()).toEqual(first);
+    const maps = openMaps(pins);
+    schema.control.write(maps.control.view, 0, { ...first, flowBuckets: 0 });
+    maps.close();
+    await load(['first']);
+    expect(told().flowBuckets).toBe(SMALL_MAPS.flows);
+    expect(told().flowHash).not.toEqual(first.flowHash);
   });
 
   it('takes over the maps of the run before, rows and sizes included', async () => {
@@ -136,14 +159,14 @@ describe('loading', () => {
     run(before, 'put');
     const id = idOf('service_ports');
     before.close();
-    const after = await load(['first', 'second'], { mapSizes: { ...SMALL_MAPS, flows: 2048 } });
+    const after = await load(['first', 'second'], { mapSizes: { ...SMALL_MAPS, flows: 128 } });
     expect(idOf('service_ports')).toBe(id);
     expect(run(after, 'get')).toBe(6);
     expect(after.created).toEqual([]);
     expect(after.reused.find((map) => map.name === 'flows')).toEqual({
       name: 'flows',
-      maxEntries: 1024,
-      wantedEntries: 2048,
+      maxEntries: 64,
+      wantedEntries: 128,
     });
     expect(openMaps(pins).flows.shape.maxEntries).toBe(1024);
   });

@@ -94,7 +94,7 @@ describe.runIf(objects.every((name) => existsSync(join(built, name))))('the buil
     expect([...loaded.programs.keys()].sort()).toEqual([
       ...['connect4', 'connect6', 'egress', 'getpeername4', 'getpeername6', 'ingress'],
       ...['post_bind4', 'post_bind6', 'recvmsg4', 'recvmsg6', 'sendmsg4', 'sendmsg6', 'skb_egress', 'sock_release'],
-      'sweep',
+      ...['sweep', 'sweep_flows'],
     ]);
     expect(loaded.skipped).toEqual([]);
     expect([100, 250, 300, 1000]).toContain(await measureJiffiesPerSecond());

@@ -89,6 +89,8 @@ export function compileObjects(sources: Record<string, string>): { directory: st
       '-I',
       join(repository, 'maps-schema/gen'),
       '-I',
+      join(repository, 'bpf'),
+      '-I',
       '/usr/include/x86_64-linux-gnu',
       '-I',
       '/usr/include/aarch64-linux-gnu',
@@ -121,7 +123,8 @@ export const SMALL_MAPS = {
   affinities: 1024,
   affinityMembers: 1024,
   sourceRanges: 1024,
-  flows: 1024,
+  /** Buckets of 16 flows. */
+  flows: 64,
   halfOpenFlows: 1024,
   sockFlows: 1024,
   sockPeers: 1024,

@@ -69,7 +69,7 @@ export const needsIngressDevice = need('test runs with the device that a forward
   return runs(PROG_TYPE_SCHED_CLS, 0, context);
 });
 
-export const needsSweep = need('programs that walk over the flow tables', '5.14', () =>
+export const needsSweep = need('programs that walk over the half-open flows', '5.14', () =>
   hasFeature(probeFeatures(), 'table_walk'),
 );
 

@@ -15,24 +15,24 @@ import {
   NODE_ADDRESS_LOCAL,
   NODE_ADDRESS_NODE_PORT,
   reasons,
-  type Sweep,
   XDP_CHOICE_NATIVE,
   XDP_CHOICE_OFF,
 } from '../../../maps-schema/gen/codecs.ts';
+import { FLOW_PLACES } from '../../../src/bpf/flow-table.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { loadPrograms } from '../../../src/bpf/loader.ts';
 import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
 import { ensurePinDirectory } from '../../../src/bpf/paths.ts';
-import { runSweep } from '../../../src/bpf/sweep.ts';
+import { runSweep, type Swept } from '../../../src/bpf/sweep.ts';
 import { testRun } from '../../../src/bpf/test-run.ts';
 import type { CompiledService } from '../../../src/model/compiled.ts';
 import { createTables, type Tables } from '../../../src/tables/tables.ts';
 import { mountBpffs, SMALL_MAPS } from '../../kernel/bpf/rig.ts';
+import { changeFlow, clearFlows } from './flow-rows.ts';
 import {
   CHECKSUM_COMPLETE,
   needsChecksumComplete,
   needsIngressDevice,
-  needsSweep,
   needsXdpContext,
   SKB,
   XDP_MD,
@@ -108,10 +108,13 @@ export interface FlowRow {
 
 export interface PacketRig {
   readonly maps: Maps;
+  readonly pinDirectory: string;
   readonly tables: Tables;
   ifindex(device: DeviceName): number;
   /** Makes these the only Services, and forgets flows and affinities. */
   serve(...services: readonly CompiledService[]): void;
+  /** Empties both flow tables. */
+  forgetFlows(): void;
   /** Makes these the only Services; flows stay. */
   change(...services: readonly CompiledService[]): void;
   ingress(frame: Buffer, options?: RunOptions): Outcome;
@@ -119,10 +122,10 @@ export interface PacketRig {
   /** Descriptor of a program. */
   program(name: 'ingress' | 'egress' | 'xdp_ingress'): number;
   flows(table: 'flows' | 'halfOpenFlows'): FlowRow[];
-  /** Writes a row as if the data path had: to make a flow old. */
+  /** Writes a row that is there as if the data path had: to make a flow old. */
   putFlow(table: 'flows' | 'halfOpenFlows', row: FlowRow): void;
-  /** Walks the flow tables as the agent does now and then. */
-  sweep(): Promise<Sweep>;
+  /** Walks the flow tables as the agent does now and then; that of half-open flows where the kernel can (needsSweep). */
+  sweep(): Promise<Swept>;
   /** By reason, since the programs were loaded; zeroes left out. */
   counters(): Record<string, { readonly packets: number; readonly bytes: number }>;
   remove(): void;
@@ -216,7 +219,7 @@ async function build(
     objectDirectory,
     pinDirectory,
     knobs: { ...DEFAULT_KNOBS, ...knobs },
-    mapSizes: { ...SMALL_MAPS, flows: 8192, halfOpenFlows: 8192, ...sizes },
+    mapSizes: { ...SMALL_MAPS, flows: 512, halfOpenFlows: 8192, ...sizes },
     objects: ['tc.bpf.o', 'xdp.bpf.o', 'sweep.bpf.o'],
     optional: ['sweep'],
   });
@@ -276,25 +279,37 @@ async function build(
     if (problem !== undefined) throw new Error(`${problem.name}: ${problem.message}`);
   }
 
+  function forgetFlows(): void {
+    clearFlows(pinDirectory);
+    clear(maps.halfOpenFlows);
+  }
+
   return {
     maps,
+    pinDirectory,
+    forgetFlows,
     tables,
     ifindex: network.ifindex,
     change,
     serve(...services) {
-      for (const map of [maps.flows, maps.halfOpenFlows, maps.fragments, maps.affinities]) clear(map);
+      forgetFlows();
+      for (const map of [maps.fragments, maps.affinities]) clear(map);
       change(...services);
     },
     ingress: (frame, options = {}) => outcome('ingress', frame, options),
     egress: (frame, options = {}) => outcome('egress', frame, options),
     program: (name) => loaded.program(name),
     async sweep() {
-      needsSweep();
-      return await runSweep(loaded.program('sweep'));
+      const programs = { flows: loaded.program('sweep_flows'), halfOpen: loaded.programs.get('sweep') };
+      return await runSweep(programs, maps.flows.shape.maxEntries / FLOW_PLACES);
     },
     flows: (table) =>
       [...maps[table].entries()].map(({ key, value }) => ({ key: flowKey.read(key, 0), flow: flow.read(value, 0) })),
-    putFlow: (table, row) => maps[table].update(encode(flowKey, row.key), encode(flow, row.flow)),
+    putFlow(table, row) {
+      const [key, value] = [encode(flowKey, row.key), encode(flow, row.flow)];
+      if (table === 'flows') changeFlow(pinDirectory, maps.control.view, key, value);
+      else maps.halfOpenFlows.update(key, value);
+    },
     counters: () =>
       Object.fromEntries(
         reasons.flatMap(({ name }, i) => {

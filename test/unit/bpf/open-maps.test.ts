@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import { type MapName, maps } from '../../../maps-schema/gen/codecs.ts';
-import type { KernelArray, KernelHash, KernelPerCpuArray } from '../../../src/bpf/kernel-map.ts';
+import type { KernelArray, KernelFlowTable, KernelHash, KernelPerCpuArray } from '../../../src/bpf/kernel-map.ts';
 import { type ArrayName, type Maps, openMaps, type PerCpuArrayName } from '../../../src/bpf/open-maps.ts';
 
 const arrays: readonly ArrayName[] = [
@@ -17,9 +17,10 @@ describe('the types of the handles', () => {
   it('are those of the schema', () => {
     const named = (types: string[]) =>
       (Object.keys(maps) as MapName[]).filter((name) => types.includes(maps[name].type)).sort();
-    expect(named(['ARRAY'])).toEqual([...arrays].sort());
+    expect(named(['ARRAY'])).toEqual([...arrays, 'flows'].sort());
     expect(named(['PERCPU_ARRAY'])).toEqual([...perCpuArrays].sort());
-    expectTypeOf<Maps['flows']>().toEqualTypeOf<KernelHash>();
+    expectTypeOf<Maps['flows']>().toEqualTypeOf<KernelFlowTable>();
+    expectTypeOf<Maps['fragments']>().toEqualTypeOf<KernelHash>();
     expectTypeOf<Maps['control']>().toEqualTypeOf<KernelArray>();
     expectTypeOf<Maps['counters']>().toEqualTypeOf<KernelPerCpuArray>();
     for (const name of arrays) expect(maps[name].mmapable).toBe(true);

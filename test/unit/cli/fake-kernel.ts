@@ -19,6 +19,7 @@ import {
   maps as shapes,
   tally,
 } from '../../../maps-schema/gen/codecs.ts';
+import { flowTableShape } from '../../../src/bpf/flow-table.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import type { Maps } from '../../../src/bpf/open-maps.ts';
 import type { AgentOptions } from '../../../src/cli/agent-options.ts';
@@ -27,17 +28,21 @@ import { runCli } from '../../../src/cli/run.ts';
 import { textSink } from '../../../src/cli/sink.ts';
 import { createMemoryArray, createMemoryHash } from '../../support/memory-map.ts';
 
+/** The table of flows can be written to. */
+export type FakeMaps = Maps & { readonly flows: KernelHash };
+
 /** All maps of the schema, small and empty. @param counts by reason @param events entries by table event */
 export function createMaps(
   counts: Readonly<Record<number, readonly Counter[]>> = {},
   events: Readonly<Record<number, bigint>> = {},
-): Maps {
+): FakeMaps {
   const entries = Object.entries(shapes).map(([name, shape]) => [
     name,
     shape.type === 'ARRAY' ? createMemoryArray(shape, 64) : createMemoryHash(shape),
   ]);
   return {
     ...Object.fromEntries(entries),
+    flows: createMemoryHash(flowTableShape),
     counters: {
       shape: shapes.counters,
       lookup: (index: number) => (counts[index] ?? [{ packets: 0n, bytes: 0n }]).map((value) => encode(counter, value)),
@@ -47,7 +52,7 @@ export function createMaps(
       lookup: (index: number) => [encode(tally, { entries: events[index] ?? 0n })],
     },
     close() {},
-  } as Maps;
+  } as FakeMaps;
 }
 
 export function put<K, V>(map: KernelHash, keyCodec: Codec<K>, key: K, valueCodec: Codec<V>, value: V): void {

@@ -18,7 +18,7 @@ const builtObjects = existsSync(built) ? readdirSync(built).filter((name) => nam
 
 const expected = (struct: Struct) => ({
   size: struct.size,
-  fields: layout(struct).map(({ field, offset, size }) => ({ name: field.name, offset, size })),
+  fields: layout(struct, schema.structs).map(({ field, offset, size }) => ({ name: field.name, offset, size })),
 });
 
 describe('the emitted header', () => {

@@ -1,18 +1,10 @@
 /*
- * Writes to the two flow tables. Each entry that comes or goes is tallied, so that what the kernel
+ * Half-open flows, in a table of the kernel's. Each entry that comes or goes is tallied, so that what was
  * evicted from a full table can be told: added - removed - present (R-74).
  */
 #pragma once
 
-#include "common.h"
-
-INLINE void table_tally(__u32 event)
-{
-	struct tally *tally = bpf_map_lookup_elem(&table_events, &event);
-
-	if (likely(tally))
-		tally->entries++;
-}
+#include "tally.h"
 
 /* Returns false when the key is taken, or the table refused the entry. */
 INLINE bool half_open_add(const struct flow_key *key, const struct flow *flow)
@@ -34,22 +26,5 @@ INLINE bool half_open_remove(const struct flow_key *key)
 	if (bpf_map_delete_elem(&half_open_flows, key) != 0)
 		return false;
 	table_tally(TABLE_HALF_OPEN_REMOVED);
-	return true;
-}
-
-INLINE bool established_set(const struct flow_key *key, const struct flow *flow)
-{
-	if (bpf_map_update_elem(&flows, key, flow, BPF_NOEXIST) == 0) {
-		table_tally(TABLE_FLOWS_ADDED);
-		return true;
-	}
-	return bpf_map_update_elem(&flows, key, flow, BPF_ANY) == 0;
-}
-
-INLINE bool established_remove(const struct flow_key *key)
-{
-	if (bpf_map_delete_elem(&flows, key) != 0)
-		return false;
-	table_tally(TABLE_FLOWS_REMOVED);
 	return true;
 }
