@@ -159,14 +159,24 @@ INLINE void flow_delete(const struct flow_key *key)
 	half_open_remove(key);
 }
 
-INLINE void flow_promote_one(const struct flow_key *key)
+/*
+ * Moves a half-open entry to the table of established flows. @which: enum answer, whose key in the scratch memory it
+ * has; ANSWER_MAX: the packet's own. A function of numbers, because the verifier would follow each call of the writing
+ * else.
+ */
+GLOBAL int flow_promote_one(__u32 which)
 {
-	struct flow *flow = bpf_map_lookup_elem(&half_open_flows, key);
+	struct scratch *scratch = scratch_get();
+	const struct flow_key *key;
+	const struct flow *flow;
 
-	if (!flow)
-		return;
-	if (established_set(key, flow))
+	if (!scratch)
+		return 0;
+	key = which == ANSWER_MAX ? &scratch->packet.key : scratch_answer(scratch, which);
+	flow = bpf_map_lookup_elem(&half_open_flows, key);
+	if (flow && established_set(key, flow))
 		half_open_remove(key);
+	return 0;
 }
 
 /*
@@ -188,7 +198,7 @@ GLOBAL int flow_promote(void)
 		return 0;
 	if (flow->flags & FLOW_DSR && flow->flags & FLOW_REDIRECT) {
 		/* Its answers do not come by here: that the client goes on has to do. */
-		flow_promote_one(key);
+		flow_promote_one(ANSWER_MAX);
 		return 0;
 	}
 	flow_answer_key(answer, flow, key->proto,
@@ -197,12 +207,12 @@ GLOBAL int flow_promote(void)
 	if (!other) {
 		/* It went before, when there was no place for this one. */
 		if (established_find(answer))
-			flow_promote_one(key);
+			flow_promote_one(ANSWER_MAX);
 		return 0;
 	}
 	if (!(other->flags & FLOW_SEEN))
 		return 0;
-	flow_promote_one(answer);
+	flow_promote_one(ANSWER_FRONTEND);
 	if (flow->flags & FLOW_STAGED) {
 		/* out C>B, and in B>S. */
 		address_copy(&answer->saddr, &flow->saddr);
@@ -213,10 +223,10 @@ GLOBAL int flow_promote(void)
 		other = bpf_map_lookup_elem(&half_open_flows, answer);
 		if (other) {
 			flow_answer_key(&scratch->answer[ANSWER_SNAT], other, key->proto, HOOK_INGRESS);
-			flow_promote_one(&scratch->answer[ANSWER_SNAT]);
-			flow_promote_one(answer);
+			flow_promote_one(ANSWER_SNAT);
+			flow_promote_one(ANSWER_FRONTEND);
 		}
 	}
-	flow_promote_one(key);
+	flow_promote_one(ANSWER_MAX);
 	return 0;
 }
