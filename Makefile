@@ -88,7 +88,7 @@ bench: build ## measure beside iptables and nftables mode (root; PARTS=, SIZES=,
 
 .PHONY: bench-quick
 bench-quick: build ## the data path in under 3 minutes: before and after a change
-	COMPETITORS="$${COMPETITORS:-direct,again,iptables,nftables,sluice-socket,sluice-tc,sluice-xdp,sluice-dsr}" node_modules/.bin/tsx bench/main.ts --quick
+	node_modules/.bin/tsx bench/main.ts --quick
 
 .PHONY: bench-profile
 bench-profile: build ## where the time of a packet's path goes, with perf (root; PROGRAM=, CASE=, FAMILY=)

@@ -38,7 +38,7 @@ const machine = describeMachine();
 const background = await backgroundLoad(machine.cores);
 say(`${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}; ${Math.round(background * 100)} % busy`);
 const tools = await buildLoadTools();
-const competitors = listCompetitors();
+const competitors = listCompetitors(options.plan.quick);
 const context: Context = {
   plan: options.plan,
   tools,

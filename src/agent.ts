@@ -133,7 +133,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
 
   const sweeper = createSweeper({
     walk() {
-      const programs = { flows: dataPath.program('sweep_flows'), halfOpen: dataPath.optionalProgram('sweep') };
+      const flows = dataPath.program('sweep_flows');
+      if (flows === undefined) return undefined;
+      const programs = { flows, halfOpen: dataPath.program('sweep') };
       return runSweep(programs, dataPath.maps.flows.shape.maxEntries / FLOW_PLACES);
     },
     maps: () => dataPath.maps,

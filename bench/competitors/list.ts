@@ -5,11 +5,15 @@ import { kubeProxy } from './kube-proxy.ts';
 import { iptables, nftables } from './rules.ts';
 import { SLUICE_VARIANTS, sluice } from './sluice.ts';
 
+/** Left out of the quick form, for its three minutes: its programs are those of sluice-xdp. */
+const NOT_QUICK = 'sluice-xdp-generic';
+
 /**
+ * @param quick who takes part where nobody is named
  * @param environment KUBE_PROXY: path of a binary; IPTABLES: legacy or nft; COMPETITORS: names, all others stay out
  * @throws Error for a name that nobody has
  */
-export function listCompetitors(environment: NodeJS.ProcessEnv = process.env): Competitor[] {
+export function listCompetitors(quick = false, environment: NodeJS.ProcessEnv = process.env): Competitor[] {
   const { KUBE_PROXY: path, COMPETITORS: wanted } = environment;
   // legacy by default: on every machine tried it is the faster of the two, with rules and with packets.
   const variant = environment.IPTABLES === 'nft' ? 'nft' : 'legacy';
@@ -17,7 +21,7 @@ export function listCompetitors(environment: NodeJS.ProcessEnv = process.env): C
     ? [kubeProxy('iptables', { path, iptables: variant }), kubeProxy('nftables', { path, iptables: variant })]
     : [iptables(variant), nftables()];
   const all = [direct('direct'), direct('again'), ...kubeProxies, ...SLUICE_VARIANTS.map(sluice)];
-  if (!wanted) return all;
+  if (!wanted) return quick ? all.filter(({ name }) => name !== NOT_QUICK) : all;
   const names = wanted.split(',');
   const unknown = names.find((name) => !all.some((one) => one.name === name));
   if (unknown !== undefined)

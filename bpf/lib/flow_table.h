@@ -186,8 +186,8 @@ struct flow_evicted {
 };
 
 /*
- * The place that makes room in a full bucket: the first from the hand on whose time is over, or which is being closed;
- * else the one that was not used for longest. No call in it: the lock is held.
+ * The place that makes room in a full bucket: the first from the hand on that is closed and quiet; else the one that
+ * was not used for longest. No call in it: the lock is held.
  */
 INLINE __u32 bucket_victim(const struct flow_bucket *bucket, __u32 now)
 {

@@ -41,7 +41,11 @@ const indexKey = (index: number) => {
   key.writeUInt32LE(index);
   return key;
 };
-const tagAt = (bucket: Buffer, place: number) => bucket.readUInt16LE(TAGS + 2 * place);
+/** Of a place in a bucket; 0: it is free. */
+export const tagAt = (bucket: Buffer, place: number): number => bucket.readUInt16LE(TAGS + 2 * place);
+/** What the hash is secret by. @param control view of the map `control` */
+export const flowSecret = (control: Buffer): Buffer =>
+  control.subarray(CONTROL_HASH, CONTROL_HASH + flowKey.size) as Buffer;
 const keyAt = (bucket: Buffer, place: number) =>
   bucket.subarray(KEYS + place * flowKey.size, KEYS + (place + 1) * flowKey.size);
 
@@ -54,8 +58,7 @@ export const flowAt = (bucket: Buffer, place: number): Buffer =>
  * @param buckets the map as it is: an array @param control view of the map `control`
  */
 export function findFlow(buckets: Pick<KernelHash, 'lookup'>, control: Buffer, key: Buffer): FlowPlace | undefined {
-  const secret = control.subarray(CONTROL_HASH, CONTROL_HASH + flowKey.size);
-  const { first, second, tag } = flowBuckets(key, secret, control.readUInt32LE(CONTROL_BUCKETS));
+  const { first, second, tag } = flowBuckets(key, flowSecret(control), control.readUInt32LE(CONTROL_BUCKETS));
   for (const index of [first, second]) {
     const bucket = buckets.lookup(indexKey(index));
     if (bucket === undefined) return undefined;

@@ -30,10 +30,8 @@ export interface DataPath {
   load(knobs: Knobs, signal: AbortSignal): Promise<void>;
   /** @throws until `load` has succeeded once. */
   readonly maps: Maps;
-  /** Descriptor of a program. @throws until `load` has succeeded once. */
-  program(name: string): number;
-  /** Descriptor of a program that older kernels lack; undefined there, and until `load` has succeeded once. */
-  optionalProgram(name: string): number | undefined;
+  /** Descriptor of a program; undefined until `load` has succeeded once, and where an older kernel lacks it. */
+  program(name: string): number | undefined;
   /** Puts links in place. @returns what failed, by device; a socket hook that fails throws. */
   attach(devices: readonly HostDevice[]): readonly { device: string; error: unknown }[];
   /** Puts XDP where it is planned; what cannot be is no error: tc carries the packets. */
@@ -123,12 +121,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
       return maps;
     },
 
-    program(name) {
-      if (loaded === undefined) throw new Error('the programs are not loaded');
-      return loaded.program(name);
-    },
-
-    optionalProgram: (name) => loaded?.programs.get(name),
+    program: (name) => loaded?.programs.get(name),
 
     attach(devices) {
       attachSockets();

@@ -20,8 +20,8 @@ const INTERVAL_MS = 30_000;
 const SPACING_MS = 5_000;
 
 export interface SweeperOptions {
-  /** One walk. */
-  readonly walk: () => Promise<Swept>;
+  /** One walk. @returns undefined before the programs are loaded */
+  readonly walk: () => Promise<Swept> | undefined;
   readonly maps: () => Pick<Maps, 'tableEvents'>;
   readonly metrics: Pick<Metrics, 'conntrackReconciled' | 'flows'>;
   readonly warn: (message: string) => void;
@@ -43,8 +43,10 @@ export function createSweeper(options: SweeperOptions): Sweeper {
 
   async function sweep(): Promise<void> {
     const began = performance.now();
-    const { established, halfOpen, removed4, removed6 } = await walk();
+    const swept = await walk();
+    if (swept === undefined) return;
     const seconds = (performance.now() - began) / 1000;
+    const { established, halfOpen, removed4, removed6 } = swept;
     metrics.conntrackReconciled('IPv4', seconds, removed4);
     metrics.conntrackReconciled('IPv6', seconds, removed6);
     const { tableEvents } = options.maps();

@@ -3,18 +3,15 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { encode } from '../../maps-schema/codec.ts';
 import {
   FLOW_CLOSING,
-  flowBucket,
   flow as flowCodec,
   flowKey,
-  maps,
   TABLE_FLOWS_ADDED,
   TABLE_FLOWS_REMOVED,
 } from '../../maps-schema/gen/codecs.ts';
 import { FLOW_PLACES } from '../../src/bpf/flow-table.ts';
-import { openHash } from '../../src/bpf/hash.ts';
-import { mapPin } from '../../src/bpf/paths.ts';
 import { evictedEntries } from '../../src/bpf/table-events.ts';
 import { packet } from '../support/packet/builder.ts';
+import { readBuckets } from '../support/packet/flow-rows.ts';
 import { CLIENT, POD } from '../support/packet/network.ts';
 import { createPacketRig, type FlowRow, type PacketRig } from '../support/packet/rig.ts';
 import { backend, frontend, service } from '../support/packet/services.ts';
@@ -46,14 +43,7 @@ const portOf = ({ key }: FlowRow) => (key.saddr === CLIENT[4] ? key.sport : key.
 const ports = () => [...new Set(rig.flows('flows').map(portOf))].sort((a, b) => a - b);
 const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
 
-function buckets() {
-  const map = openHash(mapPin(rig.pinDirectory, maps.flows.name), maps.flows);
-  try {
-    return [...map.entries()].map(({ value }) => flowBucket.read(value, 0));
-  } finally {
-    map.close();
-  }
-}
+const buckets = () => readBuckets(rig.pinDirectory).map(({ bucket }) => bucket);
 const spilled = () => buckets().reduce((sum, bucket) => sum + bucket.spilled, 0);
 
 async function evicted(): Promise<number> {

@@ -5,20 +5,15 @@
 import { availableParallelism } from 'node:os';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { encode } from '../../../maps-schema/codec.ts';
-import {
-  flowBucket,
-  flowKey,
-  maps as shapes,
-  TABLE_FLOWS_ADDED,
-  TABLE_FLOWS_REMOVED,
-} from '../../../maps-schema/gen/codecs.ts';
+import { flowKey, TABLE_FLOWS_ADDED, TABLE_FLOWS_REMOVED } from '../../../maps-schema/gen/codecs.ts';
 import { flowBuckets } from '../../../src/bpf/flow-hash.ts';
-import { openHash } from '../../../src/bpf/hash.ts';
+import { flowSecret } from '../../../src/bpf/flow-table.ts';
 import { type LoadedPrograms, loadPrograms } from '../../../src/bpf/loader.ts';
 import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
-import { ensurePinDirectory, mapPin } from '../../../src/bpf/paths.ts';
+import { ensurePinDirectory } from '../../../src/bpf/paths.ts';
 import { bpfInBackground, Command, newAttr, putPointer } from '../../../src/bpf/syscall.ts';
 import { evictedEntries } from '../../../src/bpf/table-events.ts';
+import { readBuckets } from '../../support/packet/flow-rows.ts';
 import { zeroKnobs } from './knobs.ts';
 import { compileObjects, mountBpffs, SMALL_MAPS } from './rig.ts';
 
@@ -80,24 +75,12 @@ async function run(program: string): Promise<void> {
   if ((await bpfInBackground(Command.PROG_TEST_RUN, attr)) < 0) throw new Error(`run ${program}: the kernel refuses`);
 }
 
-function buckets() {
-  const map = openHash(mapPin(pins, shapes.flows.name), shapes.flows);
-  try {
-    return [...map.entries()].map(({ value }) => ({
-      bucket: flowBucket.read(value, 0),
-      tags: Array.from({ length: 16 }, (_, place) => value.readUInt16LE(16 + 2 * place)),
-    }));
-  } finally {
-    map.close();
-  }
-}
-
 /** What is wrong with the table as it is. */
 function faults(): string[] {
-  const secret = maps.control.view.subarray(16, 56);
+  const secret = flowSecret(maps.control.view);
   const wrong: string[] = [];
   const spilled = Array<number>(BUCKETS).fill(0);
-  const all = buckets();
+  const all = readBuckets(pins);
   for (const [index, { bucket, tags }] of all.entries()) {
     for (const [place, tag] of tags.entries()) {
       const [key, flow] = [bucket.keys[place], bucket.flows[place]];

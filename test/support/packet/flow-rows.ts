@@ -1,14 +1,14 @@
-/** Writes to the table of established flows behind the data path's back. */
-import { maps } from '../../../maps-schema/gen/codecs.ts';
-import { findFlow, flowAt } from '../../../src/bpf/flow-table.ts';
+/** The table of established flows as it lies in the kernel, read, and written behind the data path's back. */
+import { type FlowBucket, flowBucket, maps } from '../../../maps-schema/gen/codecs.ts';
+import { FLOW_PLACES, findFlow, flowAt, tagAt } from '../../../src/bpf/flow-table.ts';
 import { type Closable, openHash } from '../../../src/bpf/hash.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { mapPin } from '../../../src/bpf/paths.ts';
 
-function withBuckets(pinDirectory: string, use: (buckets: Closable<KernelHash>) => void): void {
+function withBuckets<T>(pinDirectory: string, use: (buckets: Closable<KernelHash>) => T): T {
   const buckets = openHash(mapPin(pinDirectory, maps.flows.name), maps.flows);
   try {
-    use(buckets);
+    return use(buckets);
   } finally {
     buckets.close();
   }
@@ -32,4 +32,14 @@ export function clearFlows(pinDirectory: string): void {
     const empty = Buffer.alloc(maps.flows.valueSize);
     for (const { key, value } of [...buckets.entries()]) if (!value.equals(empty)) buckets.update(key, empty);
   });
+}
+
+/** All buckets, in order, with the tag of each place. */
+export function readBuckets(pinDirectory: string): { readonly bucket: FlowBucket; readonly tags: readonly number[] }[] {
+  return withBuckets(pinDirectory, (buckets) =>
+    [...buckets.entries()].map(({ value }) => ({
+      bucket: flowBucket.read(value, 0),
+      tags: Array.from({ length: FLOW_PLACES }, (_, place) => tagAt(value, place)),
+    })),
+  );
 }

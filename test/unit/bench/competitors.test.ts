@@ -4,7 +4,7 @@ import { listCompetitors } from '../../../bench/competitors/list.ts';
 import { outsideTargets } from '../../../bench/parts/northsouth.ts';
 import type { World } from '../../../bench/world/world.ts';
 
-const competitors = listCompetitors({});
+const competitors = listCompetitors(false, {});
 const shared = { nodePort: 30080, endpoints: [{ address: '10.244.9.2', nodeName: 'node9' }] };
 const own = { nodePort: 30082, endpoints: [{ address: '10.244.10.2', nodeName: 'node10' }] };
 const world = {
@@ -18,6 +18,13 @@ const world = {
 describe('who is compared', () => {
   it('only direct server return has backends to itself', () => {
     expect(competitors.filter(({ ownBackends }) => ownBackends).map(({ name }) => name)).toEqual(['sluice-dsr']);
+  });
+
+  it('the quick form leaves out generic XDP, unless it is asked for', () => {
+    const names = (quick: boolean, wanted?: string) =>
+      listCompetitors(quick, wanted === undefined ? {} : { COMPETITORS: wanted }).map(({ name }) => name);
+    expect(names(false).filter((name) => !names(true).includes(name))).toEqual(['sluice-xdp-generic']);
+    expect(names(true, 'direct,sluice-xdp-generic')).toEqual(['direct', 'sluice-xdp-generic']);
   });
 
   it.each(competitors)('$name is dialled where its backends are', (competitor) => {

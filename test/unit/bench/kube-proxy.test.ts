@@ -52,14 +52,16 @@ describe('what kube-proxy said at its end', () => {
 
 describe('a kube-proxy that KUBE_PROXY names', () => {
   it('takes the place of the modelled rules, by its version', () => {
-    const labels = listCompetitors({ KUBE_PROXY: program(''), IPTABLES: 'nft' }).map(({ label }) => label);
+    const labels = listCompetitors(false, { KUBE_PROXY: program(''), IPTABLES: 'nft' }).map(({ label }) => label);
     expect(labels).toContain('kube-proxy v1.2.3, iptables mode (iptables-nft)');
     expect(labels).toContain('kube-proxy v1.2.3, nftables mode');
     expect(labels.filter((label) => label.includes('modelled'))).toEqual([]);
   });
 
   it('that does not run is an error which names it', () => {
-    expect(() => listCompetitors({ KUBE_PROXY: '/nowhere/kube-proxy' })).toThrow('run KUBE_PROXY=/nowhere/kube-proxy');
+    expect(() => listCompetitors(false, { KUBE_PROXY: '/nowhere/kube-proxy' })).toThrow(
+      'run KUBE_PROXY=/nowhere/kube-proxy',
+    );
   });
 
   it('that ends is not available, with its last word, at once', async () => {

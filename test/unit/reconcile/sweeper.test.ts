@@ -85,6 +85,17 @@ it('tells a failure once and goes on', async () => {
   expect(told.slice(0, 2)).toEqual(['walk the flow tables: no', 'IPv4 true 2']);
 });
 
+it('is silent until the programs are loaded', async () => {
+  let asked = 0;
+  const none = () => {
+    asked++;
+    return undefined;
+  };
+  expect(await watch({ walk: none, intervalMs: 1, spacingMs: 0 }, () => poll('see it ask', () => asked > 2))).toEqual(
+    [],
+  );
+});
+
 it('tells nothing of half-open flows where the kernel cannot walk their table', async () => {
   const { halfOpen: _, ...established } = swept;
   const told = await watch({ walk: async () => established, intervalMs: 1, spacingMs: 0 }, (told) =>
