@@ -46,7 +46,7 @@ async function perf(args: readonly string[]): Promise<string> {
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-profile-'));
-const rig = await createPacketRig({}, 'tc', { flows: ENTRIES / FLOW_PLACES, halfOpenFlows: ENTRIES });
+const rig = await createPacketRig({}, 'tc', { flows: ENTRIES / FLOW_PLACES, halfOpenFlows: ENTRIES / FLOW_PLACES });
 const wrapper = openWrapper((await buildLoadTools()).restore);
 try {
   serve(rig);

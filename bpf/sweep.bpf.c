@@ -9,8 +9,6 @@
 #include "lib/lifetime.h"
 #include "lib/select.h"
 
-struct bpf_map;
-
 /* What a piece of a walk found: entries of each kind, so many bits up. */
 #define SWEPT_REMOVED4 10
 #define SWEPT_REMOVED6 20
@@ -26,55 +24,50 @@ INLINE bool sweep_stale(const struct flow_key *key, const struct flow *flow)
 }
 
 /* Both directions of a connection are in the same table: they are promoted together. */
-NOINLINE bool sweep_established_lives(const struct flow_key *key, const struct flow *flow)
+NOINLINE bool sweep_lives(const struct flow_key *key, const struct flow *flow, bool half_open)
 {
 	const struct flow *opposite;
 	struct flow_key answer;
 
 	if (sweep_stale(key, flow))
 		return false;
-	if (!flow_expired(flow, key->proto, false))
+	if (!flow_expired(flow, key->proto, half_open))
 		return true;
 	flow_answer_key(&answer, flow, key->proto, flow_opposite_hook(flow, key->hook));
-	opposite = established_find(&answer);
-	return opposite && !flow_expired(opposite, key->proto, false);
+	opposite = half_open ? half_open_find(&answer) : established_find(&answer);
+	return opposite && !flow_expired(opposite, key->proto, half_open);
 }
 
-NOINLINE bool sweep_half_open_lives(const struct flow_key *key, const struct flow *flow)
+/* One place of a table. Returns what a walk adds up. */
+INLINE int sweep_place(const struct flow_bucket *bucket, const struct flow_places *places, __u32 place, bool half_open)
 {
-	const struct flow *opposite;
-	struct flow_key answer;
-
-	if (!key || !flow)
-		return true;
-	if (sweep_stale(key, flow))
-		return false;
-	if (!flow_expired(flow, key->proto, true))
-		return true;
-	flow_answer_key(&answer, flow, key->proto, flow_opposite_hook(flow, key->hook));
-	opposite = bpf_map_lookup_elem(&half_open_flows, &answer);
-	return opposite && !flow_expired(opposite, key->proto, true);
-}
-
-/* One place of `flows`. Returns what sweep_flows adds up. */
-GLOBAL int sweep_place(__u32 index, __u32 place)
-{
-	struct flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index);
 	struct flow_key key;
 
-	if (!bucket || place >= FLOW_PLACES || !((const __u16 *)bucket->tags)[place])
+	if (!bucket || !places || place >= FLOW_PLACES || !((const __u16 *)bucket->tags)[place])
 		return 0;
-	key = bucket->keys[place];
-	if (sweep_established_lives(&key, &bucket->flows[place]))
+	key = places->rows[place].key;
+	if (sweep_lives(&key, &places->rows[place].flow, half_open))
 		return 1;
-	if (!established_remove(&key))
+	if (!(half_open ? half_open_remove(&key) : established_remove(&key)))
 		return 0;
 	return address_is_v4(&key.daddr) ? 1 << SWEPT_REMOVED4 : 1 << SWEPT_REMOVED6;
 }
 
+GLOBAL int sweep_established_place(__u32 index, __u32 place)
+{
+	return sweep_place(bpf_map_lookup_elem(&flow_buckets, &index), bpf_map_lookup_elem(&flows, &index), place,
+			   false);
+}
+
+GLOBAL int sweep_half_open_place(__u32 index, __u32 place)
+{
+	return sweep_place(bpf_map_lookup_elem(&half_open_buckets, &index),
+			   bpf_map_lookup_elem(&half_open_flows, &index), place, true);
+}
+
 /*
- * Buckets of `flows` from skb->mark on: run as often as there are such pieces, on any packet. A kernel runs
- * no other kind of program at will that may take a bucket's lock (programs for a system call: 6.7).
+ * Buckets of a table from skb->mark on: run as often as there are such pieces, on any packet. A kernel runs no other
+ * kind of program at will that may take a bucket's lock (programs for a system call: 6.7).
  */
 SEC("tc")
 int sweep_flows(struct __sk_buff *skb)
@@ -83,35 +76,19 @@ int sweep_flows(struct __sk_buff *skb)
 
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < SWEEP_BUCKETS * FLOW_PLACES; i++)
-		swept += sweep_place(first + i / FLOW_PLACES, i % FLOW_PLACES);
+		swept += sweep_established_place(first + i / FLOW_PLACES, i % FLOW_PLACES);
 	return swept;
 }
 
-static long sweep_entry(struct bpf_map *map, const struct flow_key *key, const struct flow *flow, struct sweep *counts)
+SEC("tc")
+int sweep_half_open(struct __sk_buff *skb)
 {
-	if (sweep_half_open_lives(key, flow)) {
-		counts->half_open++;
-		return 0;
-	}
-	if (!half_open_remove(key))
-		return 0;
-	if (address_is_v4(&key->daddr))
-		counts->removed4++;
-	else
-		counts->removed6++;
-	return 0;
-}
+	__u32 first = skb->mark, swept = 0;
 
-/* Walks half_open_flows. @result: all zero; filled in. */
-SEC("syscall")
-int sweep(struct sweep *result)
-{
-	/* The context of a callback has to lie on the stack. */
-	struct sweep counts = {};
-
-	bpf_for_each_map_elem(&half_open_flows, sweep_entry, &counts, 0);
-	*result = counts;
-	return 0;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < SWEEP_BUCKETS * FLOW_PLACES; i++)
+		swept += sweep_half_open_place(first + i / FLOW_PLACES, i % FLOW_PLACES);
+	return swept;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -333,8 +333,10 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 {
 	bool v4 = context_protocol(skb) == bpf_htons(ETH_P_IP), half_open = false;
 	struct scratch *scratch = scratch_get();
+	const struct control *settings;
 	struct packet *packet;
 	struct flow *flow;
+	__u64 hash;
 
 	*verdict = VERDICT_NEXT;
 	if (!scratch || (!v4 && context_protocol(skb) != bpf_htons(ETH_P_IPV6)))
@@ -346,7 +348,11 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 				*verdict = leave(packet);
 			return NULL;
 		}
-		flow = established_find_fast(&packet->key);
+		settings = flow_settings();
+		if (!settings)
+			return NULL;
+		hash = flow_hash(settings, &packet->key);
+		flow = established_find_fast(&packet->key, hash, settings);
 		if (flow && (v4 ? carry_plain(skb, packet, flow, true, verdict)
 				: carry_plain(skb, packet, flow, false, verdict)))
 			return NULL;
@@ -354,10 +360,11 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 		packet = parse(skb, scratch, hook, verdict);
 		if (!packet)
 			return NULL;
-		flow = established_find(&packet->key);
+		hash = flow_hash_of(&packet->key);
+		flow = established_find_hashed(&packet->key, hash);
 	}
 	if (!flow) {
-		flow = bpf_map_lookup_elem(&half_open_flows, &packet->key);
+		flow = half_open_find_hashed(&packet->key, hash);
 		half_open = true;
 	}
 	if (!flow)

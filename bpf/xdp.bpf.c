@@ -113,21 +113,27 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 /* @v4: the family, known when this is compiled. Returns an XDP verdict. */
 INLINE int carry_any(struct xdp_md *ctx, bool v4)
 {
+	const struct control *settings;
 	struct packet packet;
 	struct scratch *scratch;
 	bool half_open = false;
 	struct flow *flow;
+	__u64 hash;
 
 	if (!packet_parse_plain(ctx, &packet, HOOK_INGRESS, v4) || packet.ttl <= 1 || packet.bytes > knobs.xdp_mtu)
 		return XDP_PASS;
 	if (!address_is_known(known_get(), &packet.key.daddr))
 		return XDP_PASS;
-	flow = established_find_fast(&packet.key);
+	settings = flow_settings();
+	if (!settings)
+		return XDP_PASS;
+	hash = flow_hash(settings, &packet.key);
+	flow = established_find_fast(&packet.key, hash, settings);
 	if (!flow) {
 		/* Of TCP, tc alone looks at what follows the first packet of a half-open flow. */
 		if (!packet_may_begin(&packet))
 			return XDP_PASS;
-		flow = bpf_map_lookup_elem(&half_open_flows, &packet.key);
+		flow = half_open_find_hashed(&packet.key, hash);
 		half_open = true;
 	}
 	if (flow && likely(!begins_anew(&packet, flow, half_open)))

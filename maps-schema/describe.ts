@@ -12,6 +12,7 @@ export type BytesType =
   | { readonly pad: number }
   | { readonly chars: number }
   | { readonly words: number }
+  | { readonly row: string }
   | { readonly rows: string; readonly count: number }
   | { readonly lock: true };
 
@@ -19,8 +20,8 @@ export type BytesType =
 export interface Field {
   readonly name: string;
   /**
-   * A scalar, unnamed bytes, text padded with zero bytes, so many u64, so many structs of a name, or the
-   * kernel's lock (struct bpf_spin_lock, 4 bytes, which user space neither reads nor writes).
+   * A scalar, unnamed bytes, text padded with zero bytes, so many u64, one or so many structs of a name,
+   * or the kernel's lock (struct bpf_spin_lock, 4 bytes, which user space neither reads nor writes).
    */
   readonly type: ScalarType | BytesType;
   readonly doc: string;

@@ -18,6 +18,7 @@ function emitField(field: Field): string {
   if ('pad' in field.type) return `\t__u8 ${field.name}[${field.type.pad}];\n`;
   if ('lock' in field.type) return `${comment}\tstruct bpf_spin_lock ${field.name};\n`;
   if ('words' in field.type) return `${comment}\t__u64 ${field.name}[${field.type.words}];\n`;
+  if ('row' in field.type) return `${comment}\tstruct ${field.type.row} ${field.name};\n`;
   if ('rows' in field.type) return `${comment}\tstruct ${field.type.rows} ${field.name}[${field.type.count}];\n`;
   return `${comment}\tchar ${field.name}[${field.type.chars}];\n`;
 }

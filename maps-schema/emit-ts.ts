@@ -59,6 +59,14 @@ function accessOf({ type }: Field): Access {
       read: (at) => `Array.from({ length: ${type.words} }, (_, i) => buffer.readBigUInt64LE(${at} + 8 * i))`,
     };
   }
+  if (typeof type === 'object' && 'row' in type) {
+    const codec = camel(type.row);
+    return {
+      type: pascal(type.row),
+      write: (v, at) => `${codec}.write(buffer, ${at}, ${v});`,
+      read: (at) => `${codec}.read(buffer, ${at})`,
+    };
+  }
   if (typeof type === 'object' && 'rows' in type) {
     const codec = camel(type.rows);
     return {

@@ -30,10 +30,10 @@ function placeOf(field: Field, structs: readonly Struct[]): { size: number; alig
   if ('chars' in type) return { size: type.chars, align: 1 };
   if ('lock' in type) return { size: 4, align: 4 };
   if ('words' in type) return { size: 8 * type.words, align: 8 };
-  const row = structs.find((struct) => struct.name === type.rows);
-  if (row === undefined)
-    throw new Error(`maps-schema: field ${field.name} has rows of the unknown struct ${type.rows}`);
-  return { size: row.size * type.count, align: alignmentOf(row, structs) };
+  const [name, count] = 'row' in type ? [type.row, 1] : [type.rows, type.count];
+  const row = structs.find((struct) => struct.name === name);
+  if (row === undefined) throw new Error(`maps-schema: field ${field.name} has rows of the unknown struct ${name}`);
+  return { size: row.size * count, align: alignmentOf(row, structs) };
 }
 
 function alignmentOf(struct: Struct, structs: readonly Struct[]): number {

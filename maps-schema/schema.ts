@@ -6,7 +6,7 @@
 import type { Schema } from './describe.ts';
 
 export const schema: Schema = {
-  version: 4,
+  version: 5,
 
   structs: [
     {
@@ -245,17 +245,34 @@ export const schema: Schema = {
     },
     {
       name: 'flow_bucket',
-      doc: 'Places for flows whose keys have the same hash (lib/flow_table.h).',
-      size: 2480,
+      doc: 'What is in the places of a bucket, as far as it is looked for (lib/flow_bucket.h).',
+      size: 64,
       fields: [
+        { name: 'tags', type: { words: 4 }, doc: "16 bits a place: of the key's hash, never 0; 0: the place is free" },
         { name: 'lock', type: { lock: true }, doc: 'held while a flow comes or goes' },
         { name: 'spilled', type: 'u32', doc: 'flows that had no room here and stand in their second bucket' },
         { name: 'hand', type: 'u32', doc: 'the place to look at first when one has to make room' },
-        { name: 'pad', type: { pad: 4 }, doc: 'zero' },
-        { name: 'tags', type: { words: 4 }, doc: "16 bits a place: of the key's hash, never 0; 0: the place is free" },
-        { name: 'keys', type: { rows: 'flow_key', count: 16 }, doc: 'by place' },
-        { name: 'flows', type: { rows: 'flow', count: 16 }, doc: 'by place' },
+        {
+          name: 'pad',
+          type: { pad: 20 },
+          doc: "zero; an array's rows begin 16 bytes behind a cache line, so all the rest of a bucket is in one",
+        },
       ],
+    },
+    {
+      name: 'flow_row',
+      doc: 'A flow and what it is found by. A free place has proto 0.',
+      size: 152,
+      fields: [
+        { name: 'key', type: { row: 'flow_key' }, doc: 'the packets that it is for' },
+        { name: 'flow', type: { row: 'flow' }, doc: 'what becomes of them' },
+      ],
+    },
+    {
+      name: 'flow_places',
+      doc: 'The flows of a bucket.',
+      size: 2432,
+      fields: [{ name: 'rows', type: { rows: 'flow_row', count: 16 }, doc: 'by place' }],
     },
     {
       name: 'fragment_key',
@@ -315,8 +332,12 @@ export const schema: Schema = {
         { name: 'forwarding_mode', type: 'u8', doc: 'enum forwarding_mode: of Services that choose none; for people' },
         { name: 'dsr_encapsulation', type: 'u8', doc: 'enum dsr_encapsulation; for people' },
         { name: 'flags', type: 'u16', doc: 'enum control_flags' },
-        { name: 'flow_buckets', type: 'u32', doc: 'buckets of flows; set once, when flows is made, as is the next' },
-        { name: 'reserved', type: { pad: 4 }, doc: 'zero' },
+        {
+          name: 'flow_buckets',
+          type: 'u32',
+          doc: 'buckets of flows; set once, when flows is made, as are the next two',
+        },
+        { name: 'half_open_buckets', type: 'u32', doc: 'buckets of half_open_flows' },
         { name: 'flow_hash', type: { words: 5 }, doc: 'at random: nobody outside can tell which flows share a bucket' },
       ],
     },
@@ -380,17 +401,6 @@ export const schema: Schema = {
         { name: 'node_address6', type: 'address', doc: 'the same for IPv6' },
         { name: 'select_seed', type: 'u32', doc: 'at random: nobody outside can tell which client gets which backend' },
         { name: 'reserved', type: { pad: 4 }, doc: 'zero' },
-      ],
-    },
-    {
-      name: 'sweep',
-      doc: 'What a walk over half_open_flows found: the context of the program `sweep`, all zero before.',
-      size: 32,
-      fields: [
-        { name: 'half_open', type: 'u32', doc: 'entries that stay' },
-        { name: 'removed4', type: 'u32', doc: 'IPv4 entries removed: their time was over, or their backend gone' },
-        { name: 'removed6', type: 'u32', doc: 'the same of IPv6' },
-        { name: 'reserved', type: { pad: 20 }, doc: 'zero' },
       ],
     },
     {
@@ -818,21 +828,41 @@ export const schema: Schema = {
       name: 'flows',
       type: 'ARRAY',
       key: 'u32',
+      value: 'flow_places',
+      maxEntries: 32768,
+      flags: [],
+      writtenByDataPath: true,
+      doc: 'flows whose both sides have spoken, by bucket of a hash table',
+    },
+    {
+      name: 'flow_buckets',
+      type: 'ARRAY',
+      key: 'u32',
       value: 'flow_bucket',
       maxEntries: 32768,
       flags: [],
       writtenByDataPath: true,
-      doc: 'flows whose both sides have spoken: buckets of a hash table',
+      doc: 'which places of flows are taken',
     },
     {
       name: 'half_open_flows',
-      type: 'LRU_HASH',
-      key: 'flow_key',
-      value: 'flow',
-      maxEntries: 65536,
+      type: 'ARRAY',
+      key: 'u32',
+      value: 'flow_places',
+      maxEntries: 8192,
       flags: [],
       writtenByDataPath: true,
-      doc: 'flows of which only one side has spoken',
+      doc: 'flows of which only one side has spoken, by bucket of a hash table',
+    },
+    {
+      name: 'half_open_buckets',
+      type: 'ARRAY',
+      key: 'u32',
+      value: 'flow_bucket',
+      maxEntries: 8192,
+      flags: [],
+      writtenByDataPath: true,
+      doc: 'which places of half_open_flows are taken',
     },
     {
       name: 'fragments',

@@ -6,7 +6,7 @@ import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
 import { version as VERSION } from '../package.json';
 import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
-import { FLOW_PLACES } from './bpf/flow-table.ts';
+import { FLOW_PLACES, type FlowTableName } from './bpf/flow-table.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
@@ -133,10 +133,13 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
 
   const sweeper = createSweeper({
     walk() {
-      const flows = dataPath.program('sweep_flows');
-      if (flows === undefined) return undefined;
-      const programs = { flows, halfOpen: dataPath.program('sweep') };
-      return runSweep(programs, dataPath.maps.flows.shape.maxEntries / FLOW_PLACES);
+      const [flows, halfOpen] = [dataPath.program('sweep_flows'), dataPath.program('sweep_half_open')];
+      if (flows === undefined || halfOpen === undefined) return undefined;
+      const buckets = (table: FlowTableName) => dataPath.maps[table].shape.maxEntries / FLOW_PLACES;
+      return runSweep({
+        flows: { program: flows, buckets: buckets('flows') },
+        halfOpen: { program: halfOpen, buckets: buckets('halfOpenFlows') },
+      });
     },
     maps: () => dataPath.maps,
     metrics,

@@ -47,7 +47,7 @@ export async function runPacket({ plan, tools, say }: Context): Promise<PacketRe
   const effort = plan.quick ? { rounds: 3, repeat: 50_000 } : { rounds: 9, repeat: 200_000 };
   // The same for both families: test/packet/lookups.test.ts.
   const counts = await countOperations(4);
-  const rig = await createPacketRig({}, 'tc', { flows: ENTRIES / FLOW_PLACES, halfOpenFlows: ENTRIES });
+  const rig = await createPacketRig({}, 'tc', { flows: ENTRIES / FLOW_PLACES, halfOpenFlows: ENTRIES / FLOW_PLACES });
   try {
     const wrapper = openWrapper(tools.restore);
     try {

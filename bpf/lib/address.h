@@ -59,6 +59,13 @@ INLINE void address_any(struct address *address, const struct address *like)
 	address_set_word(address, 3, 0);
 }
 
+/* Of either family. */
+INLINE bool address_is_any(const struct address *address)
+{
+	return address_word(address, 3) == 0 && address_word(address, 0) == 0 && address_word(address, 1) == 0 &&
+	       (address_word(address, 2) == 0 || address_word(address, 2) == bpf_htonl(0xffff));
+}
+
 /* :: stands for "no address" in device.masquerade4 and masquerade6. */
 INLINE bool address_is_none(const struct address *address)
 {

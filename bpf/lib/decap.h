@@ -221,8 +221,7 @@ GLOBAL int decap_begin(struct __sk_buff *skb)
 	flow->packets = 1;
 	flow->bytes = packet->bytes;
 	flow_set_deltas(flow, &packet->key);
-	if (!half_open_set(&packet->key, flow))
-		return REASON_DROP_FLOW_TABLE;
+	flow_put(ANSWER_MAX);
 	return REASON_NEW_FLOW;
 }
 

@@ -71,8 +71,7 @@ GLOBAL int direct_ingress(struct context *ctx)
 	scratch->flow.packets = 1;
 	scratch->flow.bytes = packet->bytes;
 	flow_set_deltas(&scratch->flow, &packet->key);
-	if (!half_open_set(&packet->key, &scratch->flow))
-		return REASON_DROP_FLOW_TABLE;
+	flow_put(ANSWER_MAX);
 	return REASON_NEW_FLOW;
 }
 

@@ -69,8 +69,7 @@ NOINLINE __u32 encap_begin(struct __sk_buff *skb, const struct packet *packet, c
 		return REASON_NOT_OURS;
 	flow->packets = 1;
 	flow->bytes = packet->bytes;
-	if (!half_open_set(&packet->key, flow))
-		return REASON_DROP_FLOW_TABLE;
+	flow_put(ANSWER_MAX);
 	return REASON_NEW_FLOW;
 }
 

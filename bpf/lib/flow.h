@@ -113,6 +113,7 @@ GLOBAL int flow_claim(__u32 answer, __u32 hard)
 	const struct flow_key *key;
 	const struct flow *flow;
 	struct flow *other;
+	__u64 hash;
 	__u8 proto;
 
 	if (!scratch)
@@ -120,17 +121,23 @@ GLOBAL int flow_claim(__u32 answer, __u32 hard)
 	key = scratch_answer(scratch, answer);
 	flow = &scratch->flow;
 	proto = key->proto;
-	if (!half_open_add(key, flow)) {
-		other = bpf_map_lookup_elem(&half_open_flows, key);
+	hash = flow_hash_of(key);
+	switch (half_open_put(key, flow, hash)) {
+	case PUT_REFUSED:
+		return CLAIM_FAILED;
+	case PUT_PRESENT:
+		other = half_open_find_hashed(key, hash);
 		if (other && !flow_same_rewrite(other, flow)) {
 			if (flow_alive(other, proto, true, hard))
 				return CLAIM_TAKEN;
 			flow_yield(other, key);
 		}
-		if (!half_open_set(key, flow))
-			return CLAIM_FAILED;
+		half_open_set(key, flow, hash);
+		break;
+	default:
+		break;
 	}
-	other = established_find(key);
+	other = established_find_hashed(key, hash);
 	if (!other)
 		return CLAIM_DONE;
 	if (!flow_same_rewrite(other, flow)) {
@@ -144,13 +151,17 @@ GLOBAL int flow_claim(__u32 answer, __u32 hard)
 	return CLAIM_DONE;
 }
 
-/* Writes an entry whose key nobody else can want. Returns false when the table refused it. */
-NOINLINE bool flow_put(const struct flow_key *key, const struct flow *flow)
+/* Makes the entry scratch_key(@which) => scratch->flow, whose key nobody else can want. */
+GLOBAL int flow_put(__u32 which)
 {
-	if (!key || !flow)
-		return false;
-	established_remove(key);
-	return half_open_set(key, flow);
+	struct scratch *scratch = scratch_get();
+	const struct flow_key *key;
+
+	if (!scratch)
+		return 0;
+	key = scratch_key(scratch, which);
+	half_open_set(key, &scratch->flow, flow_hash_of(key));
+	return 0;
 }
 
 INLINE void flow_delete(const struct flow_key *key)
@@ -160,9 +171,8 @@ INLINE void flow_delete(const struct flow_key *key)
 }
 
 /*
- * Moves a half-open entry to the table of established flows. @which: enum answer, whose key in the scratch memory it
- * has; ANSWER_MAX: the packet's own. A function of numbers, because the verifier would follow each call of the writing
- * else.
+ * Moves the half-open entry of scratch_key(@which) to the table of established flows. A function of numbers, because
+ * the verifier would follow each call of the writing else.
  */
 GLOBAL int flow_promote_one(__u32 which)
 {
@@ -172,8 +182,8 @@ GLOBAL int flow_promote_one(__u32 which)
 
 	if (!scratch)
 		return 0;
-	key = which == ANSWER_MAX ? &scratch->packet.key : scratch_answer(scratch, which);
-	flow = bpf_map_lookup_elem(&half_open_flows, key);
+	key = scratch_key(scratch, which);
+	flow = half_open_find(key);
 	if (flow && established_set(key, flow))
 		half_open_remove(key);
 	return 0;
@@ -193,7 +203,7 @@ GLOBAL int flow_promote(void)
 		return 0;
 	key = &scratch->packet.key;
 	answer = &scratch->answer[ANSWER_FRONTEND];
-	flow = bpf_map_lookup_elem(&half_open_flows, key);
+	flow = half_open_find(key);
 	if (!flow)
 		return 0;
 	if (flow->flags & FLOW_DSR && flow->flags & FLOW_REDIRECT) {
@@ -203,7 +213,7 @@ GLOBAL int flow_promote(void)
 	}
 	flow_answer_key(answer, flow, key->proto,
 			flow->flags & (FLOW_REDIRECT | FLOW_OUTPUT) ? HOOK_INGRESS : HOOK_EGRESS);
-	other = bpf_map_lookup_elem(&half_open_flows, answer);
+	other = half_open_find(answer);
 	if (!other) {
 		/* It went before, when there was no place for this one. */
 		if (established_find(answer))
@@ -220,7 +230,7 @@ GLOBAL int flow_promote(void)
 		answer->sport = flow->sport;
 		answer->dport = flow->dport;
 		answer->hook = HOOK_EGRESS;
-		other = bpf_map_lookup_elem(&half_open_flows, answer);
+		other = half_open_find(answer);
 		if (other) {
 			flow_answer_key(&scratch->answer[ANSWER_SNAT], other, key->proto, HOOK_INGRESS);
 			flow_promote_one(ANSWER_SNAT);

@@ -1,182 +1,91 @@
 /*
- * The table of established flows: a hash table of ours in an array. The verifier turns the lookup of an array's element
- * into a few instructions, so that finding a flow calls nothing; nor does a new flow wait while the kernel looks
- * through its LRU lists for what is old. docs/architecture.md tells what that gives.
- *
- * A key has two buckets of 16 places each. It stands in the first, unless that is three quarters full and the second
- * has more room. Such flows are counted in their first bucket, so that what is not there is not looked for in the
- * second in vain. 16 bits of the hash, the tag, say which place may have the key: no two in a bucket have the same
- * tag, so that there is one key to compare, and no loop that the verifier would have to follow.
- *
- * What comes and goes does so under the bucket's lock; a lookup takes none. So a flow may be replaced by another while
- * a packet uses it, as in the kernel's preallocated tables.
+ * The table of established flows. A key has two buckets. It stands in the first, unless that is three quarters full and
+ * the second has more room. Such flows are counted in their first bucket, so that what is not there is not looked for
+ * in the second in vain.
  */
 #pragma once
 
 #include "clock.h"
+#include "flow_bucket.h"
 #include "tally.h"
 
-#define FLOW_PLACES 16
 /* Flows in a bucket up to which a key's second one is not considered. */
 #define FLOW_CROWDED 12
 /* Seconds without a packet after which a connection that is being closed makes room for a new one. */
 #define FLOW_CLOSED_SECONDS 1
 
-/* Each of the four tags of a word. */
-#define TAGS_1 0x0001000100010001ULL
-#define TAGS_TOP 0x8000800080008000ULL
-
-/* Where a key may stand. */
-struct flow_buckets {
-	__u32 first;
-	__u32 second;
-	/* Not 0. */
-	__u16 tag;
-};
-
-/*
- * NH (RFC 4418 5.2) over the words of the key with secret numbers, then mixed, so that all bits of the sum take part
- * in each of the three. src/bpf/flow-hash.ts does the same.
- */
-INLINE void flow_hash(const struct control *settings, const struct flow_key *key, struct flow_buckets *buckets)
+INLINE struct flow_bucket *established_bucket(__u32 index)
 {
-	const __u32 *words = (const __u32 *)key;
-	const __u32 *secret = (const __u32 *)settings->flow_hash;
-	__u64 sum = 0;
-	__u16 tag;
-
-	_Static_assert(sizeof(*key) == sizeof(settings->flow_hash), "a secret number for each word of the key");
-#pragma unroll
-	for (unsigned int i = 0; i < sizeof(*key) / sizeof(__u32); i += 2)
-		sum += (__u64)(__u32)(words[i] + secret[i]) * (__u32)(words[i + 1] + secret[i + 1]);
-	sum ^= sum >> 29;
-	sum *= 0xbf58476d1ce4e5b9ULL;
-	sum ^= sum >> 32;
-	buckets->first = (sum >> 32) * settings->flow_buckets >> 32;
-	buckets->second = (__u64)(__u32)sum * settings->flow_buckets >> 32;
-	tag = sum >> 32;
-	buckets->tag = tag ? tag : 1;
+	return bpf_map_lookup_elem(&flow_buckets, &index);
 }
 
-INLINE bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
+INLINE struct flow_places *established_places(__u32 index)
 {
-	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
-	__u32 differs = 0;
-
-#pragma unroll
-	for (unsigned int i = 0; i < sizeof(*a) / sizeof(__u32); i++)
-		differs |= x[i] ^ y[i];
-	return !differs;
+	return bpf_map_lookup_elem(&flows, &index);
 }
 
-/* The top bit of each tag of @word that is zero; above the first such tag perhaps of others too. */
-INLINE __u64 tags_zero(__u64 word)
-{
-	return (word - TAGS_1) & ~word & TAGS_TOP;
-}
-
-/*
- * The first place that has @tag (0: that is free); FLOW_PLACES: none. Without a branch for each word: which of them
- * it is, no processor could guess. A bit for each place, those of the four words side by side.
- */
-INLINE __u32 bucket_place(const struct flow_bucket *bucket, __u16 tag)
-{
-	__u64 tags = tag * TAGS_1, marks, word;
-
-	marks = tags_zero(bucket->tags[0] ^ tags) >> 15 | tags_zero(bucket->tags[1] ^ tags) >> 14 |
-		tags_zero(bucket->tags[2] ^ tags) >> 13 | tags_zero(bucket->tags[3] ^ tags) >> 12;
-	if (!marks)
-		return FLOW_PLACES;
-	marks &= -marks;
-	/* 1, 2, 4 or 8, of which the logarithm is the word. */
-	word = marks | marks >> 32;
-	word = (word | word >> 16) & 15;
-	word = (word >> 1) - (word >> 3);
-	return (word * 4 + ((marks >> word) * 0x0000000100020003ULL >> 48)) & (FLOW_PLACES - 1);
-}
-
-/* Tags of @word that are not zero. */
-INLINE __u64 tags_used(__u64 word)
-{
-	word |= word >> 8;
-	word |= word >> 4;
-	word |= word >> 2;
-	word |= word >> 1;
-	return word & TAGS_1;
-}
-
-INLINE __u32 bucket_used(const struct flow_bucket *bucket)
-{
-	__u64 used = tags_used(bucket->tags[0]) + tags_used(bucket->tags[1]) + tags_used(bucket->tags[2]) +
-		     tags_used(bucket->tags[3]);
-
-	return used * TAGS_1 >> 48;
-}
-
-/* The place of @key; FLOW_PLACES: none. */
-INLINE __u32 bucket_find(const struct flow_bucket *bucket, const struct flow_key *key, __u16 tag)
+/* The flow of @key in one of its buckets. */
+INLINE struct flow *established_in(const struct flow_bucket *bucket, __u32 index, const struct flow_key *key, __u16 tag)
 {
 	__u32 place = bucket_place(bucket, tag);
+	struct flow_places *places;
+	struct flow_row *row;
 
-	return place < FLOW_PLACES && likely(flow_key_equal(&bucket->keys[place], key)) ? place : FLOW_PLACES;
-}
-
-INLINE void bucket_set_tag(struct flow_bucket *bucket, __u32 place, __u16 tag)
-{
-	((__u16 *)bucket->tags)[place] = tag;
-}
-
-INLINE const struct control *flow_settings(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&control, &zero);
+	if (unlikely(place >= FLOW_PLACES))
+		return NULL;
+	places = established_places(index);
+	if (!places)
+		return NULL;
+	row = &places->rows[place];
+	return likely(flow_key_equal(&row->key, key)) ? &row->flow : NULL;
 }
 
 /* The established flow of @key. For the path of every packet; others call established_find. */
-INLINE struct flow *established_find_fast(const struct flow_key *key)
+INLINE struct flow *established_find_fast(const struct flow_key *key, __u64 hash, const struct control *settings)
 {
-	const struct control *settings = flow_settings();
-	struct flow_buckets buckets;
 	struct flow_bucket *bucket;
-	__u32 place;
+	struct flow *flow;
+	__u32 index;
 
-	if (!settings)
-		return NULL;
-	flow_hash(settings, key, &buckets);
-	bucket = bpf_map_lookup_elem(&flows, &buckets.first);
+	index = flow_first(hash, settings->flow_buckets);
+	bucket = established_bucket(index);
 	if (!bucket)
 		return NULL;
-	place = bucket_find(bucket, key, buckets.tag);
-	if (unlikely(place >= FLOW_PLACES) && unlikely(bucket->spilled)) {
-		bucket = bpf_map_lookup_elem(&flows, &buckets.second);
-		if (!bucket)
-			return NULL;
-		place = bucket_find(bucket, key, buckets.tag);
-	}
-	return likely(place < FLOW_PLACES) ? &bucket->flows[place] : NULL;
+	flow = established_in(bucket, index, key, flow_tag(hash));
+	if (likely(flow) || likely(!bucket->spilled))
+		return flow;
+	index = flow_second(hash, settings->flow_buckets);
+	bucket = established_bucket(index);
+	return bucket ? established_in(bucket, index, key, flow_tag(hash)) : NULL;
 }
 
-NOINLINE struct flow *established_find(const struct flow_key *key)
+NOINLINE struct flow *established_find_hashed(const struct flow_key *key, __u64 hash)
 {
-	return key ? established_find_fast(key) : NULL;
+	const struct control *settings = flow_settings();
+
+	return key && settings ? established_find_fast(key, hash, settings) : NULL;
+}
+
+INLINE struct flow *established_find(const struct flow_key *key)
+{
+	return established_find_hashed(key, flow_hash_of(key));
 }
 
 /* A flow that stood in its second bucket is there no more. @index: of the bucket where it stood. */
-NOINLINE void bucket_unspill(const struct flow_key *key, __u32 index)
+NOINLINE void established_unspill(const struct flow_key *key, __u32 index)
 {
 	const struct control *settings = flow_settings();
-	struct flow_buckets buckets;
-	struct flow_bucket *first;
+	struct flow_bucket *bucket;
+	__u32 first;
 
-	if (!settings)
+	if (!settings || !key)
 		return;
-	flow_hash(settings, key, &buckets);
-	if (buckets.first == index)
+	first = flow_first(flow_hash(settings, key), settings->flow_buckets);
+	if (first == index)
 		return;
-	first = bpf_map_lookup_elem(&flows, &buckets.first);
-	if (first)
-		__sync_fetch_and_add(&first->spilled, -1);
+	bucket = established_bucket(first);
+	if (bucket)
+		__sync_fetch_and_add(&bucket->spilled, -1);
 }
 
 /* What a flow is put in place of. */
@@ -189,14 +98,14 @@ struct flow_evicted {
  * The place that makes room in a full bucket: the first from the hand on that is closed and quiet; else the one that
  * was not used for longest. No call in it: the lock is held.
  */
-INLINE __u32 bucket_victim(const struct flow_bucket *bucket, __u32 now)
+INLINE __u32 established_victim(const struct flow_bucket *bucket, const struct flow_places *places, __u32 now)
 {
 	__u32 hand = bucket->hand, victim = hand & (FLOW_PLACES - 1), longest = 0;
 
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < FLOW_PLACES; i++) {
 		__u32 place = (hand + i) & (FLOW_PLACES - 1);
-		const struct flow *flow = &bucket->flows[place];
+		const struct flow *flow = &places->rows[place].flow;
 		__u32 idle = now - flow->last_seen;
 
 		if (flow->flags & FLOW_CLOSING && clock_passed(now, flow->last_seen, FLOW_CLOSED_SECONDS))
@@ -209,23 +118,13 @@ INLINE __u32 bucket_victim(const struct flow_bucket *bucket, __u32 now)
 	return victim;
 }
 
-enum put {
-	/* There was room. */
-	PUT_DONE,
-	/* The key was there. */
-	PUT_PRESENT,
-	/* Another flow made room. */
-	PUT_EVICTED,
-	/* Another key has the tag. */
-	PUT_TAKEN,
-};
-
 /*
  * Writes a flow into a free place of the bucket, or of a flow that makes room.
  * @evicted: the tag; on return the key that had to go, if any.
+ * Returns PUT_REFUSED when another key has the tag.
  */
-NOINLINE enum put bucket_put(struct flow_bucket *bucket, const struct flow_key *key, const struct flow *flow,
-			     struct flow_evicted *evicted)
+NOINLINE enum put established_put(struct flow_bucket *bucket, struct flow_places *places, const struct flow_key *key,
+				  const struct flow *flow, struct flow_evicted *evicted)
 {
 	__u32 now = clock_now(), place;
 	__u16 tag = evicted->tag;
@@ -234,26 +133,22 @@ NOINLINE enum put bucket_put(struct flow_bucket *bucket, const struct flow_key *
 	bpf_spin_lock(&bucket->lock);
 	place = bucket_place(bucket, tag);
 	if (unlikely(place < FLOW_PLACES)) {
-		put = flow_key_equal(&bucket->keys[place], key) ? PUT_PRESENT : PUT_TAKEN;
+		put = flow_key_equal(&places->rows[place].key, key) ? PUT_PRESENT : PUT_REFUSED;
 	} else {
 		place = bucket_place(bucket, 0);
 		if (unlikely(place >= FLOW_PLACES)) {
-			place = bucket_victim(bucket, now);
+			place = established_victim(bucket, places, now);
 			bucket->hand = place + 1;
 			put = PUT_EVICTED;
 		}
 	}
 	place &= FLOW_PLACES - 1;
 	if (put == PUT_EVICTED) {
-		evicted->key = bucket->keys[place];
+		evicted->key = places->rows[place].key;
 		bucket_set_tag(bucket, place, 0);
 	}
-	if (put != PUT_TAKEN) {
-		bucket->keys[place] = *key;
-		bucket->flows[place] = *flow;
-		barrier();
-		bucket_set_tag(bucket, place, tag);
-	}
+	if (put != PUT_REFUSED)
+		bucket_write(bucket, places, place, tag, key, flow);
 	bpf_spin_unlock(&bucket->lock);
 	return put;
 }
@@ -266,12 +161,13 @@ NOINLINE bool established_set(const struct flow_key *key, const struct flow *flo
 {
 	const struct control *settings = flow_settings();
 	struct flow_bucket *first, *second;
+	struct flow_places *places[2];
 	struct flow_evicted evicted;
-	struct flow_buckets buckets;
 	struct flow *present;
-	enum put put = PUT_TAKEN;
+	enum put put = PUT_REFUSED;
+	__u32 at, other, used;
 	bool single, spills;
-	__u32 used;
+	__u64 hash;
 
 	if (!key || !flow || !settings)
 		return false;
@@ -280,21 +176,25 @@ NOINLINE bool established_set(const struct flow_key *key, const struct flow *flo
 		*present = *flow;
 		return true;
 	}
-	flow_hash(settings, key, &buckets);
-	first = bpf_map_lookup_elem(&flows, &buckets.first);
-	second = bpf_map_lookup_elem(&flows, &buckets.second);
-	if (!first || !second)
+	hash = flow_hash(settings, key);
+	at = flow_first(hash, settings->flow_buckets);
+	other = flow_second(hash, settings->flow_buckets);
+	first = established_bucket(at);
+	second = established_bucket(other);
+	places[0] = established_places(at);
+	places[1] = established_places(other);
+	if (!first || !second || !places[0] || !places[1])
 		return false;
-	evicted.tag = buckets.tag;
+	evicted.tag = flow_tag(hash);
 	used = bucket_used(first);
 	/* Both may be the same one, which other CPUs may have changed between two looks. */
-	single = buckets.first == buckets.second;
+	single = at == other;
 	spills = used >= FLOW_CROWDED && !single && used > bucket_used(second);
 	for (int i = 0; i < 2 - single; i++, spills = !spills) {
 		/* Before it is there, so that it is found as soon as it is. */
 		if (spills)
 			__sync_fetch_and_add(&first->spilled, 1);
-		put = bucket_put(spills ? second : first, key, flow, &evicted);
+		put = established_put(spills ? second : first, spills ? places[1] : places[0], key, flow, &evicted);
 		if (likely(put == PUT_DONE || put == PUT_EVICTED))
 			break;
 		if (spills)
@@ -303,52 +203,57 @@ NOINLINE bool established_set(const struct flow_key *key, const struct flow *flo
 		if (put == PUT_PRESENT)
 			return true;
 	}
-	if (put == PUT_TAKEN)
+	if (put == PUT_REFUSED)
 		return false;
 	table_tally(TABLE_FLOWS_ADDED);
 	if (put == PUT_EVICTED)
-		bucket_unspill(&evicted.key, spills ? buckets.second : buckets.first);
+		established_unspill(&evicted.key, spills ? other : at);
 	return true;
 }
 
 /* Returns false when the bucket does not have the key. */
-INLINE bool bucket_remove(struct flow_bucket *bucket, const struct flow_key *key, __u16 tag)
+INLINE bool established_remove_in(struct flow_bucket *bucket, __u32 index, const struct flow_key *key, __u16 tag)
 {
-	__u32 place = bucket_find(bucket, key, tag);
-	bool there;
+	struct flow_places *places;
+	__u32 place;
 
-	if (place >= FLOW_PLACES)
+	if (bucket_place(bucket, tag) >= FLOW_PLACES)
+		return false;
+	places = established_places(index);
+	if (!places)
 		return false;
 	bpf_spin_lock(&bucket->lock);
-	/* Another may have been quicker. */
-	there = bucket_find(bucket, key, tag) == place;
-	if (there)
-		bucket_set_tag(bucket, place, 0);
+	place = bucket_find(bucket, places, key, tag);
+	if (place < FLOW_PLACES)
+		bucket_free(bucket, places, place);
 	bpf_spin_unlock(&bucket->lock);
-	return there;
+	return place < FLOW_PLACES;
 }
 
 NOINLINE bool established_remove(const struct flow_key *key)
 {
 	const struct control *settings = flow_settings();
 	struct flow_bucket *first, *second;
-	struct flow_buckets buckets;
+	__u32 at, other;
 	bool removed;
+	__u64 hash;
 
 	if (!key || !settings)
 		return false;
-	flow_hash(settings, key, &buckets);
-	first = bpf_map_lookup_elem(&flows, &buckets.first);
+	hash = flow_hash(settings, key);
+	at = flow_first(hash, settings->flow_buckets);
+	first = established_bucket(at);
 	if (!first)
 		return false;
-	removed = bucket_remove(first, key, buckets.tag);
+	removed = established_remove_in(first, at, key, flow_tag(hash));
 	if (removed)
 		table_tally(TABLE_FLOWS_REMOVED);
-	if (likely(!first->spilled) || buckets.first == buckets.second)
+	other = flow_second(hash, settings->flow_buckets);
+	if (likely(!first->spilled) || at == other)
 		return removed;
 	/* In both, when two CPUs wrote it at once and found its first bucket differently full. */
-	second = bpf_map_lookup_elem(&flows, &buckets.second);
-	if (!second || !bucket_remove(second, key, buckets.tag))
+	second = established_bucket(other);
+	if (!second || !established_remove_in(second, other, key, flow_tag(hash)))
 		return removed;
 	__sync_fetch_and_add(&first->spilled, -1);
 	table_tally(TABLE_FLOWS_REMOVED);

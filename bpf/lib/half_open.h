@@ -1,30 +1,148 @@
 /*
- * Half-open flows, in a table of the kernel's. Each entry that comes or goes is tallied, so that what was
- * evicted from a full table can be told: added - removed - present (R-74).
+ * The table of half-open flows. A key has one bucket, so that whoever holds its lock can tell whether the key is taken;
+ * when another key there has the same tag it gets a second tag. What a flood brings pushes out its like: the hand of a
+ * full bucket goes round, and what has had an answer or a second packet is spared as long as there is something else
+ * (R-74).
  */
 #pragma once
 
+#include "flow_bucket.h"
 #include "tally.h"
 
-/* Returns false when the key is taken, or the table refused the entry. */
-INLINE bool half_open_add(const struct flow_key *key, const struct flow *flow)
+/* Places that are looked at for one that makes room. */
+#define HALF_OPEN_LOOKS 4
+
+/* Where a key stands. */
+struct half_open_at {
+	struct flow_bucket *bucket;
+	struct flow_places *places;
+	__u16 tag;
+};
+
+/* Returns false when the table is not there. */
+INLINE bool half_open_locate(__u64 hash, struct half_open_at *at)
 {
-	if (bpf_map_update_elem(&half_open_flows, key, flow, BPF_NOEXIST) != 0)
+	const struct control *settings = flow_settings();
+	__u32 index;
+
+	if (!settings)
 		return false;
-	table_tally(TABLE_HALF_OPEN_ADDED);
-	return true;
+	index = flow_first(hash, settings->half_open_buckets);
+	at->tag = flow_tag(hash);
+	at->bucket = bpf_map_lookup_elem(&half_open_buckets, &index);
+	at->places = bpf_map_lookup_elem(&half_open_flows, &index);
+	return at->bucket && at->places;
 }
 
-/* Whether the key is taken or not. Returns false when the table refused the entry. */
-INLINE bool half_open_set(const struct flow_key *key, const struct flow *flow)
+INLINE __u16 half_open_second_tag(__u16 tag)
 {
-	return half_open_add(key, flow) || bpf_map_update_elem(&half_open_flows, key, flow, BPF_ANY) == 0;
+	return -tag;
+}
+
+/* FLOW_PLACES: none. */
+INLINE __u32 half_open_place(const struct half_open_at *at, const struct flow_key *key)
+{
+	__u32 place = bucket_find(at->bucket, at->places, key, at->tag);
+
+	return place < FLOW_PLACES ? place : bucket_find(at->bucket, at->places, key, half_open_second_tag(at->tag));
+}
+
+/* @hash: of the key, as everywhere here. */
+NOINLINE struct flow *half_open_find_hashed(const struct flow_key *key, __u64 hash)
+{
+	struct half_open_at at;
+	__u32 place;
+
+	if (!key || !half_open_locate(hash, &at))
+		return NULL;
+	place = half_open_place(&at, key);
+	return place < FLOW_PLACES ? &at.places->rows[place].flow : NULL;
+}
+
+INLINE struct flow *half_open_find(const struct flow_key *key)
+{
+	return half_open_find_hashed(key, flow_hash_of(key));
+}
+
+/* The place that makes room in a full bucket. */
+INLINE __u32 half_open_victim(const struct flow_bucket *bucket, const struct flow_places *places)
+{
+	__u32 hand = bucket->hand;
+
+#pragma unroll
+	for (__u32 i = 0; i < HALF_OPEN_LOOKS; i++) {
+		__u32 place = (hand + i) & (FLOW_PLACES - 1);
+
+		if (!(places->rows[place].flow.flags & FLOW_SEEN))
+			return place;
+	}
+	return hand & (FLOW_PLACES - 1);
+}
+
+/* Writes a half-open flow; in a full bucket another makes room. Returns PUT_PRESENT when the key is taken. */
+NOINLINE enum put half_open_put(const struct flow_key *key, const struct flow *flow, __u64 hash)
+{
+	enum put put = PUT_DONE;
+	struct half_open_at at;
+	__u32 place;
+
+	if (!key || !flow || !half_open_locate(hash, &at))
+		return PUT_REFUSED;
+	bpf_spin_lock(&at.bucket->lock);
+	place = half_open_place(&at, key);
+	if (unlikely(place < FLOW_PLACES)) {
+		put = PUT_PRESENT;
+	} else {
+		if (unlikely(bucket_place(at.bucket, at.tag) < FLOW_PLACES)) {
+			/* Of another key. When one has the second tag too, it makes room. */
+			at.tag = half_open_second_tag(at.tag);
+			place = bucket_place(at.bucket, at.tag);
+		}
+		if (likely(place >= FLOW_PLACES))
+			place = bucket_place(at.bucket, 0);
+		if (unlikely(place >= FLOW_PLACES)) {
+			place = half_open_victim(at.bucket, at.places);
+			at.bucket->hand = place + 1;
+		}
+		bucket_write(at.bucket, at.places, place & (FLOW_PLACES - 1), at.tag, key, flow);
+	}
+	bpf_spin_unlock(&at.bucket->lock);
+	if (put == PUT_DONE)
+		table_tally(TABLE_HALF_OPEN_ADDED);
+	return put;
+}
+
+/* Whether the key is taken or not. */
+INLINE void half_open_set(const struct flow_key *key, const struct flow *flow, __u64 hash)
+{
+	struct flow *present;
+
+	if (half_open_put(key, flow, hash) != PUT_PRESENT)
+		return;
+	present = half_open_find_hashed(key, hash);
+	if (present && flow)
+		*present = *flow;
+}
+
+NOINLINE bool half_open_remove_hashed(const struct flow_key *key, __u64 hash)
+{
+	struct half_open_at at;
+	__u32 place;
+
+	if (!key || !half_open_locate(hash, &at))
+		return false;
+	bpf_spin_lock(&at.bucket->lock);
+	place = half_open_place(&at, key);
+	if (place < FLOW_PLACES)
+		bucket_free(at.bucket, at.places, place);
+	bpf_spin_unlock(&at.bucket->lock);
+	if (place >= FLOW_PLACES)
+		return false;
+	table_tally(TABLE_HALF_OPEN_REMOVED);
+	return true;
 }
 
 INLINE bool half_open_remove(const struct flow_key *key)
 {
-	if (bpf_map_delete_elem(&half_open_flows, key) != 0)
-		return false;
-	table_tally(TABLE_HALF_OPEN_REMOVED);
-	return true;
+	return half_open_remove_hashed(key, flow_hash_of(key));
 }

@@ -4,6 +4,7 @@
 #include "address.h"
 #include "clock.h"
 #include "flow_table.h"
+#include "half_open.h"
 
 /* A connection that was reset is kept as long as nf_conntrack keeps it in CLOSE; its port only as long as this. */
 #define TCP_RESET_SECONDS 10
@@ -18,7 +19,7 @@ INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
 	if (likely(flow))
 		return flow;
 	*half_open = true;
-	return bpf_map_lookup_elem(&half_open_flows, key);
+	return half_open_find(key);
 }
 
 INLINE __u32 flow_idle_seconds(__u8 proto, __u32 flags, bool half_open)

@@ -76,7 +76,9 @@ INLINE __u32 flow_begin_staged(struct context *ctx, const struct packet *packet,
 	key->dport = slot->port;
 	key->hook = HOOK_EGRESS;
 	flow_set_deltas(flow, key);
-	return flow_put(key, flow) ? REASON_NEW_FLOW : REASON_DROP_FLOW_TABLE;
+	established_remove(key);
+	flow_put(ANSWER_SNAT);
+	return REASON_NEW_FLOW;
 }
 
 /*
@@ -228,7 +230,6 @@ INLINE __u32 flow_begin(struct context *ctx, const struct packet *packet, const 
 	flow->packets = 1;
 	flow->bytes = packet->bytes;
 	flow_set_deltas(flow, &packet->key);
-	if (!half_open_set(&packet->key, flow))
-		return REASON_DROP_FLOW_TABLE;
+	flow_put(ANSWER_MAX);
 	return REASON_NEW_FLOW;
 }

@@ -69,10 +69,18 @@ struct {
 	__uint(max_entries, 1);
 } scratches SEC(".maps");
 
-/* @answer: enum answer; compared, not bounded, because the verifier forgets bounds of what is kept in two registers. */
+/*
+ * @answer: enum answer; compared, not bounded, because the verifier forgets bounds of what is kept in two registers.
+ */
 INLINE struct flow_key *scratch_answer(struct scratch *scratch, __u32 answer)
 {
 	return answer == ANSWER_SNAT ? &scratch->answer[ANSWER_SNAT] : &scratch->answer[ANSWER_FRONTEND];
+}
+
+/* @which: enum answer; ANSWER_MAX: the packet's own key. */
+INLINE struct flow_key *scratch_key(struct scratch *scratch, __u32 which)
+{
+	return which == ANSWER_MAX ? &scratch->packet.key : scratch_answer(scratch, which);
 }
 
 INLINE struct scratch *scratch_get(void)

@@ -1,6 +1,7 @@
 /* Who sent a packet: the rules of traffic policies and of source NAT depend on it (R-35…R-42). */
 #pragma once
 
+#include "known.h"
 #include "lookup.h"
 #include "packet.h"
 
@@ -36,7 +37,8 @@ INLINE enum source source_of(const struct packet *packet, __u32 device)
 		if (device & DEVICE_LOCAL_PODS || bpf_map_lookup_elem(&pod_cidrs, &key))
 			return SOURCE_POD;
 	}
-	if (packet->key.hook == HOOK_EGRESS || node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL)
+	if (packet->key.hook == HOOK_EGRESS || (address_is_known(known_get(), &packet->key.saddr) &&
+						node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL))
 		return SOURCE_HOST;
 	return !detect && device & DEVICE_POD ? SOURCE_POD : SOURCE_OUTSIDE;
 }

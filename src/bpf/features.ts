@@ -13,8 +13,7 @@ export type FeatureName =
   | 'getpeername'
   | 'cgroup_link'
   | 'map_batch'
-  | 'trie_batch'
-  | 'table_walk';
+  | 'trie_batch';
 
 export interface Feature {
   readonly name: FeatureName;
@@ -29,8 +28,6 @@ const PROG_TYPE_CGROUP_SOCK_ADDR = 18;
 const INET4_CONNECT = 10;
 const INET4_GETPEERNAME = 29;
 const HELPER_SET_RETVAL = 187;
-const PROG_TYPE_SYSCALL = 31;
-const SLEEPABLE = 1 << 4;
 const MAP_TYPE_LPM_TRIE = 11;
 const NO_PREALLOC = 1;
 
@@ -39,13 +36,6 @@ const returnOne = [setRegister(0, 1), exit()];
 /** Loads a program for a cgroup socket hook and lets it go. @returns whether the kernel took it. */
 function loads(attachType: number, instructions: readonly Buffer[]): boolean {
   const fd = loadInstructions(PROG_TYPE_CGROUP_SOCK_ADDR, instructions, attachType);
-  if (fd >= 0) close(fd);
-  return fd >= 0;
-}
-
-/** Programs that a system call runs: the walk over the flow tables is one. */
-function loadsSyscallPrograms(): boolean {
-  const fd = loadInstructions(PROG_TYPE_SYSCALL, returnOne, 0, SLEEPABLE);
   if (fd >= 0) close(fd);
   return fd >= 0;
 }
@@ -111,13 +101,6 @@ export function probeFeatures(): Feature[] {
       present: knows(Command.MAP_LOOKUP_BATCH, 36),
       kernel: '5.6',
       effect: 'maps are read and written row by row: slower',
-    },
-    {
-      name: 'table_walk',
-      present: loadsSyscallPrograms(),
-      kernel: '5.14',
-      effect:
-        'half-open flows whose time is over stay until their table is full; living ones and evictions are not counted',
     },
     {
       name: 'trie_batch',

@@ -1,4 +1,4 @@
-/** Where a flow stands in the table of established flows: the hash of bpf/lib/flow_table.h. */
+/** Where a flow stands in a table of flows: the hash of bpf/lib/flow_bucket.h. */
 
 export interface FlowBuckets {
   readonly first: number;

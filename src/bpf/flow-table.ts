@@ -1,7 +1,7 @@
-/** KernelFlowTable over bpf(2): rows out of buckets, which bpf/lib/flow_table.h fills. */
+/** KernelFlowTable over bpf(2): rows out of the places of buckets, which bpf/lib/flow_bucket.h fills. */
 import { randomFillSync } from 'node:crypto';
 import type { MapShape } from '../../maps-schema/codec.ts';
-import { flow, flowKey, maps } from '../../maps-schema/gen/codecs.ts';
+import { flow, flowKey, flowRow, type MapName, maps } from '../../maps-schema/gen/codecs.ts';
 import { openArray } from './array.ts';
 import { flowBuckets } from './flow-hash.ts';
 import { type Closable, openHash } from './hash.ts';
@@ -11,28 +11,39 @@ import { mapPin } from './paths.ts';
 
 /** Places of a bucket. */
 export const FLOW_PLACES = 16;
-/** Offsets in struct flow_bucket. */
-const SPILLED = 4;
-const TAGS = 16;
-const KEYS = TAGS + 2 * FLOW_PLACES;
-const FLOWS = KEYS + FLOW_PLACES * flowKey.size;
-/** Offsets in struct control. */
-const CONTROL_BUCKETS = 8;
+/** Offset in struct flow_key. */
+const PROTO = 36;
+/** Offset in struct control. */
 const CONTROL_HASH = 16;
 
-/** The table as its readers see it, of the schema's size. */
-export const flowTableShape: MapShape = {
-  ...maps.flows,
+/** By the map that has the rows: the one that has the tags, where its number of buckets is in `control`, and how many a key has. */
+const TABLES = {
+  flows: { buckets: 'flowBuckets', control: 8, bucketsOfKey: 2 },
+  halfOpenFlows: { buckets: 'halfOpenBuckets', control: 12, bucketsOfKey: 1 },
+} as const satisfies Partial<Record<MapName, unknown>>;
+
+export type FlowTableName = keyof typeof TABLES;
+/** Maps of tags: the data path's alone. */
+export type FlowBucketsName = (typeof TABLES)[FlowTableName]['buckets'];
+
+export const flowTables = Object.keys(TABLES) as FlowTableName[];
+export const isFlowTable = (name: MapName): name is FlowTableName => name in TABLES;
+export const isFlowBuckets = (name: MapName): name is FlowBucketsName =>
+  flowTables.some((table) => TABLES[table].buckets === name);
+
+/** A table as its readers see it, of the schema's size. */
+export const flowTableShape = (name: FlowTableName): MapShape => ({
+  ...maps[name],
   keySize: flowKey.size,
   valueSize: flow.size,
-  maxEntries: maps.flows.maxEntries * FLOW_PLACES,
-};
+  maxEntries: maps[name].maxEntries * FLOW_PLACES,
+});
 
 /** A bucket and the place in it that has a key. */
 export interface FlowPlace {
   readonly index: number;
-  /** A copy, in the layout of struct flow_bucket. */
-  readonly bucket: Buffer;
+  /** A copy, in the layout of struct flow_places. */
+  readonly places: Buffer;
   readonly place: number;
 }
 
@@ -41,73 +52,110 @@ const indexKey = (index: number) => {
   key.writeUInt32LE(index);
   return key;
 };
-/** Of a place in a bucket; 0: it is free. */
-export const tagAt = (bucket: Buffer, place: number): number => bucket.readUInt16LE(TAGS + 2 * place);
 /** What the hash is secret by. @param control view of the map `control` */
 export const flowSecret = (control: Buffer): Buffer =>
   control.subarray(CONTROL_HASH, CONTROL_HASH + flowKey.size) as Buffer;
-const keyAt = (bucket: Buffer, place: number) =>
-  bucket.subarray(KEYS + place * flowKey.size, KEYS + (place + 1) * flowKey.size);
+const keyAt = (places: Buffer, place: number) =>
+  places.subarray(place * flowRow.size, place * flowRow.size + flowKey.size);
 
-/** The bytes of a flow in a bucket. */
-export const flowAt = (bucket: Buffer, place: number): Buffer =>
-  bucket.subarray(FLOWS + place * flow.size, FLOWS + (place + 1) * flow.size);
+/** The bytes of a flow in its place. */
+export const flowAt = (places: Buffer, place: number): Buffer =>
+  places.subarray(place * flowRow.size + flowKey.size, (place + 1) * flowRow.size);
 
 /**
  * Where a key stands.
- * @param buckets the map as it is: an array @param control view of the map `control`
+ * @param rows the map as it is: an array @param control view of the map `control`
  */
-export function findFlow(buckets: Pick<KernelHash, 'lookup'>, control: Buffer, key: Buffer): FlowPlace | undefined {
-  const { first, second, tag } = flowBuckets(key, flowSecret(control), control.readUInt32LE(CONTROL_BUCKETS));
-  for (const index of [first, second]) {
-    const bucket = buckets.lookup(indexKey(index));
-    if (bucket === undefined) return undefined;
+export function findFlow(
+  name: FlowTableName,
+  rows: Pick<KernelHash, 'lookup'>,
+  control: Buffer,
+  key: Buffer,
+): FlowPlace | undefined {
+  const table = TABLES[name];
+  const { first, second } = flowBuckets(key, flowSecret(control), control.readUInt32LE(table.control));
+  for (const index of [first, second].slice(0, table.bucketsOfKey)) {
+    const places = rows.lookup(indexKey(index));
+    if (places === undefined) return undefined;
     for (let place = 0; place < FLOW_PLACES; place++)
-      if (tagAt(bucket, place) === tag && keyAt(bucket, place).equals(key)) return { index, bucket, place };
-    if (bucket.readUInt32LE(SPILLED) === 0) return undefined;
+      if (keyAt(places, place).equals(key)) return { index, places, place };
   }
   return undefined;
 }
 
 /**
- * Opens the table pinned at `path`.
+ * Opens a table by its pins.
  * @param control view of the map `control` @throws SluiceError as `openMap` does
  */
 export function openFlowTable(
-  path: string,
+  pinDirectory: string,
+  name: FlowTableName,
   control: () => Buffer,
   options: OpenOptions = {},
 ): Closable<KernelFlowTable> {
-  const buckets = openHash(path, maps.flows, options);
+  const rows = openHash(mapPin(pinDirectory, maps[name].name), maps[name], options);
   return {
-    shape: { ...flowTableShape, maxEntries: buckets.shape.maxEntries * FLOW_PLACES },
+    shape: { ...flowTableShape(name), maxEntries: rows.shape.maxEntries * FLOW_PLACES },
     lookup(key) {
-      const found = findFlow(buckets, control(), key);
-      return found && Buffer.from(flowAt(found.bucket, found.place));
+      const found = findFlow(name, rows, control(), key);
+      return found && Buffer.from(flowAt(found.places, found.place));
     },
     *entries() {
-      for (const { value: bucket } of buckets.entries())
-        for (let place = 0; place < FLOW_PLACES; place++)
-          if (tagAt(bucket, place) !== 0) yield { key: keyAt(bucket, place), value: flowAt(bucket, place) };
+      for (const { value: places } of rows.entries())
+        for (let place = 0; place < FLOW_PLACES; place++) {
+          const key = keyAt(places, place);
+          if (key[PROTO] !== 0) yield { key, value: flowAt(places, place) };
+        }
     },
-    close: () => buckets.close(),
+    close: () => rows.close(),
   };
 }
 
+function withMap<T>(pinDirectory: string, name: MapName, use: (map: KernelHash) => T): T {
+  const map = openHash(mapPin(pinDirectory, maps[name].name), maps[name]);
+  try {
+    return use(map);
+  } finally {
+    map.close();
+  }
+}
+
+/** Both maps of a table are of the size that is asked for its rows. */
+export function flowTableSizes(sizes: Partial<Record<MapName, number>>): Partial<Record<MapName, number>> {
+  const both = { ...sizes };
+  for (const name of flowTables) {
+    const size = sizes[name];
+    if (size !== undefined) both[TABLES[name].buckets] = size;
+  }
+  return both;
+}
+
+/** Forgets all flows of a table. No packet is under way meanwhile that writes to it. */
+export function emptyFlowTable(pinDirectory: string, name: FlowTableName): void {
+  for (const part of [TABLES[name].buckets, name])
+    withMap(pinDirectory, part, (map) => {
+      const empty = Buffer.alloc(map.shape.valueSize);
+      for (const { key, value } of [...map.entries()]) if (!value.equals(empty)) map.update(key, empty);
+    });
+}
+
 /**
- * Tells the data path how many buckets the table has, and the secret of its hash. Both stay as long as the table, since
- * flows would not be found again; so nothing is written where the number is there, unless the table is new.
- * @param pinDirectory where `flows` and `control` are pinned
+ * Tells the data path how many buckets the tables have, and the secret of their hash. These stay as long as the tables,
+ * since flows would not be found again; so nothing is written where they are there already. A table of which an
+ * interrupted start left only a part is emptied.
+ * @param pinDirectory where the maps are pinned @param created those that were not there before
  */
-export function initializeFlowTable(pinDirectory: string, fresh: boolean): void {
-  const buckets = openHash(mapPin(pinDirectory, maps.flows.name), maps.flows);
-  const { maxEntries } = buckets.shape;
-  buckets.close();
+export function initializeFlowTables(pinDirectory: string, created: readonly MapName[]): void {
   const control = openArray(mapPin(pinDirectory, maps.control.name), maps.control);
-  if (fresh || control.view.readUInt32LE(CONTROL_BUCKETS) !== maxEntries) {
-    randomFillSync(control.view, CONTROL_HASH, flowKey.size);
-    // Last: an agent that ended before this is made good by the next.
-    control.view.writeUInt32LE(maxEntries, CONTROL_BUCKETS);
+  const view = control.view;
+  const known = flowTables.every((name) => view.readUInt32LE(TABLES[name].control) !== 0);
+  if (!known) randomFillSync(view, CONTROL_HASH, flowKey.size);
+  for (const name of flowTables) {
+    const { buckets, control: at } = TABLES[name];
+    const fresh = [name, buckets].filter((part) => created.includes(part)).length;
+    if (fresh === 1 || (fresh === 0 && !known)) emptyFlowTable(pinDirectory, name);
+    const sizes = [name, buckets].map((part) => withMap(pinDirectory, part, ({ shape }) => shape.maxEntries));
+    if (!known || fresh > 0) view.writeUInt32LE(Math.min(...sizes), at);
   }
   control.close();
 }

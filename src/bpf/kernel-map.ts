@@ -19,7 +19,7 @@ export interface KernelHash {
 }
 
 /**
- * The table of established flows, which the data path keeps in an array of buckets: its rows, not its buckets.
+ * A table of flows, which the data path keeps in arrays: its rows, not its buckets.
  * shape.maxEntries: rows that fit.
  */
 export type KernelFlowTable = Pick<KernelHash, 'shape' | 'lookup' | 'entries'>;

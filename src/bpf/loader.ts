@@ -5,7 +5,7 @@ import type { Knobs, MapName } from '../../maps-schema/gen/codecs.ts';
 import { SluiceError } from '../model/errors.ts';
 import { EPERM, KernelError, kernelError } from './errno.ts';
 import { errno, inBackground } from './ffi.ts';
-import { initializeFlowTable } from './flow-table.ts';
+import { flowTableSizes, initializeFlowTables } from './flow-table.ts';
 import { each, type Handle, libbpf } from './libbpf.ts';
 import { failedPrograms, lastLines, newLogBuffer, withWarnings } from './libbpf-log.ts';
 import { raiseMemlock } from './memlock.ts';
@@ -133,7 +133,7 @@ async function loadObject(
  */
 export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms> {
   raiseMemlock();
-  const shared = new SharedMaps(options.pinDirectory, options.mapSizes ?? {});
+  const shared = new SharedMaps(options.pinDirectory, flowTableSizes(options.mapSizes ?? {}));
   const objects: OpenObject[] = [];
   const skipped: string[] = [];
   const close = () => {
@@ -147,7 +147,7 @@ export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms
     }
     options.signal?.throwIfAborted();
     shared.pin();
-    if (shared.has('flows')) initializeFlowTable(options.pinDirectory, shared.created.includes('flows'));
+    if (shared.has('flows')) initializeFlowTables(options.pinDirectory, shared.created);
   } catch (error) {
     close();
     throw error;

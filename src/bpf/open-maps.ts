@@ -1,7 +1,7 @@
 /** One opened handle for each map of the schema. */
 import { type MapName, maps } from '../../maps-schema/gen/codecs.ts';
 import { openArray, openPerCpuArray } from './array.ts';
-import { openFlowTable } from './flow-table.ts';
+import { type FlowBucketsName, type FlowTableName, isFlowBuckets, isFlowTable, openFlowTable } from './flow-table.ts';
 import { type Closable, openHash } from './hash.ts';
 import type { KernelArray, KernelFlowTable, KernelHash, KernelPerCpuArray } from './kernel-map.ts';
 import type { OpenOptions } from './open.ts';
@@ -11,12 +11,14 @@ import { mapPin } from './paths.ts';
 export type ArrayName = 'knownAddresses' | 'backendSlots' | 'backendStates' | 'control' | 'report' | 'reservedPorts';
 /** Maps of type PERCPU_ARRAY. */
 export type PerCpuArrayName = 'counters' | 'tableEvents';
-/** All others but `flows`: hashes, LRU hashes, LPM tries. */
-export type HashName = Exclude<MapName, ArrayName | PerCpuArrayName | 'flows'>;
+/** What user space reads and writes: all but the tags of the tables of flows. */
+export type OpenMapName = Exclude<MapName, FlowBucketsName>;
+/** All others but tables of flows: hashes, LRU hashes, LPM tries. */
+export type HashName = Exclude<OpenMapName, ArrayName | PerCpuArrayName | FlowTableName>;
 
 /** Handles by the map's name in TypeScript; each is opened when it is first asked for. */
 export type Maps = {
-  readonly [name in MapName]: name extends 'flows'
+  readonly [name in OpenMapName]: name extends FlowTableName
     ? KernelFlowTable
     : name extends ArrayName
       ? KernelArray
@@ -49,16 +51,16 @@ export function openMaps(pinDirectory: string, options: OpenOptions = {}): Maps 
     },
   };
   for (const name of Object.keys(maps) as MapName[]) {
+    if (isFlowBuckets(name)) continue;
     Object.defineProperty(handles, name, {
       enumerable: true,
       get() {
         const known = opened.get(name);
         if (known !== undefined) return known;
         const path = mapPin(pinDirectory, maps[name].name);
-        const map =
-          name === 'flows'
-            ? openFlowTable(path, () => (handles as Maps).control.view, options)
-            : OPEN[maps[name].type](path, maps[name], options);
+        const map = isFlowTable(name)
+          ? openFlowTable(pinDirectory, name, () => (handles as Maps).control.view, options)
+          : OPEN[maps[name].type](path, maps[name], options);
         opened.set(name, map);
         return map;
       },

@@ -2,10 +2,11 @@
  * bpf(2). `union bpf_attr` is written by hand: each function names the fields as linux/bpf.h does,
  * at their byte offsets. Functions return a negative errno as libbpf's do, and never throw.
  */
-import { addressOf, close as closeFd, errno, inBackground, syscall3 } from './ffi.ts';
+import { addressOf, close as closeFd, errno, syscall3 } from './ffi.ts';
 
 const SYS_BPF: Record<string, number> = { x64: 321, arm64: 280, riscv64: 280, s390x: 351, ppc64: 361, loong64: 280 };
-const BPF = SYS_BPF[process.arch] ?? 280;
+/** Number of the system call. */
+export const BPF = SYS_BPF[process.arch] ?? 280;
 
 /** enum bpf_cmd. */
 export const Command = {
@@ -35,11 +36,6 @@ export const ATTR_SIZE = 120;
 export function bpf(command: number, attr: Buffer): number {
   const result = syscall3(BPF, command, attr, attr.length);
   return result < 0 ? -errno() : result;
-}
-
-/** The same on a thread of its own. @returns what the kernel returns, or -1: errno is lost. */
-export function bpfInBackground(command: number, attr: Buffer): Promise<number> {
-  return inBackground(syscall3, BPF, command, attr, attr.length);
 }
 
 /** @returns a zeroed attr. */

@@ -57,7 +57,7 @@ export interface DataPath {
 const CONTROL_FLAGS = 6;
 
 /** Older kernels lack these hooks; what that means is told by `sluice status`. */
-export const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release', 'sweep', 'xdp_ingress'];
+export const OPTIONAL_PROGRAMS = ['getpeername4', 'getpeername6', 'sock_release', 'xdp_ingress'];
 
 /** @throws SluiceError PERMISSION, CGROUP_MISSING, BPFFS_MISSING or STATE_LOCKED, before anything is made. */
 export function createDataPath(options: DataPathOptions): DataPath {

@@ -55,7 +55,6 @@ export function createSweeper(options: SweeperOptions): Sweeper {
       established,
       evictedEntries(tableEvents, TABLE_FLOWS_ADDED, TABLE_FLOWS_REMOVED, established),
     );
-    if (halfOpen === undefined) return;
     metrics.flows(
       'half_open',
       halfOpen,

@@ -1,13 +1,7 @@
 /** What each sync tells metrics, health and the health check node ports. */
 
-import {
-  counter,
-  type MapName,
-  REASON_SOCKET_LOCALHOST,
-  reasons,
-  maps as shapes,
-} from '../../maps-schema/gen/codecs.ts';
-import type { Maps } from '../bpf/open-maps.ts';
+import { counter, REASON_SOCKET_LOCALHOST, reasons, maps as shapes } from '../../maps-schema/gen/codecs.ts';
+import type { Maps, OpenMapName } from '../bpf/open-maps.ts';
 import { healthCheckAddresses } from '../host/addresses.ts';
 import { nodeNotEligible } from '../host/node.ts';
 import type { HostState } from '../host/state.ts';
@@ -135,7 +129,7 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
 export function exportKernel(
   metrics: Metrics,
   maps: Maps,
-  occupancy: () => Readonly<Partial<Record<MapName, number>>>,
+  occupancy: () => Readonly<Partial<Record<OpenMapName, number>>>,
 ): void {
   metrics.onScrape(() => {
     for (const [index, { name }] of reasons.entries()) {
@@ -149,8 +143,8 @@ export function exportKernel(
       if (index === REASON_SOCKET_LOCALHOST) metrics.localhostNodePortPackets(Number(total.packets));
     }
     for (const [name, entries] of Object.entries(occupancy())) {
-      const { name: map } = shapes[name as MapName];
-      metrics.mapEntries(map, entries, maps[name as MapName].shape.maxEntries);
+      const { name: map } = shapes[name as OpenMapName];
+      metrics.mapEntries(map, entries, maps[name as OpenMapName].shape.maxEntries);
     }
   });
 }

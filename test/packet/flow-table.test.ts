@@ -43,7 +43,7 @@ const portOf = ({ key }: FlowRow) => (key.saddr === CLIENT[4] ? key.sport : key.
 const ports = () => [...new Set(rig.flows('flows').map(portOf))].sort((a, b) => a - b);
 const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
 
-const buckets = () => readBuckets(rig.pinDirectory).map(({ bucket }) => bucket);
+const buckets = () => readBuckets(rig.pinDirectory, 'flows');
 const spilled = () => buckets().reduce((sum, bucket) => sum + bucket.spilled, 0);
 
 async function evicted(): Promise<number> {

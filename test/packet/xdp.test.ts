@@ -166,7 +166,7 @@ describe.each(FAMILIES)('IPv%i', (family) => {
         key,
         flow: { ...flow, lastSeen: 0, created: 0, nexthopStamp: 0 },
       }));
-      for (const { key } of rig.maps.halfOpenFlows.entries()) rig.maps.halfOpenFlows.delete(key);
+      rig.forgetFlows();
       return rows.sort((x, y) => x.key.dport - y.key.dport);
     };
     const tc = rig.ingress(frame, { way: 'tc' });
@@ -189,7 +189,7 @@ describe.each(FAMILIES)('IPv%i', (family) => {
       }),
     );
     const backendOf = (frame: Buffer, options: RunOptions) => {
-      for (const { key } of rig.maps.halfOpenFlows.entries()) rig.maps.halfOpenFlows.delete(key);
+      rig.forgetFlows();
       return rig.ingress(frame, options).parsed().destination;
     };
     const chosen = Array.from({ length: 100 }, (_, i) => {

@@ -21,7 +21,7 @@ import {
   HOOK_EGRESS,
   HOOK_INGRESS,
 } from '../../../maps-schema/gen/codecs.ts';
-import type { KernelArray, KernelFlowTable, KernelHash } from '../../bpf/kernel-map.ts';
+import type { KernelArray, KernelFlowTable } from '../../bpf/kernel-map.ts';
 import { compareBy, endpoint, protocolName } from '../format.ts';
 import type { FlowClock } from '../kernel.ts';
 import { type Names, nameOf, type ServicePortName } from './names.ts';
@@ -29,7 +29,7 @@ import { elementOf } from './rows.ts';
 
 export interface FlowMaps {
   readonly flows: Pick<KernelFlowTable, 'entries' | 'lookup'>;
-  readonly halfOpenFlows: Pick<KernelHash, 'entries' | 'lookup'>;
+  readonly halfOpenFlows: Pick<KernelFlowTable, 'entries' | 'lookup'>;
   readonly backendStates: Pick<KernelArray, 'view' | 'stride'>;
 }
 

@@ -11,9 +11,9 @@ import {
   TABLE_HALF_OPEN_ADDED,
   TABLE_HALF_OPEN_REMOVED,
 } from '../../../maps-schema/gen/codecs.ts';
-import { flowTableShape } from '../../bpf/flow-table.ts';
+import { flowTableShape, isFlowTable } from '../../bpf/flow-table.ts';
 import type { KernelArray, KernelHash } from '../../bpf/kernel-map.ts';
-import type { Maps } from '../../bpf/open-maps.ts';
+import type { Maps, OpenMapName } from '../../bpf/open-maps.ts';
 import { evictedEntries } from '../../bpf/table-events.ts';
 import { orUndefined } from '../optional.ts';
 import { decodeRows } from './rows.ts';
@@ -34,11 +34,13 @@ export interface OccupancyRow {
 const NEARLY_FULL = 0.8;
 
 type Fixed = 'control' | 'counters' | 'knownAddresses' | 'report' | 'reservedPorts' | 'tableEvents';
-type Counted = Exclude<MapName, Fixed>;
+type Counted = Exclude<OpenMapName, Fixed>;
 
-const FIXED: ReadonlySet<MapName> = new Set<Fixed>([
+const UNCOUNTED: ReadonlySet<MapName> = new Set<Exclude<MapName, Counted>>([
   'control',
   'counters',
+  'flowBuckets',
+  'halfOpenBuckets',
   'knownAddresses',
   'report',
   'reservedPorts',
@@ -51,12 +53,12 @@ const EVENTS: Partial<Record<MapName, readonly [added: number, removed: number]>
   halfOpenFlows: [TABLE_HALF_OPEN_ADDED, TABLE_HALF_OPEN_REMOVED],
 };
 
-/** In the order of the schema; maps of fixed content are left out. */
+/** In the order of the schema; maps of fixed content, and parts of tables, are left out. */
 export function readOccupancy(maps: Omit<Maps, 'close'>): OccupancyRow[] {
-  const names = (Object.keys(shapes) as MapName[]).filter((name): name is Counted => !FIXED.has(name));
+  const names = (Object.keys(shapes) as MapName[]).filter((name): name is Counted => !UNCOUNTED.has(name));
   return names.map((name) => {
-    const shape = name === 'flows' ? flowTableShape : shapes[name];
-    const evicts = name === 'flows' || shape.type === 'LRU_HASH';
+    const shape = isFlowTable(name) ? flowTableShape(name) : shapes[name];
+    const evicts = isFlowTable(name) || shape.type === 'LRU_HASH';
     const counted = orUndefined(() => ({
       entries: countEntries(maps, name),
       maxEntries: maps[name].shape.maxEntries,

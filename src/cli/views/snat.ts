@@ -8,15 +8,15 @@ import {
   snatBackend,
   snatBackendKey,
 } from '../../../maps-schema/gen/codecs.ts';
-import type { KernelHash } from '../../bpf/kernel-map.ts';
+import type { KernelFlowTable, KernelHash } from '../../bpf/kernel-map.ts';
 import { type PortRange, sourceNatPorts } from '../../model/ports.ts';
 import { endpoint, protocolName } from '../format.ts';
 import { decodeRows } from './rows.ts';
 
 export interface SnatMaps {
   readonly snatBackends: Pick<KernelHash, 'entries'>;
-  readonly flows: Pick<KernelHash, 'entries'>;
-  readonly halfOpenFlows: Pick<KernelHash, 'entries'>;
+  readonly flows: Pick<KernelFlowTable, 'entries'>;
+  readonly halfOpenFlows: Pick<KernelFlowTable, 'entries'>;
 }
 
 export interface SnatRow {

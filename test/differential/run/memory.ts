@@ -1,12 +1,12 @@
 /** What the data path remembers of clients: forgotten between cases, and made older within one. */
 import { affinity as affinityCodec } from '../../../maps-schema/gen/codecs.ts';
+import { emptyFlowTable, flowTables } from '../../../src/bpf/flow-table.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
-import { clearFlows } from '../../support/packet/flow-rows.ts';
 import type { Kernel } from './kernel.ts';
 
 export function forgetFlows({ maps, pinDirectory }: Kernel): void {
-  clearFlows(pinDirectory);
-  for (const map of [maps.halfOpenFlows, maps.affinities, maps.sockPeers, maps.sockFlows]) clear(map);
+  for (const table of flowTables) emptyFlowTable(pinDirectory, table);
+  for (const map of [maps.affinities, maps.sockPeers, maps.sockFlows]) clear(map);
 }
 
 function clear(map: KernelHash): void {

@@ -1,17 +1,25 @@
 /**
- * The table of established flows while two CPUs write to the same buckets: nothing is torn, misplaced or miscounted. A key
- * may stand in both of its buckets, when both CPUs wrote it at once: it is then removed from both.
+ * The tables of flows while two CPUs write to the same buckets: nothing is torn, misplaced or miscounted. An established
+ * flow may stand in both of its buckets, when both CPUs wrote it at once: it is then removed from both. A half-open one
+ * is there once, whoever wrote it first.
  */
 import { availableParallelism } from 'node:os';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encode } from '../../../maps-schema/codec.ts';
-import { flowKey, TABLE_FLOWS_ADDED, TABLE_FLOWS_REMOVED } from '../../../maps-schema/gen/codecs.ts';
+import {
+  flowKey,
+  TABLE_FLOWS_ADDED,
+  TABLE_FLOWS_REMOVED,
+  TABLE_HALF_OPEN_ADDED,
+  TABLE_HALF_OPEN_REMOVED,
+} from '../../../maps-schema/gen/codecs.ts';
+import { inBackground, syscall3 } from '../../../src/bpf/ffi.ts';
 import { flowBuckets } from '../../../src/bpf/flow-hash.ts';
-import { flowSecret } from '../../../src/bpf/flow-table.ts';
+import { type FlowTableName, flowSecret } from '../../../src/bpf/flow-table.ts';
 import { type LoadedPrograms, loadPrograms } from '../../../src/bpf/loader.ts';
 import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
 import { ensurePinDirectory } from '../../../src/bpf/paths.ts';
-import { bpfInBackground, Command, newAttr, putPointer } from '../../../src/bpf/syscall.ts';
+import { BPF, Command, newAttr, putPointer } from '../../../src/bpf/syscall.ts';
 import { evictedEntries } from '../../../src/bpf/table-events.ts';
 import { readBuckets } from '../../support/packet/flow-rows.ts';
 import { zeroKnobs } from './knobs.ts';
@@ -21,9 +29,31 @@ import { compileObjects, mountBpffs, SMALL_MAPS } from './rig.ts';
 const BUCKETS = 4;
 const RUNS = 400_000;
 
-/** Writes or removes a flow at random, of as many as its program's name says. All that it holds tells its key. */
-const churn = (name: string, keys: number) => `
-SEC("tc") int ${name}(struct __sk_buff *skb)
+interface Table {
+  readonly name: FlowTableName;
+  readonly write: string;
+  readonly remove: string;
+  readonly added: number;
+  readonly removed: number;
+}
+const ESTABLISHED: Table = {
+  name: 'flows',
+  write: 'established_set(&key, &flow)',
+  remove: 'established_remove(&key)',
+  added: TABLE_FLOWS_ADDED,
+  removed: TABLE_FLOWS_REMOVED,
+};
+const HALF_OPEN: Table = {
+  name: 'halfOpenFlows',
+  write: 'half_open_put(&key, &flow, flow_hash_of(&key))',
+  remove: 'half_open_remove(&key)',
+  added: TABLE_HALF_OPEN_ADDED,
+  removed: TABLE_HALF_OPEN_REMOVED,
+};
+
+/** Writes or removes a flow at random, of so many. All that it holds tells its key. */
+const churn = (program: string, { write, remove }: Table, keys: number) => `
+SEC("tc") int ${program}(struct __sk_buff *skb)
 {
 	__u32 random = bpf_get_prandom_u32();
 	struct flow_key key = {.proto = 6, .sport = random % ${keys}};
@@ -31,12 +61,18 @@ SEC("tc") int ${name}(struct __sk_buff *skb)
 
 	flow.last_seen = clock_now();
 	if (random >> 31)
-		established_set(&key, &flow);
+		${write};
 	else
-		established_remove(&key);
+		${remove};
 	return 0;
 }`;
-const SOURCE = `#include "lib/common.h"\n#include "lib/flow_table.h"\n${churn('room', 40)}${churn('crowd', 400)}`;
+const SOURCE = [
+  '#include "lib/common.h"\n#include "lib/flow_table.h"\n#include "lib/half_open.h"\n',
+  churn('room_flows', ESTABLISHED, 40),
+  churn('crowd_flows', ESTABLISHED, 400),
+  churn('room_halfOpenFlows', HALF_OPEN, 40),
+  churn('crowd_halfOpenFlows', HALF_OPEN, 400),
+].join('');
 
 let bpffs: ReturnType<typeof mountBpffs>;
 let objects: ReturnType<typeof compileObjects>;
@@ -52,7 +88,7 @@ beforeAll(async () => {
     objectDirectory: objects.directory,
     pinDirectory: pins,
     knobs: { ...zeroKnobs, jiffiesPerSecond: 1000 },
-    mapSizes: { ...SMALL_MAPS, flows: BUCKETS },
+    mapSizes: { ...SMALL_MAPS, flows: BUCKETS, halfOpenFlows: BUCKETS },
     objects: ['churn.bpf.o'],
   });
   maps = openMaps(pins);
@@ -72,51 +108,59 @@ async function run(program: string): Promise<void> {
   attr.writeUInt32LE(frame.length, 8);
   putPointer(attr, 16, frame);
   attr.writeUInt32LE(RUNS, 32);
-  if ((await bpfInBackground(Command.PROG_TEST_RUN, attr)) < 0) throw new Error(`run ${program}: the kernel refuses`);
+  if ((await inBackground(syscall3, BPF, Command.PROG_TEST_RUN, attr, attr.length)) < 0)
+    throw new Error(`run ${program}: the kernel refuses`);
 }
 
 /** What is wrong with the table as it is. */
-function faults(): string[] {
+function faults({ name }: Table): string[] {
   const secret = flowSecret(maps.control.view);
   const wrong: string[] = [];
   const spilled = Array<number>(BUCKETS).fill(0);
-  const all = readBuckets(pins);
-  for (const [index, { bucket, tags }] of all.entries()) {
+  const seen = new Set<number>();
+  const all = readBuckets(pins, name);
+  for (const [index, { rows, tag: tags }] of all.entries()) {
     for (const [place, tag] of tags.entries()) {
-      const [key, flow] = [bucket.keys[place], bucket.flows[place]];
+      const { key, flow } = rows[place] ?? {};
+      if (key === undefined || flow === undefined || (key.proto === 0) !== (tag === 0))
+        wrong.push(`${index} ${place}: a row without a tag, or a tag without a row`);
       if (tag === 0 || key === undefined || flow === undefined) continue;
       const bytes = encode(flowKey, key);
       const home = flowBuckets(bytes, secret, BUCKETS);
-      if (home.tag !== tag || (home.first !== index && home.second !== index)) wrong.push(`${key.sport}: misplaced`);
+      const second = name === 'flows' ? home.second : home.first;
+      const own = name === 'flows' ? [home.tag] : [home.tag, 0x10000 - home.tag];
+      if (!own.includes(tag) || (home.first !== index && second !== index)) wrong.push(`${key.sport}: misplaced`);
       if (tags.indexOf(tag) !== place) wrong.push(`${key.sport}: a tag twice in a bucket`);
       if (home.first !== index) spilled[home.first] = (spilled[home.first] ?? 0) + 1;
       if (flow.sport !== key.sport || flow.dport !== key.sport || flow.mtu !== flow.backendId)
         wrong.push(`${key.sport}: has the flow of another`);
-      if (maps.flows.lookup(bytes) === undefined) wrong.push(`${key.sport}: is not found`);
+      if (maps[name].lookup(bytes) === undefined) wrong.push(`${key.sport}: is not found`);
+      if (seen.has(key.sport) && name === 'halfOpenFlows') wrong.push(`${key.sport}: is there twice`);
+      seen.add(key.sport);
     }
   }
-  for (const [index, { bucket }] of all.entries())
+  for (const [index, bucket] of all.entries())
     if (bucket.spilled !== spilled[index])
       wrong.push(`bucket ${index}: ${bucket.spilled} spilled, not ${spilled[index]}`);
   return wrong;
 }
 
-const evicted = () =>
-  evictedEntries(maps.tableEvents, TABLE_FLOWS_ADDED, TABLE_FLOWS_REMOVED, [...maps.flows.entries()].length);
+const entries = ({ name }: Table) => [...maps[name].entries()].length;
+const evicted = (table: Table) => evictedEntries(maps.tableEvents, table.added, table.removed, entries(table));
+const TABLES = [ESTABLISHED, HALF_OPEN].map((table) => [table.name, table] as const);
 
-it.runIf(availableParallelism() > 1)('keeps its order while there is room (one CPU cannot show it)', async () => {
-  await Promise.all([run('room'), run('room')]);
-  expect(faults()).toEqual([]);
-  // About half of the keys are there.
-  expect([...maps.flows.entries()].length).toBeGreaterThan(5);
+describe.runIf(availableParallelism() > 1).each(TABLES)('%s (one CPU cannot show it)', (name, table) => {
+  it('keeps its order while there is room', async () => {
+    await Promise.all([run(`room_${name}`), run(`room_${name}`)]);
+    expect(faults(table)).toEqual([]);
+    // About half of the keys are there.
+    expect(entries(table)).toBeGreaterThan(5);
+  });
+
+  it('keeps its order while flows make room (R-74)', async () => {
+    const before = evicted(table);
+    await Promise.all([run(`crowd_${name}`), run(`crowd_${name}`)]);
+    expect(faults(table)).toEqual([]);
+    expect(evicted(table)).toBeGreaterThan(before + RUNS / 20);
+  });
 });
-
-it.runIf(availableParallelism() > 1)(
-  'keeps its order while flows make room (R-74; one CPU cannot show it)',
-  async () => {
-    const before = evicted();
-    await Promise.all([run('crowd'), run('crowd')]);
-    expect(faults()).toEqual([]);
-    expect(evicted()).toBeGreaterThan(before + RUNS / 20);
-  },
-);

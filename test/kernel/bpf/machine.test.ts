@@ -89,12 +89,12 @@ describe.runIf(objects.every((name) => existsSync(join(built, name))))('the buil
       pinDirectory,
       knobs: zeroKnobs,
       mapSizes: SMALL_MAPS,
-      optional: ['getpeername4', 'getpeername6', 'sweep'],
+      optional: ['getpeername4', 'getpeername6'],
     });
     expect([...loaded.programs.keys()].sort()).toEqual([
       ...['connect4', 'connect6', 'egress', 'getpeername4', 'getpeername6', 'ingress'],
       ...['post_bind4', 'post_bind6', 'recvmsg4', 'recvmsg6', 'sendmsg4', 'sendmsg6', 'skb_egress', 'sock_release'],
-      ...['sweep', 'sweep_flows'],
+      ...['sweep_flows', 'sweep_half_open'],
     ]);
     expect(loaded.skipped).toEqual([]);
     expect([100, 250, 300, 1000]).toContain(await measureJiffiesPerSecond());

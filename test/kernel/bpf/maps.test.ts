@@ -215,6 +215,6 @@ describe('opening', () => {
     expect(() => openHash(mapPin(pins, 'frontends'), wrong)).toThrow(
       expect.objectContaining({ code: 'SCHEMA_MISMATCH' }),
     );
-    expect(() => openHash(mapPin(pins, 'half_open_flows'), schema.maps.frontends)).toThrow(/has type 9, not 1/);
+    expect(() => openHash(mapPin(pins, 'sock_flows'), schema.maps.frontends)).toThrow(/has type 9, not 1/);
   });
 });

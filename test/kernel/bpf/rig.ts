@@ -125,7 +125,7 @@ export const SMALL_MAPS = {
   sourceRanges: 1024,
   /** Buckets of 16 flows. */
   flows: 64,
-  halfOpenFlows: 1024,
+  halfOpenFlows: 64,
   sockFlows: 1024,
   sockPeers: 1024,
   servicePorts: 1024,

@@ -21,12 +21,18 @@ struct {
 	struct map_call calls[MAP_CALLS];
 } map_calls;
 
+/*
+ * The barriers keep the compiler from loading early what it then has to put aside: programs have little of the stack to
+ * spare.
+ */
 #define MAP_CALL(op, map)                                                                                              \
 	({                                                                                                             \
 		struct map_call *call = &map_calls.calls[map_calls.count++ & (MAP_CALLS - 1)];                         \
+		asm volatile("" ::: "memory");                                                                         \
 		_Static_assert(sizeof(#map) <= MAP_CALL_NAME, "the name of a map");                                    \
 		call->operation = op;                                                                                  \
 		__builtin_memcpy(call->name, #map, sizeof(#map));                                                      \
+		asm volatile("" ::: "memory");                                                                         \
 	})
 
 #define bpf_map_lookup_elem(map, key) (MAP_CALL('?', map), bpf_map_lookup_elem(map, key))

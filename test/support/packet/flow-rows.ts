@@ -1,45 +1,58 @@
-/** The table of established flows as it lies in the kernel, read, and written behind the data path's back. */
-import { type FlowBucket, flowBucket, maps } from '../../../maps-schema/gen/codecs.ts';
-import { FLOW_PLACES, findFlow, flowAt, tagAt } from '../../../src/bpf/flow-table.ts';
+/** The tables of flows as they lie in the kernel, read, and written behind the data path's back. */
+import {
+  type FlowBucket,
+  type FlowPlaces,
+  flowBucket,
+  flowPlaces,
+  type MapName,
+  maps,
+} from '../../../maps-schema/gen/codecs.ts';
+import { type FlowTableName, findFlow, flowAt } from '../../../src/bpf/flow-table.ts';
 import { type Closable, openHash } from '../../../src/bpf/hash.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { mapPin } from '../../../src/bpf/paths.ts';
 
-function withBuckets<T>(pinDirectory: string, use: (buckets: Closable<KernelHash>) => T): T {
-  const buckets = openHash(mapPin(pinDirectory, maps.flows.name), maps.flows);
+function withMap<T>(pinDirectory: string, name: MapName, use: (map: Closable<KernelHash>) => T): T {
+  const map = openHash(mapPin(pinDirectory, maps[name].name), maps[name]);
   try {
-    return use(buckets);
+    return use(map);
   } finally {
-    buckets.close();
+    map.close();
   }
 }
 
-const indexKey = (index: number) => Buffer.from(Uint32Array.of(index).buffer);
-
 /** @param control view of the map `control` @throws Error when no such flow is there */
-export function changeFlow(pinDirectory: string, control: Buffer, key: Buffer, value: Buffer): void {
-  withBuckets(pinDirectory, (buckets) => {
-    const found = findFlow(buckets, control, key);
+export function changeFlow(
+  pinDirectory: string,
+  table: FlowTableName,
+  control: Buffer,
+  key: Buffer,
+  value: Buffer,
+): void {
+  withMap(pinDirectory, table, (rows) => {
+    const found = findFlow(table, rows, control, key);
     if (found === undefined) throw new Error(`change the flow ${key.toString('hex')}: it is not in the table`);
-    value.copy(flowAt(found.bucket, found.place));
-    buckets.update(indexKey(found.index), found.bucket);
+    value.copy(flowAt(found.places, found.place));
+    rows.update(Buffer.from(Uint32Array.of(found.index).buffer), found.places);
   });
 }
 
-/** Empties the table. */
-export function clearFlows(pinDirectory: string): void {
-  withBuckets(pinDirectory, (buckets) => {
-    const empty = Buffer.alloc(maps.flows.valueSize);
-    for (const { key, value } of [...buckets.entries()]) if (!value.equals(empty)) buckets.update(key, empty);
-  });
+/** What is in a bucket, with the tag of each place. */
+export interface Bucket extends FlowPlaces, FlowBucket {
+  readonly tag: readonly number[];
 }
 
-/** All buckets, in order, with the tag of each place. */
-export function readBuckets(pinDirectory: string): { readonly bucket: FlowBucket; readonly tags: readonly number[] }[] {
-  return withBuckets(pinDirectory, (buckets) =>
-    [...buckets.entries()].map(({ value }) => ({
-      bucket: flowBucket.read(value, 0),
-      tags: Array.from({ length: FLOW_PLACES }, (_, place) => tagAt(value, place)),
-    })),
+/** All buckets of a table, in order. */
+export function readBuckets(pinDirectory: string, table: FlowTableName): Bucket[] {
+  const tags = withMap(pinDirectory, table === 'flows' ? 'flowBuckets' : 'halfOpenBuckets', (map) =>
+    [...map.entries()].map(({ value }) => flowBucket.read(value, 0)),
   );
+  const places = withMap(pinDirectory, table, (map) =>
+    [...map.entries()].map(({ value }) => flowPlaces.read(value, 0)),
+  );
+  return tags.map((bucket, i) => ({
+    ...bucket,
+    rows: places[i]?.rows ?? [],
+    tag: bucket.tags.flatMap((word) => [0n, 16n, 32n, 48n].map((by) => Number((word >> by) & 0xffffn))),
+  }));
 }

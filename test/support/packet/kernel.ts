@@ -1,7 +1,6 @@
 /** What packet tests need that an older kernel lacks: the test at hand is skipped then, with the reason. */
 import { getCurrentTest, type Test } from '@vitest/runner';
 import { EACCES } from '../../../src/bpf/errno.ts';
-import { hasFeature, probeFeatures } from '../../../src/bpf/features.ts';
 import { callHelper, exit, loadInstructions, setRegister } from '../../../src/bpf/instructions.ts';
 import { close } from '../../../src/bpf/syscall.ts';
 import { testRun } from '../../../src/bpf/test-run.ts';
@@ -68,10 +67,6 @@ export const needsIngressDevice = need('test runs with the device that a forward
   context.writeUInt32LE(LOOPBACK, SKB.ingressIfindex);
   return runs(PROG_TYPE_SCHED_CLS, 0, context);
 });
-
-export const needsSweep = need('programs that walk over the half-open flows', '5.14', () =>
-  hasFeature(probeFeatures(), 'table_walk'),
-);
 
 /** bpf_check_mtu came with it: a kernel that knows the helper complains about its arguments instead. */
 export const needsRouteMtu = need('what a route takes, when its device takes more', '5.12', () => {

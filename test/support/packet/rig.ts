@@ -18,7 +18,7 @@ import {
   XDP_CHOICE_NATIVE,
   XDP_CHOICE_OFF,
 } from '../../../maps-schema/gen/codecs.ts';
-import { FLOW_PLACES } from '../../../src/bpf/flow-table.ts';
+import { emptyFlowTable, FLOW_PLACES, type FlowTableName, flowTables } from '../../../src/bpf/flow-table.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { loadPrograms } from '../../../src/bpf/loader.ts';
 import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
@@ -28,7 +28,7 @@ import { testRun } from '../../../src/bpf/test-run.ts';
 import type { CompiledService } from '../../../src/model/compiled.ts';
 import { createTables, type Tables } from '../../../src/tables/tables.ts';
 import { mountBpffs, SMALL_MAPS } from '../../kernel/bpf/rig.ts';
-import { changeFlow, clearFlows } from './flow-rows.ts';
+import { changeFlow } from './flow-rows.ts';
 import {
   CHECKSUM_COMPLETE,
   needsChecksumComplete,
@@ -121,10 +121,10 @@ export interface PacketRig {
   egress(frame: Buffer, options?: RunOptions): Outcome;
   /** Descriptor of a program. */
   program(name: 'ingress' | 'egress' | 'xdp_ingress'): number;
-  flows(table: 'flows' | 'halfOpenFlows'): FlowRow[];
+  flows(table: FlowTableName): FlowRow[];
   /** Writes a row that is there as if the data path had: to make a flow old. */
-  putFlow(table: 'flows' | 'halfOpenFlows', row: FlowRow): void;
-  /** Walks the flow tables as the agent does now and then; that of half-open flows where the kernel can (needsSweep). */
+  putFlow(table: FlowTableName, row: FlowRow): void;
+  /** Walks the flow tables as the agent does now and then. */
   sweep(): Promise<Swept>;
   /** By reason, since the programs were loaded; zeroes left out. */
   counters(): Record<string, { readonly packets: number; readonly bytes: number }>;
@@ -219,9 +219,8 @@ async function build(
     objectDirectory,
     pinDirectory,
     knobs: { ...DEFAULT_KNOBS, ...knobs },
-    mapSizes: { ...SMALL_MAPS, flows: 512, halfOpenFlows: 8192, ...sizes },
+    mapSizes: { ...SMALL_MAPS, flows: 512, halfOpenFlows: 512, ...sizes },
     objects: ['tc.bpf.o', 'xdp.bpf.o', 'sweep.bpf.o'],
-    optional: ['sweep'],
   });
   undo.push(() => loaded.close());
   const maps = openMaps(pinDirectory);
@@ -280,8 +279,7 @@ async function build(
   }
 
   function forgetFlows(): void {
-    clearFlows(pinDirectory);
-    clear(maps.halfOpenFlows);
+    for (const table of flowTables) emptyFlowTable(pinDirectory, table);
   }
 
   return {
@@ -300,15 +298,19 @@ async function build(
     egress: (frame, options = {}) => outcome('egress', frame, options),
     program: (name) => loaded.program(name),
     async sweep() {
-      const programs = { flows: loaded.program('sweep_flows'), halfOpen: loaded.programs.get('sweep') };
-      return await runSweep(programs, maps.flows.shape.maxEntries / FLOW_PLACES);
+      const of = (program: string, table: FlowTableName) => ({
+        program: loaded.program(program),
+        buckets: maps[table].shape.maxEntries / FLOW_PLACES,
+      });
+      return await runSweep({
+        flows: of('sweep_flows', 'flows'),
+        halfOpen: of('sweep_half_open', 'halfOpenFlows'),
+      });
     },
     flows: (table) =>
       [...maps[table].entries()].map(({ key, value }) => ({ key: flowKey.read(key, 0), flow: flow.read(value, 0) })),
     putFlow(table, row) {
-      const [key, value] = [encode(flowKey, row.key), encode(flow, row.flow)];
-      if (table === 'flows') changeFlow(pinDirectory, maps.control.view, key, value);
-      else maps.halfOpenFlows.update(key, value);
+      changeFlow(pinDirectory, table, maps.control.view, encode(flowKey, row.key), encode(flow, row.flow));
     },
     counters: () =>
       Object.fromEntries(

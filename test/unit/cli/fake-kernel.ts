@@ -19,7 +19,7 @@ import {
   maps as shapes,
   tally,
 } from '../../../maps-schema/gen/codecs.ts';
-import { flowTableShape } from '../../../src/bpf/flow-table.ts';
+import { type FlowTableName, flowTableShape, flowTables } from '../../../src/bpf/flow-table.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import type { Maps } from '../../../src/bpf/open-maps.ts';
 import type { AgentOptions } from '../../../src/cli/agent-options.ts';
@@ -28,8 +28,8 @@ import { runCli } from '../../../src/cli/run.ts';
 import { textSink } from '../../../src/cli/sink.ts';
 import { createMemoryArray, createMemoryHash } from '../../support/memory-map.ts';
 
-/** The table of flows can be written to. */
-export type FakeMaps = Maps & { readonly flows: KernelHash };
+/** The tables of flows can be written to. */
+export type FakeMaps = Maps & Readonly<Record<FlowTableName, KernelHash>>;
 
 /** All maps of the schema, small and empty. @param counts by reason @param events entries by table event */
 export function createMaps(
@@ -42,7 +42,7 @@ export function createMaps(
   ]);
   return {
     ...Object.fromEntries(entries),
-    flows: createMemoryHash(flowTableShape),
+    ...Object.fromEntries(flowTables.map((name) => [name, createMemoryHash(flowTableShape(name))])),
     counters: {
       shape: shapes.counters,
       lookup: (index: number) => (counts[index] ?? [{ packets: 0n, bytes: 0n }]).map((value) => encode(counter, value)),

@@ -26,14 +26,14 @@ function structOf(fields: readonly Field[]): fc.Arbitrary<Record<string, unknown
   return fc.record(Object.fromEntries(named.map((field) => [camel(field.name), arbitraryOf(field)])));
 }
 
+const structNamed = (wanted: string) => structOf(schema.structs.find(({ name }) => name === wanted)?.fields ?? []);
+
 function arbitraryOf(field: Field): fc.Arbitrary<unknown> {
   if (typeof field.type === 'object') {
     const { type } = field;
     if ('words' in type) return fc.array(word, { minLength: type.words, maxLength: type.words });
-    if ('rows' in type) {
-      const row = schema.structs.find(({ name }) => name === type.rows);
-      return fc.array(structOf(row?.fields ?? []), { minLength: type.count, maxLength: type.count });
-    }
+    if ('row' in type) return structNamed(type.row);
+    if ('rows' in type) return fc.array(structNamed(type.rows), { minLength: type.count, maxLength: type.count });
     const size = 'chars' in type ? type.chars : 0;
     return fc
       .string({ unit: 'binary', maxLength: size })

@@ -1,0 +1,175 @@
+/*
+ * Buckets of the tables of flows: hash tables of ours in arrays. The verifier turns the lookup of an array's element
+ * into a few instructions, so that finding a flow calls nothing; nor does a new flow wait while the kernel looks
+ * through its LRU lists for what is old. docs/architecture.md tells what that gives.
+ *
+ * A bucket has 16 places. 16 bits of the hash, the tag, say which place may have a key: no two in a bucket have the
+ * same tag, so that there is one key to compare, and no loop that the verifier would have to follow. Tags lie apart
+ * from the flows, a cache line a bucket: those of a whole table stay in a processor's cache, its flows would not.
+ *
+ * What comes and goes does so under the bucket's lock; a lookup takes none. So a flow may be replaced by another while
+ * a packet uses it, as in the kernel's preallocated tables.
+ */
+#pragma once
+
+#include "common.h"
+
+#define FLOW_PLACES 16
+
+/* Each of the four tags of a word. */
+#define TAGS_1 0x0001000100010001ULL
+#define TAGS_TOP 0x8000800080008000ULL
+
+INLINE const struct control *flow_settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&control, &zero);
+}
+
+/*
+ * NH (RFC 4418 5.2) over the words of the key with secret numbers, then mixed, so that all bits of the sum take part
+ * in what is made of it. src/bpf/flow-hash.ts does the same.
+ */
+INLINE __u64 flow_hash(const struct control *settings, const struct flow_key *key)
+{
+	const __u32 *words = (const __u32 *)key;
+	const __u32 *secret = (const __u32 *)settings->flow_hash;
+	__u64 sum = 0;
+
+	_Static_assert(sizeof(*key) == sizeof(settings->flow_hash), "a secret number for each word of the key");
+#pragma unroll
+	for (unsigned int i = 0; i < sizeof(*key) / sizeof(__u32); i += 2)
+		sum += (__u64)(__u32)(words[i] + secret[i]) * (__u32)(words[i + 1] + secret[i + 1]);
+	sum ^= sum >> 29;
+	sum *= 0xbf58476d1ce4e5b9ULL;
+	return sum ^ sum >> 32;
+}
+
+/* Of a key; 0 when the settings are not there, which does not happen. */
+NOINLINE __u64 flow_hash_of(const struct flow_key *key)
+{
+	const struct control *settings = flow_settings();
+
+	return settings && key ? flow_hash(settings, key) : 0;
+}
+
+/* The bucket of a key, of so many. */
+INLINE __u32 flow_first(__u64 hash, __u32 buckets)
+{
+	return (hash >> 32) * buckets >> 32;
+}
+
+/* Another one. */
+INLINE __u32 flow_second(__u64 hash, __u32 buckets)
+{
+	return (__u64)(__u32)hash * buckets >> 32;
+}
+
+/* Not 0. */
+INLINE __u16 flow_tag(__u64 hash)
+{
+	__u16 tag = hash >> 32;
+
+	return tag ? tag : 1;
+}
+
+INLINE bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
+	__u32 differs = 0;
+
+#pragma unroll
+	for (unsigned int i = 0; i < sizeof(*a) / sizeof(__u32); i++)
+		differs |= x[i] ^ y[i];
+	return !differs;
+}
+
+/* The top bit of each tag of @word that is zero; above the first such tag perhaps of others too. */
+INLINE __u64 tags_zero(__u64 word)
+{
+	return (word - TAGS_1) & ~word & TAGS_TOP;
+}
+
+/*
+ * The first place that has @tag (0: that is free); FLOW_PLACES: none. Without a branch for each word: which of them
+ * it is, no processor could guess. A bit for each place, those of the four words side by side.
+ */
+INLINE __u32 bucket_place(const struct flow_bucket *bucket, __u16 tag)
+{
+	__u64 tags = tag * TAGS_1, marks, word;
+
+	marks = tags_zero(bucket->tags[0] ^ tags) >> 15 | tags_zero(bucket->tags[1] ^ tags) >> 14 |
+		tags_zero(bucket->tags[2] ^ tags) >> 13 | tags_zero(bucket->tags[3] ^ tags) >> 12;
+	if (!marks)
+		return FLOW_PLACES;
+	marks &= -marks;
+	/* 1, 2, 4 or 8, of which the logarithm is the word. */
+	word = marks | marks >> 32;
+	word = (word | word >> 16) & 15;
+	word = (word >> 1) - (word >> 3);
+	return (word * 4 + ((marks >> word) * 0x0000000100020003ULL >> 48)) & (FLOW_PLACES - 1);
+}
+
+/* Tags of @word that are not zero. */
+INLINE __u64 tags_used(__u64 word)
+{
+	word |= word >> 8;
+	word |= word >> 4;
+	word |= word >> 2;
+	word |= word >> 1;
+	return word & TAGS_1;
+}
+
+INLINE __u32 bucket_used(const struct flow_bucket *bucket)
+{
+	__u64 used = tags_used(bucket->tags[0]) + tags_used(bucket->tags[1]) + tags_used(bucket->tags[2]) +
+		     tags_used(bucket->tags[3]);
+
+	return used * TAGS_1 >> 48;
+}
+
+/* The place of @key; FLOW_PLACES: none. */
+INLINE __u32 bucket_find(const struct flow_bucket *bucket, const struct flow_places *places, const struct flow_key *key,
+			 __u16 tag)
+{
+	__u32 place = bucket_place(bucket, tag);
+
+	return place < FLOW_PLACES && likely(flow_key_equal(&places->rows[place].key, key)) ? place : FLOW_PLACES;
+}
+
+INLINE void bucket_set_tag(struct flow_bucket *bucket, __u32 place, __u16 tag)
+{
+	((__u16 *)bucket->tags)[place] = tag;
+}
+
+/* The lock is held. */
+INLINE void bucket_write(struct flow_bucket *bucket, struct flow_places *places, __u32 place, __u16 tag,
+			 const struct flow_key *key, const struct flow *flow)
+{
+	struct flow_row *row = &places->rows[place];
+
+	row->key = *key;
+	row->flow = *flow;
+	barrier();
+	bucket_set_tag(bucket, place, tag);
+}
+
+/* The lock is held. */
+INLINE void bucket_free(struct flow_bucket *bucket, struct flow_places *places, __u32 place)
+{
+	bucket_set_tag(bucket, place, 0);
+	/* For those who read the table. */
+	places->rows[place].key.proto = 0;
+}
+
+enum put {
+	/* There was room. */
+	PUT_DONE,
+	/* The key was there. */
+	PUT_PRESENT,
+	/* Another flow made room. */
+	PUT_EVICTED,
+	/* There is no room for this key. */
+	PUT_REFUSED,
+};
