@@ -188,7 +188,9 @@ GLOBAL int begin(struct __sk_buff *skb)
 		return NO_FRONTEND;
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
-	device = route.output ? 0 : device_flags(skb->ifindex);
+	if (!route.output)
+		route.in = device_of(skb->ifindex);
+	device = route.in ? route.in->flags : 0;
 	source = source_of(packet, device);
 	internal = source != SOURCE_OUTSIDE;
 	slot = backend_select(frontend, internal, &packet->key.saddr, packet_number(&packet->key));

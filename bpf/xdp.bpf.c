@@ -14,12 +14,11 @@
 /* Can a packet be sent out by the device from here: by the one it came in by, or one that has XDP too? */
 INLINE bool device_takes(const struct xdp_md *ctx, __u32 ifindex)
 {
-	struct device_key key = {.ifindex = ifindex};
 	const struct device *device;
 
 	if (likely(ifindex == ctx->ingress_ifindex))
 		return true;
-	device = bpf_map_lookup_elem(&devices, &key);
+	device = device_of(ifindex);
 	return device && (device->xdp == XDP_CHOICE_NATIVE || device->xdp == XDP_CHOICE_GENERIC);
 }
 
@@ -80,7 +79,7 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	struct route route = {};
 	struct packet *packet;
 	enum source source;
-	__u32 device, reason;
+	__u32 reason;
 	bool refuse, v4;
 
 	if (!scratch)
@@ -90,10 +89,11 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	frontend = frontend_of_packet(&packet->key, &refuse);
 	if (likely(!frontend))
 		return XDP_PASS;
-	device = device_flags(ctx->ingress_ifindex);
-	if (!(device & DEVICE_NODE) || packet_is_partial(ctx, packet, v4) || !source_is_allowed(packet, frontend))
+	route.in = device_of(ctx->ingress_ifindex);
+	if (!route.in || !(route.in->flags & DEVICE_NODE) || packet_is_partial(ctx, packet, v4) ||
+	    !source_is_allowed(packet, frontend))
 		return XDP_PASS;
-	source = source_of(packet, device);
+	source = source_of(packet, route.in->flags);
 	slot = backend_select(frontend, source != SOURCE_OUTSIDE, &packet->key.saddr, packet_number(&packet->key));
 	if (!slot || slot->flags & BACKEND_LOCAL || frontend->flags & FRONTEND_DSR)
 		return XDP_PASS;
@@ -133,7 +133,7 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 		/* Of TCP, tc alone looks at what follows the first packet of a half-open flow. */
 		if (!packet_may_begin(&packet))
 			return XDP_PASS;
-		flow = half_open_find_hashed(&packet.key, hash);
+		flow = half_open_find_fast(&packet.key, hash, settings);
 		half_open = true;
 	}
 	if (flow && likely(!begins_anew(&packet, flow, half_open)))

@@ -21,8 +21,7 @@ struct fib_result {
 
 INLINE __u32 fib_device_mtu(__u32 ifindex)
 {
-	struct device_key key = {.ifindex = ifindex};
-	const struct device *device = bpf_map_lookup_elem(&devices, &key);
+	const struct device *device = device_of(ifindex);
 
 	return device ? device->mtu : 0;
 }

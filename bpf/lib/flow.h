@@ -29,7 +29,8 @@ INLINE bool flow_is_first_stage(const struct flow *flow, __u8 hook)
 	return !(flow->flags & FLOW_REPLY) && (hook == HOOK_INGRESS || flow->flags & FLOW_OUTPUT);
 }
 
-NOINLINE void flow_set_deltas(struct flow *flow, const struct flow_key *key)
+/* For the path of every new flow; others call flow_set_deltas. */
+INLINE void flow_set_deltas_fast(struct flow *flow, const struct flow_key *key)
 {
 	flow->address_delta = checksum_address_delta(&key->saddr, &key->daddr, &flow->saddr, &flow->daddr);
 	flow->port_delta = checksum_port_delta(key->sport, key->dport, flow->sport, flow->dport);
@@ -40,6 +41,12 @@ NOINLINE void flow_set_deltas(struct flow *flow, const struct flow_key *key)
 		(__u64)bpf_htonl(key->proto) +
 		(address_is_v4(&key->saddr) ? (__u64)address_word(&key->saddr, 3) + address_word(&key->daddr, 3)
 					    : checksum_address(&key->saddr) + checksum_address(&key->daddr))));
+}
+
+NOINLINE void flow_set_deltas(struct flow *flow, const struct flow_key *key)
+{
+	if (flow && key)
+		flow_set_deltas_fast(flow, key);
 }
 
 INLINE bool flow_same_rewrite(const struct flow *a, const struct flow *b)
@@ -100,14 +107,41 @@ enum claim {
 	CLAIM_TAKEN,
 	/* The table refused the entry. */
 	CLAIM_FAILED,
+	/* An entry has the key: flow_contend tells whether it lives. */
+	CLAIM_CONTENDED,
 };
 
 /*
- * Makes the entry scratch->answer[@answer] => scratch->flow unless a living connection has the key. A promotion writes
- * to flows before it deletes from half_open_flows, so that a key is always seen in one of them. @hard: as flow_alive
- * has it. Returns enum claim.
+ * Makes the entry scratch->answer[@answer] => scratch->flow. A promotion writes to flows before it deletes from
+ * half_open_flows, so that a key is always seen in one of them. Returns enum claim; CLAIM_CONTENDED: the entry may be
+ * there or not.
  */
-GLOBAL int flow_claim(__u32 answer, __u32 hard)
+GLOBAL int flow_claim(__u32 answer)
+{
+	const struct control *settings = flow_settings();
+	struct scratch *scratch = scratch_get();
+	const struct flow_key *key;
+	__u64 hash;
+
+	if (!scratch || !settings)
+		return CLAIM_FAILED;
+	key = scratch_answer(scratch, answer);
+	hash = flow_hash(settings, key);
+	switch (half_open_put_fast(key, &scratch->flow, hash, settings)) {
+	case PUT_REFUSED:
+		return CLAIM_FAILED;
+	case PUT_PRESENT:
+		return CLAIM_CONTENDED;
+	default:
+		return unlikely(established_find_fast(key, hash, settings)) ? CLAIM_CONTENDED : CLAIM_DONE;
+	}
+}
+
+/*
+ * The same when an entry has the key: it yields unless its connection lives. @hard: as flow_alive has it.
+ * Returns enum claim, but never CLAIM_CONTENDED.
+ */
+GLOBAL int flow_contend(__u32 answer, __u32 hard)
 {
 	struct scratch *scratch = scratch_get();
 	const struct flow_key *key;
@@ -122,20 +156,15 @@ GLOBAL int flow_claim(__u32 answer, __u32 hard)
 	flow = &scratch->flow;
 	proto = key->proto;
 	hash = flow_hash_of(key);
-	switch (half_open_put(key, flow, hash)) {
-	case PUT_REFUSED:
-		return CLAIM_FAILED;
-	case PUT_PRESENT:
+	if (half_open_put(key, flow, hash) == PUT_PRESENT) {
 		other = half_open_find_hashed(key, hash);
 		if (other && !flow_same_rewrite(other, flow)) {
 			if (flow_alive(other, proto, true, hard))
 				return CLAIM_TAKEN;
 			flow_yield(other, key);
 		}
-		half_open_set(key, flow, hash);
-		break;
-	default:
-		break;
+		if (other)
+			*other = *flow;
 	}
 	other = established_find_hashed(key, hash);
 	if (!other)
@@ -154,13 +183,21 @@ GLOBAL int flow_claim(__u32 answer, __u32 hard)
 /* Makes the entry scratch_key(@which) => scratch->flow, whose key nobody else can want. */
 GLOBAL int flow_put(__u32 which)
 {
+	const struct control *settings = flow_settings();
 	struct scratch *scratch = scratch_get();
 	const struct flow_key *key;
+	struct flow *present;
+	__u64 hash;
 
-	if (!scratch)
+	if (!scratch || !settings)
 		return 0;
 	key = scratch_key(scratch, which);
-	half_open_set(key, &scratch->flow, flow_hash_of(key));
+	hash = flow_hash(settings, key);
+	if (likely(half_open_put_fast(key, &scratch->flow, hash, settings) != PUT_PRESENT))
+		return 0;
+	present = half_open_find_hashed(key, hash);
+	if (present)
+		*present = scratch->flow;
 	return 0;
 }
 

@@ -19,15 +19,11 @@ struct half_open_at {
 	__u16 tag;
 };
 
-/* Returns false when the table is not there. */
-INLINE bool half_open_locate(__u64 hash, struct half_open_at *at)
+/* @hash: of the key, as everywhere here. Returns false when the table is not there. */
+INLINE bool half_open_locate(__u64 hash, const struct control *settings, struct half_open_at *at)
 {
-	const struct control *settings = flow_settings();
-	__u32 index;
+	__u32 index = flow_first(hash, settings->half_open_buckets);
 
-	if (!settings)
-		return false;
-	index = flow_first(hash, settings->half_open_buckets);
 	at->tag = flow_tag(hash);
 	at->bucket = bpf_map_lookup_elem(&half_open_buckets, &index);
 	at->places = bpf_map_lookup_elem(&half_open_flows, &index);
@@ -47,16 +43,23 @@ INLINE __u32 half_open_place(const struct half_open_at *at, const struct flow_ke
 	return place < FLOW_PLACES ? place : bucket_find(at->bucket, at->places, key, half_open_second_tag(at->tag));
 }
 
-/* @hash: of the key, as everywhere here. */
-NOINLINE struct flow *half_open_find_hashed(const struct flow_key *key, __u64 hash)
+/* For a packet's first look; others call half_open_find. */
+INLINE struct flow *half_open_find_fast(const struct flow_key *key, __u64 hash, const struct control *settings)
 {
 	struct half_open_at at;
 	__u32 place;
 
-	if (!key || !half_open_locate(hash, &at))
+	if (!half_open_locate(hash, settings, &at))
 		return NULL;
 	place = half_open_place(&at, key);
 	return place < FLOW_PLACES ? &at.places->rows[place].flow : NULL;
+}
+
+NOINLINE struct flow *half_open_find_hashed(const struct flow_key *key, __u64 hash)
+{
+	const struct control *settings = flow_settings();
+
+	return key && settings ? half_open_find_fast(key, hash, settings) : NULL;
 }
 
 INLINE struct flow *half_open_find(const struct flow_key *key)
@@ -79,14 +82,18 @@ INLINE __u32 half_open_victim(const struct flow_bucket *bucket, const struct flo
 	return hand & (FLOW_PLACES - 1);
 }
 
-/* Writes a half-open flow; in a full bucket another makes room. Returns PUT_PRESENT when the key is taken. */
-NOINLINE enum put half_open_put(const struct flow_key *key, const struct flow *flow, __u64 hash)
+/*
+ * Writes a half-open flow; in a full bucket another makes room. Returns PUT_PRESENT when the key is taken. Where few
+ * values are alive; others call half_open_put.
+ */
+INLINE enum put half_open_put_fast(const struct flow_key *key, const struct flow *flow, __u64 hash,
+				   const struct control *settings)
 {
 	enum put put = PUT_DONE;
 	struct half_open_at at;
 	__u32 place;
 
-	if (!key || !flow || !half_open_locate(hash, &at))
+	if (!half_open_locate(hash, settings, &at))
 		return PUT_REFUSED;
 	bpf_spin_lock(&at.bucket->lock);
 	place = half_open_place(&at, key);
@@ -112,24 +119,20 @@ NOINLINE enum put half_open_put(const struct flow_key *key, const struct flow *f
 	return put;
 }
 
-/* Whether the key is taken or not. */
-INLINE void half_open_set(const struct flow_key *key, const struct flow *flow, __u64 hash)
+NOINLINE enum put half_open_put(const struct flow_key *key, const struct flow *flow, __u64 hash)
 {
-	struct flow *present;
+	const struct control *settings = flow_settings();
 
-	if (half_open_put(key, flow, hash) != PUT_PRESENT)
-		return;
-	present = half_open_find_hashed(key, hash);
-	if (present && flow)
-		*present = *flow;
+	return key && flow && settings ? half_open_put_fast(key, flow, hash, settings) : PUT_REFUSED;
 }
 
 NOINLINE bool half_open_remove_hashed(const struct flow_key *key, __u64 hash)
 {
+	const struct control *settings = flow_settings();
 	struct half_open_at at;
 	__u32 place;
 
-	if (!key || !half_open_locate(hash, &at))
+	if (!key || !settings || !half_open_locate(hash, settings, &at))
 		return false;
 	bpf_spin_lock(&at.bucket->lock);
 	place = half_open_place(&at, key);

@@ -3,6 +3,14 @@
 
 #include "address.h"
 
+/* NULL: the agent has not described it. */
+INLINE const struct device *device_of(__u32 ifindex)
+{
+	struct device_key key = {.ifindex = ifindex};
+
+	return bpf_map_lookup_elem(&devices, &key);
+}
+
 /* Are processes on @address those of this node, and do NodePorts answer there? enum node_address_flags. */
 INLINE __u32 node_address_flags(const struct address *address)
 {

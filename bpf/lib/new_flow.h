@@ -7,7 +7,7 @@
 #include "snat.h"
 #include "source.h"
 
-NOINLINE void flow_init(struct flow *flow, const struct frontend *frontend, const struct backend_slot *slot)
+INLINE void flow_init(struct flow *flow, const struct frontend *frontend, const struct backend_slot *slot)
 {
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->last_seen = clock_now();
@@ -145,6 +145,8 @@ NOINLINE __u32 flow_begin_redirect(struct context *ctx, const struct packet *pac
 
 /* How a new connection goes to its backend. */
 struct route {
+	/* By which the packet came in; NULL: by one that the agent has not described, or it is the node's own. */
+	const struct device *in;
 	/* What the node itself sends, where it leaves. */
 	bool output;
 	/* It came in by the device of a pod. */
@@ -202,7 +204,10 @@ INLINE __u32 flow_route(struct context *ctx, const struct packet *packet, const 
 		return REASON_DROP_NO_ROUTE;
 	if (!route->snat)
 		address_copy(&scratch->masquerade, &packet->key.saddr);
-	else if (!snat_address(scratch->next.ifindex, packet_is_v4(packet), &scratch->masquerade))
+	else if (!snat_address(route->in && scratch->next.ifindex == context_ifindex(ctx)
+				       ? route->in
+				       : device_of(scratch->next.ifindex),
+			       packet_is_v4(packet), &scratch->masquerade))
 		return REASON_DROP_NO_SNAT_ADDRESS;
 	return REASON_NEW_FLOW;
 }
@@ -229,7 +234,7 @@ INLINE __u32 flow_begin(struct context *ctx, const struct packet *packet, const 
 		return reason;
 	flow->packets = 1;
 	flow->bytes = packet->bytes;
-	flow_set_deltas(flow, &packet->key);
+	flow_set_deltas_fast(flow, &packet->key);
 	flow_put(ANSWER_MAX);
 	return REASON_NEW_FLOW;
 }

@@ -9,11 +9,8 @@
 #define SNAT_DRAWS 16
 
 /* The address that MASQUERADE would take on the device. Returns false when it has none. */
-INLINE bool snat_address(__u32 ifindex, bool v4, struct address *address)
+INLINE bool snat_address(const struct device *device, bool v4, struct address *address)
 {
-	struct device_key key = {.ifindex = ifindex};
-	const struct device *device = bpf_map_lookup_elem(&devices, &key);
-
 	if (!device)
 		return false;
 	address_copy(address, v4 ? &device->masquerade4 : &device->masquerade6);
@@ -154,8 +151,10 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 		key->dport = bpf_htons(port);
 		if (ours && snat_socket_exists(ctx, key))
 			continue;
-		flow_set_deltas(&scratch->flow, key);
-		claim = flow_claim(answer, i >= SNAT_TRIES / 2);
+		flow_set_deltas_fast(&scratch->flow, key);
+		claim = flow_claim(answer);
+		if (unlikely(claim == CLAIM_CONTENDED))
+			claim = flow_contend(answer, i >= SNAT_TRIES / 2);
 		if (claim != CLAIM_TAKEN)
 			break;
 	}

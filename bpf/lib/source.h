@@ -14,15 +14,6 @@ enum source {
 	SOURCE_OUTSIDE,
 };
 
-/* enum device_flags of a device; 0 for one that the agent has not described. */
-INLINE __u32 device_flags(__u32 ifindex)
-{
-	struct device_key key = {.ifindex = ifindex};
-	const struct device *device = bpf_map_lookup_elem(&devices, &key);
-
-	return device ? device->flags : 0;
-}
-
 /*
  * A pod's network comes first, as in kube-proxy: an address of this node may lie in it.
  * @device: flags of the device that the packet came in by; 0 at egress.
