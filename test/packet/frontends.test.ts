@@ -58,6 +58,15 @@ describe.each(FAMILIES)('IPv%i: a NodePort', (family) => {
     expect(out.parsed().dport).toBe(led === undefined ? port : 8080);
   });
 
+  it('does not answer on the unspecified address, under which its row stands (R-59)', () => {
+    // Another address may have its hash: then packets to it are looked at.
+    rig.maps.knownAddresses.view.fill(1);
+    const out = rig.ingress(syn(CLIENT[family], ANY[family], 30080));
+    expect(out.verdict).toBe('NEXT');
+    expect(out.parsed().dport).toBe(30080);
+    expect(rig.flows('halfOpenFlows')).toEqual([]);
+  });
+
   it('answers with the address dialled', () => {
     rig.ingress(syn(CLIENT[family], NODE[family], 30080));
     const back = rig.egress(packet(POD[family], CLIENT[family]).tcp(8080, 40000, 'S.').build());

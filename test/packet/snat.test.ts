@@ -84,6 +84,21 @@ describe.each(FAMILIES)('IPv%i: a client outside, a backend here', (family) => {
     expect(there('.').tuple()).toBe(`${BRIDGE[family]} 40000 > ${POD[family]} 8080`);
   });
 
+  it('has every entry to itself when it takes the port of a connection that is long gone', () => {
+    serve(family, backend(POD[family]));
+    rig.ingress(tcp(CLIENT[family], VIP[family], 40000, 80));
+    for (const { key, flow } of rig.flows('halfOpenFlows'))
+      rig.putFlow('halfOpenFlows', { key, flow: { ...flow, lastSeen: (flow.lastSeen - 61_000) >>> 0 } });
+    rig.ingress(tcp(CLIENT[family], SECOND[family], 40000, 80));
+    const entries = rig.flows('halfOpenFlows').filter(({ key }) => key.daddr !== VIP[family]);
+    const [own] = entries.filter(({ key }) => key.daddr === SECOND[family]);
+    expect(entries).toHaveLength(4);
+    for (const { flow } of entries) {
+      expect(flow.servicePortId).toBe(own?.flow.servicePortId);
+      expect(flow.lastSeen).toBe(own?.flow.lastSeen);
+    }
+  });
+
   it('gives the second of two like connections another port on both sides', () => {
     serve(family, backend(POD[family]));
     const through = (client: string, vip: string) => {

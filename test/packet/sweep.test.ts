@@ -80,6 +80,23 @@ it('removes what has outlived its time, by family (R-72)', async () => {
   expect(await rig.sweep()).toMatchObject({ established: 0, removed4: 2, removed6: 2 });
 });
 
+it('removes half-open flows whose time is over, and datagrams’ whose backend serves no more (R-66, R-67, R-72)', async () => {
+  for (const family of [4, 6] as const) {
+    rig.ingress(packet(CLIENT[family], VIP[family]).tcp(41000, 80, 'S').build());
+    rig.ingress(packet(CLIENT[family], VIP[family]).udp(41000, 80).build());
+  }
+  age(31);
+  expect(await rig.sweep()).toMatchObject({ halfOpen: 4, removed4: 2, removed6: 2 });
+  expect(new Set(rig.flows('halfOpenFlows').map(({ key }) => key.proto))).toEqual(new Set([6]));
+  age(30);
+  expect(await rig.sweep()).toMatchObject({ halfOpen: 0, removed4: 2, removed6: 2 });
+  rig.ingress(packet(CLIENT[4], VIP[4]).tcp(41000, 80, 'S').build());
+  rig.ingress(packet(CLIENT[4], VIP[4]).udp(41000, 80).build());
+  rig.change(...services(true));
+  expect(await rig.sweep()).toMatchObject({ halfOpen: 2, removed4: 2 });
+  expect(new Set(rig.flows('halfOpenFlows').map(({ key }) => key.proto))).toEqual(new Set([6]));
+});
+
 it('keeps both entries while one direction still speaks', async () => {
   establish(4, 'udp');
   age(121, ({ saddr }) => saddr === CLIENT[4]);

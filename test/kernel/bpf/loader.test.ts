@@ -2,6 +2,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as schema from '../../../maps-schema/gen/codecs.ts';
+import { openHash } from '../../../src/bpf/hash.ts';
 import { measureJiffiesPerSecond } from '../../../src/bpf/jiffies.ts';
 import { type LoadedPrograms, type LoadOptions, loadPrograms } from '../../../src/bpf/loader.ts';
 import { mapInfo, withPin } from '../../../src/bpf/object.ts';
@@ -169,6 +170,29 @@ describe('loading', () => {
       wantedEntries: 128,
     });
     expect(openMaps(pins).flows.shape.maxEntries).toBe(1024);
+  });
+
+  it.each([
+    ['is kept when both of its maps are there', [], 1],
+    ['is emptied when an interrupted start left its rows alone', ['flow_buckets'], 0],
+    ['is emptied when an interrupted start left its tags alone', ['flows'], 0],
+    ['is emptied when the secret of its hash is gone', ['control'], 0],
+  ])('a table of flows %s', async (_, lost, left) => {
+    (await load(['first'])).close();
+    const taken = (map: 'flows' | 'flowBuckets') => {
+      const opened = openHash(mapPin(pins, schema.maps[map].name), schema.maps[map]);
+      const used = [...opened.entries()].filter(({ value }) => value.some((byte) => byte !== 0));
+      opened.close();
+      return used.length;
+    };
+    for (const map of ['flows', 'flowBuckets'] as const) {
+      const opened = openHash(mapPin(pins, schema.maps[map].name), schema.maps[map]);
+      opened.update(Buffer.alloc(4), Buffer.alloc(schema.maps[map].valueSize, 1));
+      opened.close();
+    }
+    for (const name of lost) rmSync(mapPin(pins, name));
+    await load(['first']);
+    expect([taken('flows'), taken('flowBuckets')]).toEqual([left, left]);
   });
 
   it('makes a map that the version before did not have, and keeps the others', async () => {
