@@ -163,8 +163,7 @@ GLOBAL int flow_contend(__u32 answer, __u32 hard)
 				return CLAIM_TAKEN;
 			flow_yield(other, key);
 		}
-		if (other)
-			*other = *flow;
+		half_open_replace(key, flow, hash);
 	}
 	other = established_find_hashed(key, hash);
 	if (!other)
@@ -186,18 +185,14 @@ GLOBAL int flow_put(__u32 which)
 	const struct control *settings = flow_settings();
 	struct scratch *scratch = scratch_get();
 	const struct flow_key *key;
-	struct flow *present;
 	__u64 hash;
 
 	if (!scratch || !settings)
 		return 0;
 	key = scratch_key(scratch, which);
 	hash = flow_hash(settings, key);
-	if (likely(half_open_put_fast(key, &scratch->flow, hash, settings) != PUT_PRESENT))
-		return 0;
-	present = half_open_find_hashed(key, hash);
-	if (present)
-		*present = scratch->flow;
+	if (unlikely(half_open_put_fast(key, &scratch->flow, hash, settings) == PUT_PRESENT))
+		half_open_replace(key, &scratch->flow, hash);
 	return 0;
 }
 

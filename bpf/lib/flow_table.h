@@ -119,7 +119,7 @@ INLINE __u32 established_victim(const struct flow_bucket *bucket, const struct f
 }
 
 /*
- * Writes a flow into a free place of the bucket, or of a flow that makes room.
+ * Writes a flow into its place in the bucket, a free one, or that of a flow that makes room.
  * @evicted: the tag; on return the key that had to go, if any.
  * Returns PUT_REFUSED when another key has the tag.
  */
@@ -154,6 +154,23 @@ NOINLINE enum put established_put(struct flow_bucket *bucket, struct flow_places
 }
 
 /*
+ * Is a key with these two buckets put into its second one? Where it is already, else where there is more room.
+ * A function of numbers: the verifier does not follow each way through it together with each way through the writing.
+ */
+GLOBAL int established_spills(__u32 at, __u32 other, __u32 tag)
+{
+	const struct flow_bucket *first = established_bucket(at), *second = established_bucket(other);
+	__u32 used;
+
+	if (!first || !second || at == other || bucket_place(first, tag) < FLOW_PLACES)
+		return false;
+	if (unlikely(first->spilled) && bucket_place(second, tag) < FLOW_PLACES)
+		return true;
+	used = bucket_used(first);
+	return used >= FLOW_CROWDED && used > bucket_used(second);
+}
+
+/*
  * Writes an established flow, whether the key is taken or not; in a full table another makes room. Returns false when
  * other keys have its tag in both buckets, which happens to one flow in thirty millions.
  */
@@ -163,19 +180,13 @@ NOINLINE bool established_set(const struct flow_key *key, const struct flow *flo
 	struct flow_bucket *first, *second;
 	struct flow_places *places[2];
 	struct flow_evicted evicted;
-	struct flow *present;
 	enum put put = PUT_REFUSED;
-	__u32 at, other, used;
+	__u32 at, other;
 	bool single, spills;
 	__u64 hash;
 
 	if (!key || !flow || !settings)
 		return false;
-	present = established_find(key);
-	if (present) {
-		*present = *flow;
-		return true;
-	}
 	hash = flow_hash(settings, key);
 	at = flow_first(hash, settings->flow_buckets);
 	other = flow_second(hash, settings->flow_buckets);
@@ -186,10 +197,9 @@ NOINLINE bool established_set(const struct flow_key *key, const struct flow *flo
 	if (!first || !second || !places[0] || !places[1])
 		return false;
 	evicted.tag = flow_tag(hash);
-	used = bucket_used(first);
 	/* Both may be the same one, which other CPUs may have changed between two looks. */
 	single = at == other;
-	spills = used >= FLOW_CROWDED && !single && used > bucket_used(second);
+	spills = established_spills(at, other, evicted.tag);
 	for (int i = 0; i < 2 - single; i++, spills = !spills) {
 		/* Before it is there, so that it is found as soon as it is. */
 		if (spills)

@@ -126,6 +126,22 @@ NOINLINE enum put half_open_put(const struct flow_key *key, const struct flow *f
 	return key && flow && settings ? half_open_put_fast(key, flow, hash, settings) : PUT_REFUSED;
 }
 
+/* Writes a flow when the key is there. Under the lock: else it could be another key's place by now. */
+NOINLINE void half_open_replace(const struct flow_key *key, const struct flow *flow, __u64 hash)
+{
+	const struct control *settings = flow_settings();
+	struct half_open_at at;
+	__u32 place;
+
+	if (!key || !flow || !settings || !half_open_locate(hash, settings, &at))
+		return;
+	bpf_spin_lock(&at.bucket->lock);
+	place = half_open_place(&at, key);
+	if (place < FLOW_PLACES)
+		at.places->rows[place].flow = *flow;
+	bpf_spin_unlock(&at.bucket->lock);
+}
+
 NOINLINE bool half_open_remove_hashed(const struct flow_key *key, __u64 hash)
 {
 	const struct control *settings = flow_settings();
