@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FLOW_PLACES } from '../src/bpf/flow-table.ts';
+import { flowPlaces } from '../src/bpf/flow-table.ts';
 import { createPacketRig } from '../test/support/packet/rig.ts';
 import { buildLoadTools } from './load/build.ts';
 import { measurePath } from './packet/measure.ts';
@@ -46,7 +46,10 @@ async function perf(args: readonly string[]): Promise<string> {
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-profile-'));
-const rig = await createPacketRig({}, 'tc', { flows: ENTRIES / FLOW_PLACES, halfOpenFlows: ENTRIES / FLOW_PLACES });
+const rig = await createPacketRig({}, 'tc', {
+  flows: ENTRIES / flowPlaces('flows'),
+  halfOpenFlows: ENTRIES / flowPlaces('halfOpenFlows'),
+});
 const wrapper = openWrapper((await buildLoadTools()).restore);
 try {
   serve(rig);

@@ -12,9 +12,9 @@
 /* What a piece of a walk found: entries of each kind, so many bits up. */
 #define SWEPT_REMOVED4 10
 #define SWEPT_REMOVED6 20
-/* Buckets a run: packets wait for it on this CPU, and each kind of entry has its bits in the result. */
-#define SWEEP_BUCKETS 32
-_Static_assert(SWEEP_BUCKETS *FLOW_PLACES < 1 << SWEPT_REMOVED4, "counts fit their bits");
+/* Places a run: packets wait for it on this CPU, and each kind of entry has its bits in the result. */
+#define SWEEP_PLACES 512
+_Static_assert(SWEEP_PLACES < 1 << SWEPT_REMOVED4, "counts fit their bits");
 
 /* Has the backend of a datagram's flow gone? Connections outlive it. */
 INLINE bool sweep_stale(const struct flow_key *key, const struct flow *flow)
@@ -38,15 +38,12 @@ NOINLINE bool sweep_lives(const struct flow_key *key, const struct flow *flow, b
 	return opposite && !flow_expired(opposite, key->proto, half_open);
 }
 
-/* One place of a table. Returns what a walk adds up. */
-INLINE int sweep_place(const struct flow_bucket *bucket, const struct flow_places *places, __u32 place, bool half_open)
+/* A flow of a table. Returns what a walk adds up. */
+INLINE int sweep_row(const struct flow_row *row, bool half_open)
 {
-	struct flow_key key;
+	struct flow_key key = row->key;
 
-	if (!bucket || !places || place >= FLOW_PLACES || !((const __u16 *)bucket->tags)[place])
-		return 0;
-	key = places->rows[place].key;
-	if (sweep_lives(&key, &places->rows[place].flow, half_open))
+	if (sweep_lives(&key, &row->flow, half_open))
 		return 1;
 	if (!(half_open ? half_open_remove(&key) : established_remove(&key)))
 		return 0;
@@ -55,14 +52,22 @@ INLINE int sweep_place(const struct flow_bucket *bucket, const struct flow_place
 
 GLOBAL int sweep_established_place(__u32 index, __u32 place)
 {
-	return sweep_place(bpf_map_lookup_elem(&flow_buckets, &index), bpf_map_lookup_elem(&flows, &index), place,
-			   false);
+	const struct flow_bucket *bucket = established_bucket(index);
+	const struct flow_places *places = established_places(index);
+
+	if (!bucket || !places || place >= FLOW_PLACES || !((const __u16 *)bucket->tags)[place])
+		return 0;
+	return sweep_row(&places->rows[place], false);
 }
 
 GLOBAL int sweep_half_open_place(__u32 index, __u32 place)
 {
-	return sweep_place(bpf_map_lookup_elem(&half_open_buckets, &index),
-			   bpf_map_lookup_elem(&half_open_flows, &index), place, true);
+	const struct half_open_bucket *bucket = bpf_map_lookup_elem(&half_open_buckets, &index);
+	const struct half_open_places *places = bpf_map_lookup_elem(&half_open_flows, &index);
+
+	if (!bucket || !places || place >= HALF_OPEN_PLACES || !((const __u16 *)bucket->tags)[place])
+		return 0;
+	return sweep_row(&places->rows[place], true);
 }
 
 /*
@@ -75,7 +80,7 @@ int sweep_flows(struct __sk_buff *skb)
 	__u32 first = skb->mark, swept = 0;
 
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < SWEEP_BUCKETS * FLOW_PLACES; i++)
+	for (__u32 i = 0; i < SWEEP_PLACES; i++)
 		swept += sweep_established_place(first + i / FLOW_PLACES, i % FLOW_PLACES);
 	return swept;
 }
@@ -86,8 +91,8 @@ int sweep_half_open(struct __sk_buff *skb)
 	__u32 first = skb->mark, swept = 0;
 
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < SWEEP_BUCKETS * FLOW_PLACES; i++)
-		swept += sweep_half_open_place(first + i / FLOW_PLACES, i % FLOW_PLACES);
+	for (__u32 i = 0; i < SWEEP_PLACES; i++)
+		swept += sweep_half_open_place(first + i / HALF_OPEN_PLACES, i % HALF_OPEN_PLACES);
 	return swept;
 }
 

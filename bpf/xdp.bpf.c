@@ -133,7 +133,7 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 		/* Of TCP, tc alone looks at what follows the first packet of a half-open flow. */
 		if (!packet_may_begin(&packet))
 			return XDP_PASS;
-		flow = half_open_find_fast(&packet.key, hash, settings);
+		flow = half_open_find_hashed(&packet.key, hash);
 		half_open = true;
 	}
 	if (flow && likely(!begins_anew(&packet, flow, half_open)))

@@ -6,7 +6,7 @@ import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
 import { version as VERSION } from '../package.json';
 import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
-import { FLOW_PLACES, type FlowTableName } from './bpf/flow-table.ts';
+import { type FlowTableName, flowPlaces } from './bpf/flow-table.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
@@ -135,11 +135,12 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     walk() {
       const [flows, halfOpen] = [dataPath.program('sweep_flows'), dataPath.program('sweep_half_open')];
       if (flows === undefined || halfOpen === undefined) return undefined;
-      const buckets = (table: FlowTableName) => dataPath.maps[table].shape.maxEntries / FLOW_PLACES;
-      return runSweep({
-        flows: { program: flows, buckets: buckets('flows') },
-        halfOpen: { program: halfOpen, buckets: buckets('halfOpenFlows') },
+      const of = (program: number, table: FlowTableName) => ({
+        program,
+        buckets: dataPath.maps[table].shape.maxEntries / flowPlaces(table),
+        places: flowPlaces(table),
       });
+      return runSweep({ flows: of(flows, 'flows'), halfOpen: of(halfOpen, 'halfOpenFlows') });
     },
     maps: () => dataPath.maps,
     metrics,

@@ -1,6 +1,6 @@
 /** Part 4: nanoseconds a packet of each program and path. */
 import { rmSync } from 'node:fs';
-import { FLOW_PLACES } from '../../src/bpf/flow-table.ts';
+import { flowPlaces } from '../../src/bpf/flow-table.ts';
 import { compileCounting } from '../../test/support/bpf-count/map-calls.ts';
 import { createPacketRig } from '../../test/support/packet/rig.ts';
 import { measurePath, subjectOf } from '../packet/measure.ts';
@@ -47,7 +47,10 @@ export async function runPacket({ plan, tools, say }: Context): Promise<PacketRe
   const effort = plan.quick ? { rounds: 3, repeat: 50_000 } : { rounds: 9, repeat: 200_000 };
   // The same for both families: test/packet/lookups.test.ts.
   const counts = await countOperations(4);
-  const rig = await createPacketRig({}, 'tc', { flows: ENTRIES / FLOW_PLACES, halfOpenFlows: ENTRIES / FLOW_PLACES });
+  const rig = await createPacketRig({}, 'tc', {
+    flows: ENTRIES / flowPlaces('flows'),
+    halfOpenFlows: ENTRIES / flowPlaces('halfOpenFlows'),
+  });
   try {
     const wrapper = openWrapper(tools.restore);
     try {

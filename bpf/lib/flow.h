@@ -191,7 +191,8 @@ GLOBAL int flow_put(__u32 which)
 		return 0;
 	key = scratch_key(scratch, which);
 	hash = flow_hash(settings, key);
-	if (unlikely(half_open_put_fast(key, &scratch->flow, hash, settings) == PUT_PRESENT))
+	if (unlikely(half_open_put_fast(key, &scratch->flow, hash, settings) == PUT_PRESENT) &&
+	    half_open_put(key, &scratch->flow, hash) == PUT_PRESENT)
 		half_open_replace(key, &scratch->flow, hash);
 	return 0;
 }

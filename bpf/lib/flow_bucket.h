@@ -1,7 +1,7 @@
 /*
- * Buckets of the tables of flows: hash tables of ours in arrays. The verifier turns the lookup of an array's element
- * into a few instructions, so that finding a flow calls nothing; nor does a new flow wait while the kernel looks
- * through its LRU lists for what is old. docs/architecture.md tells what that gives.
+ * What the two tables of flows have in common: hash tables of ours in arrays. The verifier turns the lookup of an
+ * array's element into a few instructions, so that finding a flow calls nothing; nor does a new flow wait while the
+ * kernel looks through its LRU lists for what is old. docs/architecture.md tells what that gives.
  *
  * A bucket has 16 places. 16 bits of the hash, the tag, say which place may have a key: no two in a bucket have the
  * same tag, so that there is one key to compare, and no loop that the verifier would have to follow. Tags lie apart
@@ -13,8 +13,6 @@
 #pragma once
 
 #include "common.h"
-
-#define FLOW_PLACES 16
 
 /* Each of the four tags of a word. */
 #define TAGS_1 0x0001000100010001ULL
@@ -92,23 +90,38 @@ INLINE __u64 tags_zero(__u64 word)
 }
 
 /*
- * The first place that has @tag (0: that is free); FLOW_PLACES: none. Without a branch for each word: which of them
- * it is, no processor could guess. A bit for each place, those of the four words side by side.
+ * A bit for each of the places that have @tag (0: that are free), those of the words side by side. Of so many words, 4
+ * or
+ * 8. Without a branch for each: which of them it is, no processor could guess.
  */
-INLINE __u32 bucket_place(const struct flow_bucket *bucket, __u16 tag)
+INLINE __u64 tags_marks(const __u64 *tags, __u32 words, __u16 tag)
 {
-	__u64 tags = tag * TAGS_1, marks, word;
+	__u64 wanted = tag * TAGS_1, marks = 0;
 
-	marks = tags_zero(bucket->tags[0] ^ tags) >> 15 | tags_zero(bucket->tags[1] ^ tags) >> 14 |
-		tags_zero(bucket->tags[2] ^ tags) >> 13 | tags_zero(bucket->tags[3] ^ tags) >> 12;
+#pragma unroll
+	for (__u32 i = 0; i < words; i++) {
+		marks |= tags_zero(tags[i] ^ wanted) >> (15 - i);
+		/* One after the other: the compiler would have eight at once, on the stack. */
+		if (words > 4)
+			barrier_var(marks);
+	}
+	return marks;
+}
+
+/* The place of one of the marks, the first; 4 * @words: there is none. */
+INLINE __u32 marks_place(__u64 marks, __u32 words)
+{
+	__u64 word;
+
 	if (!marks)
-		return FLOW_PLACES;
+		return 4 * words;
 	marks &= -marks;
-	/* 1, 2, 4 or 8, of which the logarithm is the word. */
+	/* A power of two, of which the logarithm is the word. */
 	word = marks | marks >> 32;
-	word = (word | word >> 16) & 15;
-	word = (word >> 1) - (word >> 3);
-	return (word * 4 + ((marks >> word) * 0x0000000100020003ULL >> 48)) & (FLOW_PLACES - 1);
+	word = (word | word >> 16) & ((1 << words) - 1);
+	/* By a de Bruijn sequence, when there are eight. */
+	word = words == 4 ? (word >> 1) - (word >> 3) : 0x56374210ULL >> ((word * 0x17 >> 5 & 7) * 4) & 7;
+	return (word * 4 + ((marks >> word) * 0x0000000100020003ULL >> 48)) & (4 * words - 1);
 }
 
 /* Tags of @word that are not zero. */
@@ -121,46 +134,28 @@ INLINE __u64 tags_used(__u64 word)
 	return word & TAGS_1;
 }
 
-INLINE __u32 bucket_used(const struct flow_bucket *bucket)
-{
-	__u64 used = tags_used(bucket->tags[0]) + tags_used(bucket->tags[1]) + tags_used(bucket->tags[2]) +
-		     tags_used(bucket->tags[3]);
-
-	return used * TAGS_1 >> 48;
-}
-
-/* The place of @key; FLOW_PLACES: none. */
-INLINE __u32 bucket_find(const struct flow_bucket *bucket, const struct flow_places *places, const struct flow_key *key,
-			 __u16 tag)
-{
-	__u32 place = bucket_place(bucket, tag);
-
-	return place < FLOW_PLACES && likely(flow_key_equal(&places->rows[place].key, key)) ? place : FLOW_PLACES;
-}
-
-INLINE void bucket_set_tag(struct flow_bucket *bucket, __u32 place, __u16 tag)
-{
-	((__u16 *)bucket->tags)[place] = tag;
-}
-
 /* The lock is held. */
-INLINE void bucket_write(struct flow_bucket *bucket, struct flow_places *places, __u32 place, __u16 tag,
-			 const struct flow_key *key, const struct flow *flow)
+INLINE void tags_set(__u64 *tags, __u32 place, __u16 tag)
 {
-	struct flow_row *row = &places->rows[place];
+	((__u16 *)tags)[place] = tag;
+}
 
+/* Writes a flow into the place that @row is. The lock is held. */
+INLINE void row_write(__u64 *tags, __u32 place, struct flow_row *row, __u16 tag, const struct flow_key *key,
+		      const struct flow *flow)
+{
 	row->key = *key;
 	row->flow = *flow;
 	barrier();
-	bucket_set_tag(bucket, place, tag);
+	tags_set(tags, place, tag);
 }
 
 /* The lock is held. */
-INLINE void bucket_free(struct flow_bucket *bucket, struct flow_places *places, __u32 place)
+INLINE void row_free(__u64 *tags, __u32 place, struct flow_row *row)
 {
-	bucket_set_tag(bucket, place, 0);
+	tags_set(tags, place, 0);
 	/* For those who read the table. */
-	places->rows[place].key.proto = 0;
+	row->key.proto = 0;
 }
 
 enum put {

@@ -1,7 +1,7 @@
 /*
  * The table of established flows. A key has two buckets. It stands in the first, unless that is three quarters full and
- * the second has more room. Such flows are counted in their first bucket, so that what is not there is not looked for
- * in the second in vain.
+ * the second has more room; no two in a bucket have the same tag. Such flows are counted in their first bucket, so that
+ * what is not there is not looked for in the second in vain.
  */
 #pragma once
 
@@ -9,10 +9,25 @@
 #include "flow_bucket.h"
 #include "tally.h"
 
+#define FLOW_PLACES 16
+#define FLOW_WORDS 4
 /* Flows in a bucket up to which a key's second one is not considered. */
 #define FLOW_CROWDED 12
 /* Seconds without a packet after which a connection that is being closed makes room for a new one. */
 #define FLOW_CLOSED_SECONDS 1
+
+INLINE __u32 bucket_place(const struct flow_bucket *bucket, __u16 tag)
+{
+	return marks_place(tags_marks(bucket->tags, FLOW_WORDS, tag), FLOW_WORDS);
+}
+
+INLINE __u32 bucket_used(const struct flow_bucket *bucket)
+{
+	__u64 used = tags_used(bucket->tags[0]) + tags_used(bucket->tags[1]) + tags_used(bucket->tags[2]) +
+		     tags_used(bucket->tags[3]);
+
+	return used * TAGS_1 >> 48;
+}
 
 INLINE struct flow_bucket *established_bucket(__u32 index)
 {
@@ -145,10 +160,10 @@ NOINLINE enum put established_put(struct flow_bucket *bucket, struct flow_places
 	place &= FLOW_PLACES - 1;
 	if (put == PUT_EVICTED) {
 		evicted->key = places->rows[place].key;
-		bucket_set_tag(bucket, place, 0);
+		tags_set(bucket->tags, place, 0);
 	}
 	if (put != PUT_REFUSED)
-		bucket_write(bucket, places, place, tag, key, flow);
+		row_write(bucket->tags, place, &places->rows[place], tag, key, flow);
 	bpf_spin_unlock(&bucket->lock);
 	return put;
 }
@@ -225,6 +240,7 @@ NOINLINE bool established_set(const struct flow_key *key, const struct flow *flo
 INLINE bool established_remove_in(struct flow_bucket *bucket, __u32 index, const struct flow_key *key, __u16 tag)
 {
 	struct flow_places *places;
+	bool there = false;
 	__u32 place;
 
 	if (bucket_place(bucket, tag) >= FLOW_PLACES)
@@ -233,11 +249,13 @@ INLINE bool established_remove_in(struct flow_bucket *bucket, __u32 index, const
 	if (!places)
 		return false;
 	bpf_spin_lock(&bucket->lock);
-	place = bucket_find(bucket, places, key, tag);
-	if (place < FLOW_PLACES)
-		bucket_free(bucket, places, place);
+	place = bucket_place(bucket, tag);
+	if (place < FLOW_PLACES && flow_key_equal(&places->rows[place].key, key)) {
+		row_free(bucket->tags, place, &places->rows[place]);
+		there = true;
+	}
 	bpf_spin_unlock(&bucket->lock);
-	return place < FLOW_PLACES;
+	return there;
 }
 
 NOINLINE bool established_remove(const struct flow_key *key)

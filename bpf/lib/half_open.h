@@ -1,6 +1,7 @@
 /*
- * The table of half-open flows. A key has one bucket, so that whoever holds its lock can tell whether the key is taken;
- * when another key there has the same tag it gets a second tag. What a flood brings pushes out its like: the hand of a
+ * The table of half-open flows. A key has one bucket, so that whoever holds its lock can tell whether the key is taken.
+ * Two keys there may have the same tag; of three, which happens once in thousands of millions, one is not found and
+ * begins anew. What a flood brings pushes out its like: the hand of a
  * full bucket goes round, and what has had an answer or a second packet is spared as long as there is something else
  * (R-74).
  */
@@ -9,13 +10,15 @@
 #include "flow_bucket.h"
 #include "tally.h"
 
+#define HALF_OPEN_PLACES 32
+#define HALF_OPEN_WORDS 8
 /* Places that are looked at for one that makes room. */
 #define HALF_OPEN_LOOKS 4
 
 /* Where a key stands. */
 struct half_open_at {
-	struct flow_bucket *bucket;
-	struct flow_places *places;
+	struct half_open_bucket *bucket;
+	struct half_open_places *places;
 	__u16 tag;
 };
 
@@ -30,36 +33,33 @@ INLINE bool half_open_locate(__u64 hash, const struct control *settings, struct 
 	return at->bucket && at->places;
 }
 
-INLINE __u16 half_open_second_tag(__u16 tag)
-{
-	return -tag;
-}
-
-/* FLOW_PLACES: none. */
+/* The place of a key. HALF_OPEN_PLACES: none. */
 INLINE __u32 half_open_place(const struct half_open_at *at, const struct flow_key *key)
 {
-	__u32 place = bucket_find(at->bucket, at->places, key, at->tag);
+	__u64 marks = tags_marks(at->bucket->tags, HALF_OPEN_WORDS, at->tag);
 
-	return place < FLOW_PLACES ? place : bucket_find(at->bucket, at->places, key, half_open_second_tag(at->tag));
-}
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 2 && marks; i++, marks &= marks - 1) {
+		__u32 place = marks_place(marks, HALF_OPEN_WORDS) & (HALF_OPEN_PLACES - 1);
 
-/* For a packet's first look; others call half_open_find. */
-INLINE struct flow *half_open_find_fast(const struct flow_key *key, __u64 hash, const struct control *settings)
-{
-	struct half_open_at at;
-	__u32 place;
-
-	if (!half_open_locate(hash, settings, &at))
-		return NULL;
-	place = half_open_place(&at, key);
-	return place < FLOW_PLACES ? &at.places->rows[place].flow : NULL;
+		/* Else the compiler keeps the key's words on the stack for the second. */
+		barrier();
+		if (likely(flow_key_equal(&at->places->rows[place].key, key)))
+			return place;
+	}
+	return HALF_OPEN_PLACES;
 }
 
 NOINLINE struct flow *half_open_find_hashed(const struct flow_key *key, __u64 hash)
 {
 	const struct control *settings = flow_settings();
+	struct half_open_at at;
+	__u32 place;
 
-	return key && settings ? half_open_find_fast(key, hash, settings) : NULL;
+	if (!key || !settings || !half_open_locate(hash, settings, &at))
+		return NULL;
+	place = half_open_place(&at, key);
+	return place < HALF_OPEN_PLACES ? &at.places->rows[place].flow : NULL;
 }
 
 INLINE struct flow *half_open_find(const struct flow_key *key)
@@ -68,62 +68,74 @@ INLINE struct flow *half_open_find(const struct flow_key *key)
 }
 
 /* The place that makes room in a full bucket. */
-INLINE __u32 half_open_victim(const struct flow_bucket *bucket, const struct flow_places *places)
+INLINE __u32 half_open_victim(const struct half_open_bucket *bucket, const struct half_open_places *places)
 {
 	__u32 hand = bucket->hand;
 
 #pragma unroll
 	for (__u32 i = 0; i < HALF_OPEN_LOOKS; i++) {
-		__u32 place = (hand + i) & (FLOW_PLACES - 1);
+		__u32 place = (hand + i) & (HALF_OPEN_PLACES - 1);
 
 		if (!(places->rows[place].flow.flags & FLOW_SEEN))
 			return place;
 	}
-	return hand & (FLOW_PLACES - 1);
+	return hand & (HALF_OPEN_PLACES - 1);
+}
+
+/* Writes a flow into a free place; in a full bucket another makes room. The lock is held. */
+INLINE void half_open_insert(struct half_open_at *at, const struct flow_key *key, const struct flow *flow)
+{
+	__u32 place = marks_place(tags_marks(at->bucket->tags, HALF_OPEN_WORDS, 0), HALF_OPEN_WORDS);
+
+	if (unlikely(place >= HALF_OPEN_PLACES)) {
+		place = half_open_victim(at->bucket, at->places);
+		at->bucket->hand = place + 1;
+	}
+	place &= HALF_OPEN_PLACES - 1;
+	row_write(at->bucket->tags, place, &at->places->rows[place], at->tag, key, flow);
 }
 
 /*
- * Writes a half-open flow; in a full bucket another makes room. Returns PUT_PRESENT when the key is taken. Where few
- * values are alive; others call half_open_put.
+ * Writes a half-open flow. Returns PUT_PRESENT when the key may be taken, because its tag is: half_open_put tells. So
+ * there is no key to compare.
  */
 INLINE enum put half_open_put_fast(const struct flow_key *key, const struct flow *flow, __u64 hash,
 				   const struct control *settings)
 {
-	enum put put = PUT_DONE;
 	struct half_open_at at;
-	__u32 place;
+	bool taken;
 
 	if (!half_open_locate(hash, settings, &at))
 		return PUT_REFUSED;
 	bpf_spin_lock(&at.bucket->lock);
-	place = half_open_place(&at, key);
-	if (unlikely(place < FLOW_PLACES)) {
-		put = PUT_PRESENT;
-	} else {
-		if (unlikely(bucket_place(at.bucket, at.tag) < FLOW_PLACES)) {
-			/* Of another key. When one has the second tag too, it makes room. */
-			at.tag = half_open_second_tag(at.tag);
-			place = bucket_place(at.bucket, at.tag);
-		}
-		if (likely(place >= FLOW_PLACES))
-			place = bucket_place(at.bucket, 0);
-		if (unlikely(place >= FLOW_PLACES)) {
-			place = half_open_victim(at.bucket, at.places);
-			at.bucket->hand = place + 1;
-		}
-		bucket_write(at.bucket, at.places, place & (FLOW_PLACES - 1), at.tag, key, flow);
-	}
+	taken = tags_marks(at.bucket->tags, HALF_OPEN_WORDS, at.tag);
+	if (likely(!taken))
+		half_open_insert(&at, key, flow);
 	bpf_spin_unlock(&at.bucket->lock);
-	if (put == PUT_DONE)
-		table_tally(TABLE_HALF_OPEN_ADDED);
-	return put;
+	if (unlikely(taken))
+		return PUT_PRESENT;
+	table_tally(TABLE_HALF_OPEN_ADDED);
+	return PUT_DONE;
 }
 
+/* Returns PUT_PRESENT when the key is taken. */
 NOINLINE enum put half_open_put(const struct flow_key *key, const struct flow *flow, __u64 hash)
 {
 	const struct control *settings = flow_settings();
+	struct half_open_at at;
+	bool taken;
 
-	return key && flow && settings ? half_open_put_fast(key, flow, hash, settings) : PUT_REFUSED;
+	if (!key || !flow || !settings || !half_open_locate(hash, settings, &at))
+		return PUT_REFUSED;
+	bpf_spin_lock(&at.bucket->lock);
+	taken = half_open_place(&at, key) < HALF_OPEN_PLACES;
+	if (!taken)
+		half_open_insert(&at, key, flow);
+	bpf_spin_unlock(&at.bucket->lock);
+	if (taken)
+		return PUT_PRESENT;
+	table_tally(TABLE_HALF_OPEN_ADDED);
+	return PUT_DONE;
 }
 
 /* Writes a flow when the key is there. Under the lock: else it could be another key's place by now. */
@@ -137,7 +149,7 @@ NOINLINE void half_open_replace(const struct flow_key *key, const struct flow *f
 		return;
 	bpf_spin_lock(&at.bucket->lock);
 	place = half_open_place(&at, key);
-	if (place < FLOW_PLACES)
+	if (place < HALF_OPEN_PLACES)
 		at.places->rows[place].flow = *flow;
 	bpf_spin_unlock(&at.bucket->lock);
 }
@@ -152,10 +164,10 @@ NOINLINE bool half_open_remove_hashed(const struct flow_key *key, __u64 hash)
 		return false;
 	bpf_spin_lock(&at.bucket->lock);
 	place = half_open_place(&at, key);
-	if (place < FLOW_PLACES)
-		bucket_free(at.bucket, at.places, place);
+	if (place < HALF_OPEN_PLACES)
+		row_free(at.bucket->tags, place, &at.places->rows[place]);
 	bpf_spin_unlock(&at.bucket->lock);
-	if (place >= FLOW_PLACES)
+	if (place >= HALF_OPEN_PLACES)
 		return false;
 	table_tally(TABLE_HALF_OPEN_REMOVED);
 	return true;

@@ -9,23 +9,26 @@ import type { KernelFlowTable, KernelHash } from './kernel-map.ts';
 import type { OpenOptions } from './open.ts';
 import { mapPin } from './paths.ts';
 
-/** Places of a bucket. */
-export const FLOW_PLACES = 16;
 /** Offset in struct flow_key. */
 const PROTO = 36;
 /** Offset in struct control. */
 const CONTROL_HASH = 16;
 
-/** By the map that has the rows: the one that has the tags, where its number of buckets is in `control`, and how many a key has. */
+/**
+ * By the map that has the rows: the one that has the tags, the places of a bucket, where `control` has the number of
+ * buckets, and how many a key has.
+ */
 const TABLES = {
-  flows: { buckets: 'flowBuckets', control: 8, bucketsOfKey: 2 },
-  halfOpenFlows: { buckets: 'halfOpenBuckets', control: 12, bucketsOfKey: 1 },
+  flows: { buckets: 'flowBuckets', places: 16, control: 8, bucketsOfKey: 2 },
+  halfOpenFlows: { buckets: 'halfOpenBuckets', places: 32, control: 12, bucketsOfKey: 1 },
 } as const satisfies Partial<Record<MapName, unknown>>;
 
 export type FlowTableName = keyof typeof TABLES;
 /** Maps of tags: the data path's alone. */
 export type FlowBucketsName = (typeof TABLES)[FlowTableName]['buckets'];
 
+/** Places of a bucket. */
+export const flowPlaces = (name: FlowTableName): number => TABLES[name].places;
 export const flowTables = Object.keys(TABLES) as FlowTableName[];
 export const isFlowTable = (name: MapName): name is FlowTableName => name in TABLES;
 export const isFlowBuckets = (name: MapName): name is FlowBucketsName =>
@@ -36,13 +39,13 @@ export const flowTableShape = (name: FlowTableName): MapShape => ({
   ...maps[name],
   keySize: flowKey.size,
   valueSize: flow.size,
-  maxEntries: maps[name].maxEntries * FLOW_PLACES,
+  maxEntries: maps[name].maxEntries * TABLES[name].places,
 });
 
 /** A bucket and the place in it that has a key. */
 export interface FlowPlace {
   readonly index: number;
-  /** A copy, in the layout of struct flow_places. */
+  /** A copy, in the layout of struct flow_places or half_open_places. */
   readonly places: Buffer;
   readonly place: number;
 }
@@ -77,7 +80,7 @@ export function findFlow(
   for (const index of [first, second].slice(0, table.bucketsOfKey)) {
     const places = rows.lookup(indexKey(index));
     if (places === undefined) return undefined;
-    for (let place = 0; place < FLOW_PLACES; place++)
+    for (let place = 0; place < table.places; place++)
       if (keyAt(places, place).equals(key)) return { index, places, place };
   }
   return undefined;
@@ -95,14 +98,14 @@ export function openFlowTable(
 ): Closable<KernelFlowTable> {
   const rows = openHash(mapPin(pinDirectory, maps[name].name), maps[name], options);
   return {
-    shape: { ...flowTableShape(name), maxEntries: rows.shape.maxEntries * FLOW_PLACES },
+    shape: { ...flowTableShape(name), maxEntries: rows.shape.maxEntries * TABLES[name].places },
     lookup(key) {
       const found = findFlow(name, rows, control(), key);
       return found && Buffer.from(flowAt(found.places, found.place));
     },
     *entries() {
       for (const { value: places } of rows.entries())
-        for (let place = 0; place < FLOW_PLACES; place++) {
+        for (let place = 0; place < TABLES[name].places; place++) {
           const key = keyAt(places, place);
           if (key[PROTO] !== 0) yield { key, value: flowAt(places, place) };
         }

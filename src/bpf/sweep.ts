@@ -18,10 +18,12 @@ export interface Sweep {
   readonly program: number;
   /** Of its table. */
   readonly buckets: number;
+  /** Of a bucket. */
+  readonly places: number;
 }
 
-/** As in sweep.bpf.c: buckets a run, and where in its result the counts are. */
-const SWEEP_BUCKETS = 32;
+/** As in sweep.bpf.c: places a run, and where in its result the counts are. */
+const SWEEP_PLACES = 512;
 const REMOVED4 = 10;
 const REMOVED6 = 20;
 const COUNT = 0x3ff;
@@ -42,10 +44,10 @@ export async function runSweep(sweeps: { readonly flows: Sweep; readonly halfOpe
   };
 }
 
-async function sweepTable({ program, buckets }: Sweep) {
+async function sweepTable({ program, buckets, places }: Sweep) {
   const swept = { stay: 0, removed4: 0, removed6: 0 };
   const [data, context] = [Buffer.alloc(64), Buffer.alloc(SKB_MARK + 4)];
-  for (let first = 0, runs = 1; first < buckets; first += SWEEP_BUCKETS, runs++) {
+  for (let first = 0, runs = 1; first < buckets; first += SWEEP_PLACES / places, runs++) {
     context.writeUInt32LE(first, SKB_MARK);
     const { retval } = testRun(program, { data, context, discardContext: true });
     swept.stay += retval & COUNT;

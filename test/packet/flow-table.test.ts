@@ -8,7 +8,7 @@ import {
   TABLE_FLOWS_ADDED,
   TABLE_FLOWS_REMOVED,
 } from '../../maps-schema/gen/codecs.ts';
-import { FLOW_PLACES } from '../../src/bpf/flow-table.ts';
+import { flowPlaces } from '../../src/bpf/flow-table.ts';
 import { evictedEntries } from '../../src/bpf/table-events.ts';
 import { packet } from '../support/packet/builder.ts';
 import { readBuckets } from '../support/packet/flow-rows.ts';
@@ -18,7 +18,7 @@ import { backend, frontend, service } from '../support/packet/services.ts';
 
 const VIP = '10.96.0.10';
 const BUCKETS = 64;
-const ROOM = BUCKETS * FLOW_PLACES;
+const ROOM = BUCKETS * flowPlaces('flows');
 const FIRST_PORT = 20_000;
 const JIFFIES_PER_SECOND = 1000;
 let rig: PacketRig;

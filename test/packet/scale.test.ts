@@ -21,7 +21,7 @@ let rig: PacketRig;
 let context: Buffer;
 
 beforeAll(async () => {
-  rig = await createPacketRig({ snatPortMin: 1024 }, 'tc', { flows: 32_768, halfOpenFlows: 4096 });
+  rig = await createPacketRig({ snatPortMin: 1024 }, 'tc', { flows: 32_768, halfOpenFlows: 2048 });
   context = Buffer.alloc(192);
   context.writeUInt32LE(rig.ifindex('node0'), IFINDEX);
 });

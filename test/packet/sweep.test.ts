@@ -6,7 +6,7 @@ import {
   TABLE_HALF_OPEN_ADDED,
   TABLE_HALF_OPEN_REMOVED,
 } from '../../maps-schema/gen/codecs.ts';
-import { FLOW_PLACES } from '../../src/bpf/flow-table.ts';
+import { flowPlaces } from '../../src/bpf/flow-table.ts';
 import { evictedEntries } from '../../src/bpf/table-events.ts';
 import { packet } from '../support/packet/builder.ts';
 import { CLIENT, POD, REMOTE_POD } from '../support/packet/network.ts';
@@ -20,7 +20,7 @@ const SMALL = 512;
 let rig: PacketRig;
 
 beforeAll(async () => {
-  rig = await createPacketRig({}, 'tc', { halfOpenFlows: SMALL / FLOW_PLACES });
+  rig = await createPacketRig({}, 'tc', { halfOpenFlows: SMALL / flowPlaces('halfOpenFlows') });
 });
 afterAll(() => rig?.remove());
 

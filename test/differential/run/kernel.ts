@@ -156,4 +156,4 @@ async function build(undo: (() => void)[], remove: () => void): Promise<Kernel> 
   };
 }
 
-const SIZES = { ...SMALL_MAPS, flows: 512, halfOpenFlows: 512, sockPeers: 8192 } as const;
+const SIZES = { ...SMALL_MAPS, flows: 512, halfOpenFlows: 256, sockPeers: 8192 } as const;

@@ -125,7 +125,8 @@ export const SMALL_MAPS = {
   sourceRanges: 1024,
   /** Buckets of 16 flows. */
   flows: 64,
-  halfOpenFlows: 64,
+  /** Buckets of 32 flows. */
+  halfOpenFlows: 32,
   sockFlows: 1024,
   sockPeers: 1024,
   servicePorts: 1024,

@@ -1,9 +1,10 @@
 /** The tables of flows as they lie in the kernel, read, and written behind the data path's back. */
 import {
-  type FlowBucket,
-  type FlowPlaces,
+  type FlowRow,
   flowBucket,
   flowPlaces,
+  halfOpenBucket,
+  halfOpenPlaces,
   type MapName,
   maps,
 } from '../../../maps-schema/gen/codecs.ts';
@@ -38,21 +39,28 @@ export function changeFlow(
 }
 
 /** What is in a bucket, with the tag of each place. */
-export interface Bucket extends FlowPlaces, FlowBucket {
-  readonly tag: readonly number[];
+export interface Bucket {
+  readonly rows: readonly FlowRow[];
+  readonly tags: readonly number[];
+  /** 0 in a table that does not have it. */
+  readonly spilled: number;
 }
+
+const tagsOf = (words: readonly bigint[]) =>
+  words.flatMap((word) => [0n, 16n, 32n, 48n].map((by) => Number((word >> by) & 0xffffn)));
 
 /** All buckets of a table, in order. */
 export function readBuckets(pinDirectory: string, table: FlowTableName): Bucket[] {
-  const tags = withMap(pinDirectory, table === 'flows' ? 'flowBuckets' : 'halfOpenBuckets', (map) =>
-    [...map.entries()].map(({ value }) => flowBucket.read(value, 0)),
-  );
-  const places = withMap(pinDirectory, table, (map) =>
-    [...map.entries()].map(({ value }) => flowPlaces.read(value, 0)),
-  );
-  return tags.map((bucket, i) => ({
-    ...bucket,
-    rows: places[i]?.rows ?? [],
-    tag: bucket.tags.flatMap((word) => [0n, 16n, 32n, 48n].map((by) => Number((word >> by) & 0xffffn))),
+  const values = (name: MapName) => withMap(pinDirectory, name, (map) => [...map.entries()].map(({ value }) => value));
+  const rows = values(table);
+  if (table === 'flows')
+    return values('flowBuckets').map((value, i) => {
+      const { tags, spilled } = flowBucket.read(value, 0);
+      return { rows: flowPlaces.read(rows[i] ?? value, 0).rows, tags: tagsOf(tags), spilled };
+    });
+  return values('halfOpenBuckets').map((value, i) => ({
+    rows: halfOpenPlaces.read(rows[i] ?? value, 0).rows,
+    tags: tagsOf(halfOpenBucket.read(value, 0).tags),
+    spilled: 0,
   }));
 }

@@ -18,7 +18,7 @@ import {
   XDP_CHOICE_NATIVE,
   XDP_CHOICE_OFF,
 } from '../../../maps-schema/gen/codecs.ts';
-import { emptyFlowTable, FLOW_PLACES, type FlowTableName, flowTables } from '../../../src/bpf/flow-table.ts';
+import { emptyFlowTable, type FlowTableName, flowPlaces, flowTables } from '../../../src/bpf/flow-table.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { loadPrograms } from '../../../src/bpf/loader.ts';
 import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
@@ -219,7 +219,7 @@ async function build(
     objectDirectory,
     pinDirectory,
     knobs: { ...DEFAULT_KNOBS, ...knobs },
-    mapSizes: { ...SMALL_MAPS, flows: 512, halfOpenFlows: 512, ...sizes },
+    mapSizes: { ...SMALL_MAPS, flows: 512, halfOpenFlows: 256, ...sizes },
     objects: ['tc.bpf.o', 'xdp.bpf.o', 'sweep.bpf.o'],
   });
   undo.push(() => loaded.close());
@@ -300,7 +300,8 @@ async function build(
     async sweep() {
       const of = (program: string, table: FlowTableName) => ({
         program: loaded.program(program),
-        buckets: maps[table].shape.maxEntries / FLOW_PLACES,
+        buckets: maps[table].shape.maxEntries / flowPlaces(table),
+        places: flowPlaces(table),
       });
       return await runSweep({
         flows: of('sweep_flows', 'flows'),
