@@ -3,9 +3,9 @@
  * array's element into a few instructions, so that finding a flow calls nothing; nor does a new flow wait while the
  * kernel looks through its LRU lists for what is old. docs/architecture.md tells what that gives.
  *
- * A bucket has 16 places. 16 bits of the hash, the tag, say which place may have a key: no two in a bucket have the
- * same tag, so that there is one key to compare, and no loop that the verifier would have to follow. Tags lie apart
- * from the flows, a cache line a bucket: those of a whole table stay in a processor's cache, its flows would not.
+ * A bucket has 16 or 32 places. 16 bits of the hash, the tag, say which place may have a key, so that there is hardly
+ * ever another key to compare. Tags lie apart from the flows: those of a whole table stay in a processor's cache, its
+ * flows would not.
  *
  * What comes and goes does so under the bucket's lock; a lookup takes none. So a flow may be replaced by another while
  * a packet uses it, as in the kernel's preallocated tables.
