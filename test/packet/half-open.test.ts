@@ -63,7 +63,7 @@ it('a flood pushes out its like, not connections that were answered (R-74)', asy
     answer(port);
   }
   expect(rig.flows('halfOpenFlows').every(({ flow }) => flow.flags & FLOW_SEEN)).toBe(true);
-  for (let port = 30_000; port < 30_000 + 100 * 8 * PLACES; port++) client(port % 65_536 || 1);
+  for (let port = 30_000; port < 30_000 + 10 * 8 * PLACES; port++) client(port);
   expect(rig.flows('halfOpenFlows')).toHaveLength(8 * PLACES);
   for (const port of answered) client(port, '.');
   const established = rig.flows('flows').map(({ key }) => (key.hook === HOOK_INGRESS ? key.sport : key.dport));
