@@ -74,26 +74,28 @@ GLOBAL int sweep_half_open_place(__u32 index, __u32 place)
  * Buckets of a table from skb->mark on: run as often as there are such pieces, on any packet. A kernel runs no other
  * kind of program at will that may take a bucket's lock (programs for a system call: 6.7).
  */
-SEC("tc")
-int sweep_flows(struct __sk_buff *skb)
+INLINE int sweep(const struct __sk_buff *skb, bool half_open)
 {
+	const __u32 places = half_open ? HALF_OPEN_PLACES : FLOW_PLACES;
 	__u32 first = skb->mark, swept = 0;
 
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < SWEEP_PLACES; i++)
-		swept += sweep_established_place(first + i / FLOW_PLACES, i % FLOW_PLACES);
+		swept += half_open ? sweep_half_open_place(first + i / places, i % places)
+				   : sweep_established_place(first + i / places, i % places);
 	return swept;
+}
+
+SEC("tc")
+int sweep_flows(struct __sk_buff *skb)
+{
+	return sweep(skb, false);
 }
 
 SEC("tc")
 int sweep_half_open(struct __sk_buff *skb)
 {
-	__u32 first = skb->mark, swept = 0;
-
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < SWEEP_PLACES; i++)
-		swept += sweep_half_open_place(first + i / HALF_OPEN_PLACES, i % HALF_OPEN_PLACES);
-	return swept;
+	return sweep(skb, true);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -6,7 +6,6 @@ import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
 import { version as VERSION } from '../package.json';
 import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
-import { type FlowTableName, flowPlaces } from './bpf/flow-table.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
@@ -133,14 +132,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
 
   const sweeper = createSweeper({
     walk() {
-      const [flows, halfOpen] = [dataPath.program('sweep_flows'), dataPath.program('sweep_half_open')];
-      if (flows === undefined || halfOpen === undefined) return undefined;
-      const of = (program: number, table: FlowTableName) => ({
-        program,
-        buckets: dataPath.maps[table].shape.maxEntries / flowPlaces(table),
-        places: flowPlaces(table),
-      });
-      return runSweep({ flows: of(flows, 'flows'), halfOpen: of(halfOpen, 'halfOpenFlows') });
+      const [flows, halfOpenFlows] = [dataPath.program('sweep_flows'), dataPath.program('sweep_half_open')];
+      if (flows === undefined || halfOpenFlows === undefined) return undefined;
+      return runSweep({ flows, halfOpenFlows }, dataPath.maps);
     },
     maps: () => dataPath.maps,
     metrics,

@@ -127,7 +127,7 @@ GLOBAL int flow_claim(__u32 answer)
 		return CLAIM_FAILED;
 	key = scratch_answer(scratch, answer);
 	hash = flow_hash(settings, key);
-	switch (half_open_put_fast(key, &scratch->flow, hash, settings)) {
+	switch (half_open_put_fast(key, &scratch->flow, hash, settings, false)) {
 	case PUT_REFUSED:
 		return CLAIM_FAILED;
 	case PUT_PRESENT:
@@ -191,7 +191,7 @@ GLOBAL int flow_put(__u32 which)
 		return 0;
 	key = scratch_key(scratch, which);
 	hash = flow_hash(settings, key);
-	if (unlikely(half_open_put_fast(key, &scratch->flow, hash, settings) == PUT_PRESENT) &&
+	if (unlikely(half_open_put_fast(key, &scratch->flow, hash, settings, false) == PUT_PRESENT) &&
 	    half_open_put(key, &scratch->flow, hash) == PUT_PRESENT)
 		half_open_replace(key, &scratch->flow, hash);
 	return 0;

@@ -90,9 +90,8 @@ INLINE __u64 tags_zero(__u64 word)
 }
 
 /*
- * A bit for each of the places that have @tag (0: that are free), those of the words side by side. Of so many words, 4
- * or
- * 8. Without a branch for each: which of them it is, no processor could guess.
+ * A bit for each of the places that have @tag (0: that are free), those of the words side by side. @words: 4 or 8.
+ * Without a branch for each: which of them it is, no processor could guess.
  */
 INLINE __u64 tags_marks(const __u64 *tags, __u32 words, __u16 tag)
 {

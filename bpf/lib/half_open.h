@@ -1,9 +1,8 @@
 /*
  * The table of half-open flows. A key has one bucket, so that whoever holds its lock can tell whether the key is taken.
  * Two keys there may have the same tag; of three, which happens once in thousands of millions, one is not found and
- * begins anew. What a flood brings pushes out its like: the hand of a
- * full bucket goes round, and what has had an answer or a second packet is spared as long as there is something else
- * (R-74).
+ * begins anew. What a flood brings pushes out its like: the hand of a full bucket goes round, and what has had an
+ * answer or a second packet is spared as long as there is something else (R-74).
  */
 #pragma once
 
@@ -96,11 +95,11 @@ INLINE void half_open_insert(struct half_open_at *at, const struct flow_key *key
 }
 
 /*
- * Writes a half-open flow. Returns PUT_PRESENT when the key may be taken, because its tag is: half_open_put tells. So
- * there is no key to compare.
+ * Writes a half-open flow. Returns PUT_PRESENT when the key is taken. @compare: else it may be another key that has the
+ * tag, which half_open_put tells; so the path of every new flow compares no keys.
  */
 INLINE enum put half_open_put_fast(const struct flow_key *key, const struct flow *flow, __u64 hash,
-				   const struct control *settings)
+				   const struct control *settings, bool compare)
 {
 	struct half_open_at at;
 	bool taken;
@@ -108,7 +107,8 @@ INLINE enum put half_open_put_fast(const struct flow_key *key, const struct flow
 	if (!half_open_locate(hash, settings, &at))
 		return PUT_REFUSED;
 	bpf_spin_lock(&at.bucket->lock);
-	taken = tags_marks(at.bucket->tags, HALF_OPEN_WORDS, at.tag);
+	taken = compare ? half_open_place(&at, key) < HALF_OPEN_PLACES
+			: tags_marks(at.bucket->tags, HALF_OPEN_WORDS, at.tag) != 0;
 	if (likely(!taken))
 		half_open_insert(&at, key, flow);
 	bpf_spin_unlock(&at.bucket->lock);
@@ -118,24 +118,11 @@ INLINE enum put half_open_put_fast(const struct flow_key *key, const struct flow
 	return PUT_DONE;
 }
 
-/* Returns PUT_PRESENT when the key is taken. */
 NOINLINE enum put half_open_put(const struct flow_key *key, const struct flow *flow, __u64 hash)
 {
 	const struct control *settings = flow_settings();
-	struct half_open_at at;
-	bool taken;
 
-	if (!key || !flow || !settings || !half_open_locate(hash, settings, &at))
-		return PUT_REFUSED;
-	bpf_spin_lock(&at.bucket->lock);
-	taken = half_open_place(&at, key) < HALF_OPEN_PLACES;
-	if (!taken)
-		half_open_insert(&at, key, flow);
-	bpf_spin_unlock(&at.bucket->lock);
-	if (taken)
-		return PUT_PRESENT;
-	table_tally(TABLE_HALF_OPEN_ADDED);
-	return PUT_DONE;
+	return key && flow && settings ? half_open_put_fast(key, flow, hash, settings, true) : PUT_REFUSED;
 }
 
 /* Writes a flow when the key is there. Under the lock: else it could be another key's place by now. */

@@ -4,7 +4,7 @@ import type { MapShape } from '../../maps-schema/codec.ts';
 import { flow, flowKey, flowRow, type MapName, maps } from '../../maps-schema/gen/codecs.ts';
 import { openArray } from './array.ts';
 import { flowBuckets } from './flow-hash.ts';
-import { type Closable, openHash } from './hash.ts';
+import { type Closable, openHash, withHash } from './hash.ts';
 import type { KernelFlowTable, KernelHash } from './kernel-map.ts';
 import type { OpenOptions } from './open.ts';
 import { mapPin } from './paths.ts';
@@ -114,15 +114,6 @@ export function openFlowTable(
   };
 }
 
-function withMap<T>(pinDirectory: string, name: MapName, use: (map: KernelHash) => T): T {
-  const map = openHash(mapPin(pinDirectory, maps[name].name), maps[name]);
-  try {
-    return use(map);
-  } finally {
-    map.close();
-  }
-}
-
 /** Both maps of a table are of the size that is asked for its rows. */
 export function flowTableSizes(sizes: Partial<Record<MapName, number>>): Partial<Record<MapName, number>> {
   const both = { ...sizes };
@@ -136,7 +127,7 @@ export function flowTableSizes(sizes: Partial<Record<MapName, number>>): Partial
 /** Forgets all flows of a table. No packet is under way meanwhile that writes to it. */
 export function emptyFlowTable(pinDirectory: string, name: FlowTableName): void {
   for (const part of [TABLES[name].buckets, name])
-    withMap(pinDirectory, part, (map) => {
+    withHash(mapPin(pinDirectory, maps[part].name), maps[part], (map) => {
       const empty = Buffer.alloc(map.shape.valueSize);
       for (const { key, value } of [...map.entries()]) if (!value.equals(empty)) map.update(key, empty);
     });
@@ -157,7 +148,9 @@ export function initializeFlowTables(pinDirectory: string, created: readonly Map
     const { buckets, control: at } = TABLES[name];
     const fresh = [name, buckets].filter((part) => created.includes(part)).length;
     if (fresh === 1 || (fresh === 0 && !known)) emptyFlowTable(pinDirectory, name);
-    const sizes = [name, buckets].map((part) => withMap(pinDirectory, part, ({ shape }) => shape.maxEntries));
+    const sizes = [name, buckets].map((part) =>
+      withHash(mapPin(pinDirectory, maps[part].name), maps[part], ({ shape }) => shape.maxEntries),
+    );
     if (!known || fresh > 0) view.writeUInt32LE(Math.min(...sizes), at);
   }
   control.close();

@@ -71,3 +71,13 @@ export function openHash(path: string, shape: MapShape, options: OpenOptions = {
   };
   return map;
 }
+
+/** Opens a map for as long as `use` takes. @throws SluiceError as `openMap` does */
+export function withHash<T>(path: string, shape: MapShape, use: (map: KernelHash) => T): T {
+  const map = openHash(path, shape);
+  try {
+    return use(map);
+  } finally {
+    map.close();
+  }
+}

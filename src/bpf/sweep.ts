@@ -1,5 +1,7 @@
 /** Runs the programs that walk the flow tables in the kernel (bpf/sweep.bpf.c). */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type FlowTableName, flowPlaces } from './flow-table.ts';
+import type { Maps } from './open-maps.ts';
 import { testRun } from './test-run.ts';
 
 /** What a walk found: entries of both families, but for those removed. */
@@ -12,15 +14,8 @@ export interface Swept {
   readonly removed6: number;
 }
 
-/** A table to walk over. */
-export interface Sweep {
-  /** Descriptor of `sweep_flows` or `sweep_half_open`. */
-  readonly program: number;
-  /** Of its table. */
-  readonly buckets: number;
-  /** Of a bucket. */
-  readonly places: number;
-}
+/** Descriptors of `sweep_flows` and `sweep_half_open`. */
+export type SweepPrograms = Readonly<Record<FlowTableName, number>>;
 
 /** As in sweep.bpf.c: places a run, and where in its result the counts are. */
 const SWEEP_PLACES = 512;
@@ -33,9 +28,13 @@ const SKB_MARK = 8;
 const RUNS_A_TURN = 16;
 
 /** @throws SluiceError LOAD_FAILED when the kernel does not run a program. */
-export async function runSweep(sweeps: { readonly flows: Sweep; readonly halfOpen: Sweep }): Promise<Swept> {
-  const flows = await sweepTable(sweeps.flows);
-  const halfOpen = await sweepTable(sweeps.halfOpen);
+export async function runSweep(programs: SweepPrograms, maps: Pick<Maps, FlowTableName>): Promise<Swept> {
+  const sweep = (table: FlowTableName) => {
+    const places = flowPlaces(table);
+    return sweepTable(programs[table], maps[table].shape.maxEntries / places, SWEEP_PLACES / places);
+  };
+  const flows = await sweep('flows');
+  const halfOpen = await sweep('halfOpenFlows');
   return {
     established: flows.stay,
     halfOpen: halfOpen.stay,
@@ -44,10 +43,11 @@ export async function runSweep(sweeps: { readonly flows: Sweep; readonly halfOpe
   };
 }
 
-async function sweepTable({ program, buckets, places }: Sweep) {
+/** @param bucketsARun that the program walks over each time */
+async function sweepTable(program: number, buckets: number, bucketsARun: number) {
   const swept = { stay: 0, removed4: 0, removed6: 0 };
   const [data, context] = [Buffer.alloc(64), Buffer.alloc(SKB_MARK + 4)];
-  for (let first = 0, runs = 1; first < buckets; first += SWEEP_PLACES / places, runs++) {
+  for (let first = 0, runs = 1; first < buckets; first += bucketsARun, runs++) {
     context.writeUInt32LE(first, SKB_MARK);
     const { retval } = testRun(program, { data, context, discardContext: true });
     swept.stay += retval & COUNT;

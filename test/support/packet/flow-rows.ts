@@ -9,18 +9,12 @@ import {
   maps,
 } from '../../../maps-schema/gen/codecs.ts';
 import { type FlowTableName, findFlow, flowAt } from '../../../src/bpf/flow-table.ts';
-import { type Closable, openHash } from '../../../src/bpf/hash.ts';
+import { withHash } from '../../../src/bpf/hash.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { mapPin } from '../../../src/bpf/paths.ts';
 
-function withMap<T>(pinDirectory: string, name: MapName, use: (map: Closable<KernelHash>) => T): T {
-  const map = openHash(mapPin(pinDirectory, maps[name].name), maps[name]);
-  try {
-    return use(map);
-  } finally {
-    map.close();
-  }
-}
+const withMap = <T>(pinDirectory: string, name: MapName, use: (map: KernelHash) => T): T =>
+  withHash(mapPin(pinDirectory, maps[name].name), maps[name], use);
 
 /** @param control view of the map `control` @throws Error when no such flow is there */
 export function changeFlow(

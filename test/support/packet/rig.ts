@@ -18,7 +18,7 @@ import {
   XDP_CHOICE_NATIVE,
   XDP_CHOICE_OFF,
 } from '../../../maps-schema/gen/codecs.ts';
-import { emptyFlowTable, type FlowTableName, flowPlaces, flowTables } from '../../../src/bpf/flow-table.ts';
+import { emptyFlowTable, type FlowTableName, flowTables } from '../../../src/bpf/flow-table.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { loadPrograms } from '../../../src/bpf/loader.ts';
 import { type Maps, openMaps } from '../../../src/bpf/open-maps.ts';
@@ -298,15 +298,8 @@ async function build(
     egress: (frame, options = {}) => outcome('egress', frame, options),
     program: (name) => loaded.program(name),
     async sweep() {
-      const of = (program: string, table: FlowTableName) => ({
-        program: loaded.program(program),
-        buckets: maps[table].shape.maxEntries / flowPlaces(table),
-        places: flowPlaces(table),
-      });
-      return await runSweep({
-        flows: of('sweep_flows', 'flows'),
-        halfOpen: of('sweep_half_open', 'halfOpenFlows'),
-      });
+      const programs = { flows: loaded.program('sweep_flows'), halfOpenFlows: loaded.program('sweep_half_open') };
+      return await runSweep(programs, maps);
     },
     flows: (table) =>
       [...maps[table].entries()].map(({ key, value }) => ({ key: flowKey.read(key, 0), flow: flow.read(value, 0) })),
