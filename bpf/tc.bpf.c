@@ -8,11 +8,13 @@
 #include "lib/direct.h"
 #include "lib/encap.h"
 #include "lib/established.h"
+#include "lib/foreign.h"
 #include "lib/held.h"
 #include "lib/icmp.h"
 #include "lib/known.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
+#include "lib/owner.h"
 #include "lib/parse.h"
 #include "lib/reject.h"
 #include "lib/rewrite_skb.h"
@@ -91,6 +93,10 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
 {
 	int verdict;
 
+	if (unlikely(flow->flags & FLOW_FOREIGN)) {
+		foreign_use(flow, packet, half_open);
+		return VERDICT_NEXT;
+	}
 	flow_use(flow, packet, clock_now());
 	verdict = carry(skb, packet, flow, flow->flags & FLOW_REDIRECT ? REASON_REDIRECTED : REASON_FORWARDED);
 	if (unlikely(half_open) && flow_may_promote(flow, packet))
@@ -109,7 +115,8 @@ INLINE bool carry_plain(struct __sk_buff *skb, const struct packet *packet, stru
 	void *data = context_data(skb);
 	__u32 now = clock_now();
 
-	if (flow->flags & FLOW_DSR || data + ETH_HLEN > context_end(skb) || begins_anew(packet, flow, false))
+	if (flow->flags & (FLOW_DSR | FLOW_FOREIGN) || data + ETH_HLEN > context_end(skb) ||
+	    begins_anew(packet, flow, false))
 		return false;
 	if (redirect && (packet->ttl <= 1 || (flow->mtu && packet->bytes > flow->mtu) ||
 			 !nexthop_holds(flow, fib_generation(), now)))
@@ -182,16 +189,20 @@ GLOBAL int begin(struct __sk_buff *skb)
 	packet = &scratch->packet;
 	route.output = packet->key.hook == HOOK_EGRESS;
 	frontend = frontend_of_packet(&packet->key, &refuse);
-	if (refuse)
-		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
-	if (likely(!frontend))
+	if (likely(!frontend && !refuse))
 		return NO_FRONTEND;
-	if (!source_is_allowed(packet, frontend))
-		return drop(packet, REASON_DROP_SOURCE_RANGE);
 	if (!route.output)
 		route.in = device_of(skb->ifindex);
 	device = route.in ? route.in->flags : 0;
-	source = source_of(packet, device);
+	source = source_of(skb, packet, route.in);
+	if (source == SOURCE_IMPOSSIBLE)
+		return drop(packet, REASON_DROP_SOURCE);
+	if (!frontend)
+		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
+	if (!route.output && owner_awaits(skb, packet))
+		return VERDICT_NEXT;
+	if (!source_is_allowed(packet, frontend))
+		return drop(packet, REASON_DROP_SOURCE_RANGE);
 	internal = source != SOURCE_OUTSIDE;
 	slot = backend_select(frontend, internal, &packet->key.saddr, packet_number(&packet->key));
 	if (!slot) {
@@ -216,14 +227,65 @@ GLOBAL int begin(struct __sk_buff *skb)
 	return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
 }
 
-/* The two do not call each other: together their calls would not fit the stack. */
+/* Why a packet in the middle of a connection is refused. @frontend: NULL when the cluster IP has no such port. */
+INLINE __u32 lost_reason(const struct frontend *frontend)
+{
+	if (!frontend)
+		return REASON_REJECT_NO_PORT;
+	return frontend->internal_count || frontend->external_count ? REASON_REJECT_LOST : REASON_REJECT_NO_BACKEND;
+}
+
+/*
+ * A TCP packet that no flow has, that begins none and that is for an address beyond this node. Its connection may be
+ * somebody's who does not go by a Service, older than the frontend, say: nf_conntrack knows most of these. Else its
+ * flow was lost, with the memory of the node or because another node had it. Then the client is told, as its
+ * connection would hang else: where nobody but a Service has the address, or where the stack would only send the packet
+ * back to where it came from. (R-101) The packet stands in the scratch memory. Returns a TC_ACT verdict.
+ */
+GLOBAL int carry_lost(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+	const struct frontend *frontend;
+	struct packet *packet;
+	bool refuse;
+
+	if (!scratch)
+		return TC_ACT_SHOT;
+	packet = &scratch->packet;
+	if (packet->tcp_flags & TCP_SYN)
+		return VERDICT_NEXT;
+	frontend = frontend_of_packet(&packet->key, &refuse);
+	if (likely(!frontend && !refuse))
+		return VERDICT_NEXT;
+	if (frontend && frontend->flags & FRONTEND_ROUTER)
+		return VERDICT_NEXT;
+	if (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr))
+		return drop(packet, REASON_DROP_SOURCE);
+	if (frontend && !source_is_allowed(packet, frontend))
+		return drop(packet, REASON_DROP_SOURCE_RANGE);
+	if (owner_in_conntrack(skb, &packet->key) != CONNTRACK_NONE)
+		return VERDICT_NEXT;
+	if (frontend && !(frontend->flags & FRONTEND_CLUSTER_IP) &&
+	    (!fib_lookup(skb, &packet->key.saddr, &packet->key.daddr, &scratch->next) ||
+	     scratch->next.ifindex != skb->ifindex))
+		return VERDICT_NEXT;
+	return refuse_packet(skb, packet, lost_reason(frontend));
+}
+
+/* begin and carry_direct do not call each other: together their calls would not fit the stack. */
 INLINE int begin_any(struct __sk_buff *skb, const struct packet *packet)
 {
-	int verdict = begin(skb);
+	bool output = packet->key.hook == HOOK_EGRESS;
+	int verdict;
 
-	if (verdict != NO_FRONTEND)
-		return verdict;
-	return packet_may_begin(packet) ? carry_direct(skb, packet->key.hook == HOOK_EGRESS) : VERDICT_NEXT;
+	if (!packet_may_begin(packet)) {
+		/* The stack knows its own connections, and netfilter its own. */
+		if (output || node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL)
+			return VERDICT_NEXT;
+		return carry_lost(skb);
+	}
+	verdict = begin(skb);
+	return verdict != NO_FRONTEND ? verdict : carry_direct(skb, output);
 }
 
 /*
@@ -328,6 +390,20 @@ INLINE int leave(const struct packet *packet)
 }
 
 /*
+ * The same for one that came in by another device, where it was seen: but with the source that it had then. Netfilter
+ * may have given it another one since, with a port that a flow has. Returns a TC_ACT verdict.
+ */
+INLINE int leave_forwarded(struct __sk_buff *skb, const struct packet *packet)
+{
+	const struct known_addresses *known = known_get();
+
+	if (packet_may_begin(packet) && address_is_known(known, &packet->key.saddr) &&
+	    address_has_snat(known, &packet->key.daddr))
+		return carry_direct(skb, true);
+	return leave(packet);
+}
+
+/*
  * Sends the packet on when a flow has it. Returns it, in the scratch memory, when none has; NULL when
  * @verdict is known.
  */
@@ -401,9 +477,10 @@ int egress(struct __sk_buff *skb)
 	packet = carry_known(skb, HOOK_EGRESS, &verdict);
 	if (!packet)
 		return verdict;
-	/* Forwarded: it was seen where it came in. */
+	if (unlikely(foreign_may_answer(packet)))
+		foreign_note();
 	if (skb->ingress_ifindex)
-		return leave(packet);
+		return leave_forwarded(skb, packet);
 	/* The node's own, of a socket that the socket hook does not serve. */
 	return begin_any(skb, packet);
 }

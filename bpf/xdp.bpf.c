@@ -8,6 +8,7 @@
 #include "lib/known.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
+#include "lib/owner.h"
 #include "lib/rewrite.h"
 #include "lib/stats.h"
 
@@ -93,7 +94,9 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	if (!route.in || !(route.in->flags & DEVICE_NODE) || packet_is_partial(ctx, packet, v4) ||
 	    !source_is_allowed(packet, frontend))
 		return XDP_PASS;
-	source = source_of(packet, route.in->flags);
+	source = source_of(ctx, packet, route.in);
+	if (source == SOURCE_IMPOSSIBLE || owner_awaits(ctx, packet))
+		return XDP_PASS;
 	slot = backend_select(frontend, source != SOURCE_OUTSIDE, &packet->key.saddr, packet_number(&packet->key));
 	if (!slot || slot->flags & BACKEND_LOCAL || frontend->flags & FRONTEND_DSR)
 		return XDP_PASS;

@@ -6,7 +6,7 @@
 import type { Schema } from './describe.ts';
 
 export const schema: Schema = {
-  version: 5,
+  version: 6,
 
   structs: [
     {
@@ -158,9 +158,21 @@ export const schema: Schema = {
     },
     {
       name: 'known_addresses',
-      doc: 'A byte for each hash of an address: an address whose byte is 0 is in no flow and no frontend (lib/known.h).',
-      size: 65536,
-      fields: [{ name: 'known', type: { chars: 65536 }, doc: '1: set for some address with this hash; never cleared' }],
+      doc: 'Bytes that say of an address or a port that it is in no flow and no frontend (lib/known.h). None is ever cleared.',
+      size: 196608,
+      fields: [
+        {
+          name: 'known',
+          type: { chars: 65536 },
+          doc: '1: some address with this hash is in a flow or a frontend; else none is',
+        },
+        {
+          name: 'snat',
+          type: { chars: 65536 },
+          doc: '1: towards some address with this hash source NAT has taken ports',
+        },
+        { name: 'ports', type: { chars: 65536 }, doc: '1: some frontend has this port, in host byte order' },
+      ],
     },
     {
       name: 'device_key',
@@ -171,7 +183,7 @@ export const schema: Schema = {
     {
       name: 'device',
       doc: 'What the data path must know of a device.',
-      size: 44,
+      size: 48,
       fields: [
         {
           name: 'masquerade4',
@@ -182,6 +194,7 @@ export const schema: Schema = {
         { name: 'flags', type: 'u32', doc: 'enum device_flags' },
         { name: 'mtu', type: 'u32', doc: 'bytes' },
         { name: 'xdp', type: 'u32', doc: 'enum xdp_choice' },
+        { name: 'master', type: 'u32', doc: 'index of the bridge, bond or VRF that it belongs to; 0: none' },
       ],
     },
     {
@@ -411,7 +424,7 @@ export const schema: Schema = {
         { name: 'detect_pods4', type: 'u8', doc: '1: detectLocalMode knows the IPv4 pods (R-36)' },
         { name: 'detect_pods6', type: 'u8', doc: '1: the same for IPv6' },
         { name: 'dsr_encapsulation', type: 'u8', doc: 'enum dsr_encapsulation of what is sent; both are received' },
-        { name: 'pad', type: { pad: 1 }, doc: 'zero' },
+        { name: 'ask_conntrack', type: 'u8', doc: '1: programs may look into nf_conntrack (kernel 5.18)' },
         { name: 'xdp_mtu', type: 'u16', doc: 'longest packet that XDP sends on, in bytes; 0: none' },
         { name: 'geneve_port', type: 'be16', doc: 'UDP port of Geneve' },
         { name: 'geneve_vni', type: 'u32', doc: 'virtual network identifier of what is sent, 24 bits' },
@@ -518,6 +531,11 @@ export const schema: Schema = {
       bits: [
         { name: 'LOCAL', bit: 0, doc: "an address of this node: a packet from it is the node's own" },
         { name: 'NODE_PORT', bit: 1, doc: 'NodePorts answer on it (R-53)' },
+        {
+          name: 'BROADCAST',
+          bit: 2,
+          doc: 'the broadcast address of a network of this node: nobody sends from it (R-106)',
+        },
       ],
     },
     {
@@ -551,6 +569,7 @@ export const schema: Schema = {
         { name: 'POD', bit: 1, doc: "the host's side of a pod's device" },
         { name: 'LOCAL_PODS', bit: 2, doc: 'detectLocalMode says that what enters by it comes from local pods (R-36)' },
         { name: 'NO_ETHERNET', bit: 3, doc: 'frames on it have no Ethernet header' },
+        { name: 'OVERLAY', bit: 4, doc: "carries pods' packets inside packets between nodes" },
       ],
     },
     {
@@ -576,6 +595,11 @@ export const schema: Schema = {
         },
         { name: 'GENEVE', bit: 8, doc: 'with DSR and REDIRECT: the other packet is a Geneve one, else IP in IP' },
         { name: 'RESET', bit: 9, doc: 'TCP, with CLOSING: an RST went by, whichever way' },
+        {
+          name: 'FOREIGN',
+          bit: 10,
+          doc: "answers to somebody's own traffic: left as they are, whoever has their port (R-102)",
+        },
       ],
     },
     {
@@ -697,6 +721,8 @@ export const schema: Schema = {
           name: 'PIECE_NOT_HELD',
           doc: 'the same as DROP_PIECE, to an address of this node: on to the stack; if for a NodePort, its datagram is lost',
         },
+        { name: 'REJECT_LOST', doc: 'refused: a packet of a TCP connection that no flow has (R-101)' },
+        { name: 'DROP_SOURCE', doc: 'dropped: nobody can send from this address by this device (R-106)' },
       ],
     },
   ],

@@ -3,7 +3,7 @@
  * their answers: the same client dialled a Service from the same port, or source NAT gave a client
  * that port of ours. Then another port stands in for theirs, as netfilter does it:
  *
- *   comes in                                  comes from a process of this node
+ *   comes in                                  leaves with an address of this node
  *   in   C>B => C'>B                          out  S>B => S'>B
  *   out  B>C' => B>C                          in   B>S' => B>S
  *
@@ -19,18 +19,11 @@ INLINE const struct flow *direct_rival(const struct packet *packet, __u8 hook)
 	struct flow_key key;
 	bool half_open;
 
-	address_copy(&key.saddr, &packet->key.daddr);
-	address_copy(&key.daddr, &packet->key.saddr);
-	key.sport = packet->key.dport;
-	key.dport = packet->key.sport;
-	key.proto = packet->key.proto;
-	key.hook = hook;
-	key.pad[0] = 0;
-	key.pad[1] = 0;
+	flow_key_reverse(&key, &packet->key, hook);
 	return flow_find(&key, &half_open);
 }
 
-/* A flow of the rival's Service and backend, to an endpoint that is the destination itself. */
+/* A flow to an endpoint that is the destination itself. It is no backend's, so none that goes away ends it. */
 INLINE void direct_init(struct flow *flow, struct backend_slot *slot, const struct packet *packet,
 			const struct flow *rival)
 {
@@ -38,8 +31,6 @@ INLINE void direct_init(struct flow *flow, struct backend_slot *slot, const stru
 	flow->last_seen = clock_now();
 	flow->created = flow->last_seen;
 	flow->service_port_id = rival->service_port_id;
-	flow->backend_id = rival->backend_id;
-	flow->backend_generation = rival->backend_generation;
 	__builtin_memset(slot, 0, sizeof(*slot));
 	address_copy(&slot->address, &packet->key.daddr);
 	slot->port = packet->key.dport;
@@ -75,7 +66,10 @@ GLOBAL int direct_ingress(struct context *ctx)
 	return REASON_NEW_FLOW;
 }
 
-/* The same for a packet that goes out and is the node's own. Its entries stay in half_open_flows. */
+/*
+ * The same for a packet that goes out, with an address of the node as its source: its own, or one that netfilter has
+ * masqueraded, which chose its port without knowing of the flow (R-103).
+ */
 GLOBAL int direct_egress(struct context *ctx)
 {
 	struct scratch *scratch = scratch_get();
@@ -92,5 +86,5 @@ GLOBAL int direct_egress(struct context *ctx)
 	direct_init(&scratch->flow, &slot, packet, rival);
 	address_copy(&scratch->masquerade, &packet->key.saddr);
 	scratch->answer[ANSWER_FRONTEND].dport = packet->key.sport;
-	return flow_begin_staged(ctx, packet, &slot, scratch);
+	return flow_begin_staged(ctx, packet, &slot, scratch, FLOW_OUTPUT);
 }

@@ -15,7 +15,7 @@ INLINE bool begins_anew(const struct packet *packet, const struct flow *flow, bo
 	if (packet->key.proto == IPPROTO_SCTP)
 		return flow_expired(flow, packet->key.proto, half_open);
 	if (packet->key.proto == IPPROTO_TCP) {
-		if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		if (!packet_may_begin(packet))
 			return false;
 		return flow->flags & FLOW_CLOSING || !backend_serves(flow->backend_id, flow->backend_generation) ||
 		       flow_expired(flow, packet->key.proto, half_open);

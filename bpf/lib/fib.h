@@ -15,6 +15,8 @@ struct fib_result {
 	bool resolved;
 	/* The destination is an address of this node: the packet is delivered, not forwarded. */
 	bool local;
+	/* The device that the packet came in by does not forward: the kernel told nothing. */
+	bool unknown;
 	__u8 dmac[ETH_ALEN];
 	__u8 smac[ETH_ALEN];
 };
@@ -53,6 +55,7 @@ NOINLINE bool fib_lookup(struct context *ctx, const struct address *saddr, const
 	result->ifindex = params.ifindex;
 	result->mtu = params.tot_len > 1 ? params.tot_len : fib_device_mtu(params.ifindex);
 	result->resolved = ret == BPF_FIB_LKUP_RET_SUCCESS;
+	result->unknown = ret == BPF_FIB_LKUP_RET_FWD_DISABLED || ret < 0;
 	/* The kernel says the same of a destination that no route has. */
 	result->local = ret == BPF_FIB_LKUP_RET_NOT_FWDED && node_address_flags(daddr) & NODE_ADDRESS_LOCAL;
 	if (ret == BPF_FIB_LKUP_RET_SUCCESS) {

@@ -1,9 +1,14 @@
 /*
  * Most packets of a node are for nobody here, and lookups of what is not there cost most: their buckets are in no
- * cache. So one small table says of an address whether a flow or a frontend may have it: a byte for each hash. The
- * agent sets those of service addresses and of the node's own before their rows; a new flow those of the addresses by
- * which its other packets are found. None is ever cleared, so that flows outlive Services: an address that was known
- * once costs lookups from then on, and so does one that has its hash by chance.
+ * cache. So small tables say what cannot be, a byte each:
+ *
+ *   known  by hash of an address: a flow or a frontend may have it. The agent sets those of service addresses and of
+ *          the node's own before their rows; a new flow those of the addresses by which its other packets are found.
+ *   snat   by hash of an address: source NAT took ports towards it, so that others who go there may meet them.
+ *   ports  by number: a frontend may have it. The agent sets them before the rows.
+ *
+ * None is ever cleared, so that flows outlive Services: an address that was known once costs lookups from then on, and
+ * so does one that has its hash by chance.
  */
 #pragma once
 
@@ -33,6 +38,18 @@ INLINE bool address_is_known(const struct known_addresses *known, const struct a
 	return !known || known->known[known_slot(address)];
 }
 
+/* May source NAT have taken ports towards the address? */
+INLINE bool address_has_snat(const struct known_addresses *known, const struct address *address)
+{
+	return !known || known->snat[known_slot(address)];
+}
+
+/* May a frontend have the port? @port: network byte order. */
+INLINE bool port_is_known(const struct known_addresses *known, __be16 port)
+{
+	return !known || known->ports[bpf_ntohs(port)];
+}
+
 /* Called before a flow is written that is found by the address. A store of one byte: nothing is lost in a race. */
 INLINE void address_make_known(const struct address *address)
 {
@@ -40,4 +57,15 @@ INLINE void address_make_known(const struct address *address)
 
 	if (!address_is_known(known, address))
 		known->known[known_slot(address)] = 1;
+}
+
+/* The same before source NAT takes a port of @ours towards @theirs. */
+INLINE void address_make_snat(const struct address *ours, const struct address *theirs)
+{
+	struct known_addresses *known = known_get();
+
+	if (!address_is_known(known, ours))
+		known->known[known_slot(ours)] = 1;
+	if (!address_has_snat(known, theirs))
+		known->snat[known_slot(theirs)] = 1;
 }

@@ -40,6 +40,19 @@ INLINE bool flow_expired(const struct flow *flow, __u8 proto, bool half_open)
 	return clock_passed(clock_now(), flow->last_seen, flow_idle_seconds(proto, flow->flags, half_open));
 }
 
+/* The key of an answer to packets of @key, where @hook sees it. */
+INLINE void flow_key_reverse(struct flow_key *answer, const struct flow_key *key, __u8 hook)
+{
+	address_copy(&answer->saddr, &key->daddr);
+	address_copy(&answer->daddr, &key->saddr);
+	answer->sport = key->dport;
+	answer->dport = key->sport;
+	answer->proto = key->proto;
+	answer->hook = hook;
+	answer->pad[0] = 0;
+	answer->pad[1] = 0;
+}
+
 /* The key under which the answer to @flow's rewritten packet is seen by @hook. */
 INLINE void flow_answer_key(struct flow_key *key, const struct flow *flow, __u8 proto, __u8 hook)
 {

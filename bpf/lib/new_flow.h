@@ -46,22 +46,23 @@ INLINE void flow_key_from_backend(struct flow_key *key, const struct packet *pac
 /*
  * The source NAT of a connection that goes through the stack: out C>B => S>B, in B>S => B>C.
  * scratch->answer[ANSWER_FRONTEND] holds C's port in B's eyes before source NAT.
+ * @first: FLOW_OUTPUT when the client's packets meet no entry before this one; else 0.
  */
 INLINE __u32 flow_begin_staged(struct context *ctx, const struct packet *packet, const struct backend_slot *slot,
-			       struct scratch *scratch)
+			       struct scratch *scratch, __u32 first)
 {
 	struct flow_key *key = &scratch->answer[ANSWER_SNAT];
 	struct flow *flow = &scratch->flow;
 	int claim;
 
 	flow_key_from_backend(key, packet, slot, &scratch->masquerade, HOOK_INGRESS);
-	address_make_known(&key->daddr);
+	address_make_snat(&key->daddr, &key->saddr);
 	address_copy(&flow->saddr, &slot->address);
 	address_copy(&flow->daddr, &packet->key.saddr);
 	flow->sport = slot->port;
 	flow->dport = scratch->answer[ANSWER_FRONTEND].dport;
 	flow->flags = FLOW_REPLY | FLOW_SNAT | FLOW_STAGED;
-	claim = snat_claim(ctx, ANSWER_SNAT, scratch->answer[ANSWER_FRONTEND].dport, true);
+	claim = snat_claim(ctx, ANSWER_SNAT, scratch->answer[ANSWER_FRONTEND].dport, SNAT_INWARD);
 	if (claim != CLAIM_DONE)
 		return flow_refused(claim);
 
@@ -69,7 +70,7 @@ INLINE __u32 flow_begin_staged(struct context *ctx, const struct packet *packet,
 	address_copy(&flow->daddr, &slot->address);
 	flow->sport = key->dport;
 	flow->dport = slot->port;
-	flow->flags = FLOW_SNAT;
+	flow->flags = FLOW_SNAT | first;
 	address_copy(&key->saddr, &packet->key.saddr);
 	address_copy(&key->daddr, &slot->address);
 	key->sport = scratch->answer[ANSWER_FRONTEND].dport;
@@ -79,6 +80,14 @@ INLINE __u32 flow_begin_staged(struct context *ctx, const struct packet *packet,
 	established_remove(key);
 	flow_put(ANSWER_SNAT);
 	return REASON_NEW_FLOW;
+}
+
+/* Does a process of this node answer, or a pod, or one elsewhere? */
+INLINE enum snat_side flow_answer_side(const struct packet *packet, const struct backend_slot *slot)
+{
+	return packet->key.proto == IPPROTO_TCP && node_address_flags(&slot->address) & NODE_ADDRESS_LOCAL
+		       ? SNAT_OUTWARD
+		       : SNAT_PASSING;
 }
 
 /*
@@ -97,11 +106,11 @@ NOINLINE __u32 flow_begin_stack(struct context *ctx, const struct packet *packet
 	address_make_known(&key->saddr);
 	flow_answer_from_frontend(flow, packet);
 	flow->flags = FLOW_REPLY;
-	claim = snat_claim(ctx, ANSWER_FRONTEND, packet->key.sport, false);
+	claim = snat_claim(ctx, ANSWER_FRONTEND, packet->key.sport, flow_answer_side(packet, slot));
 	if (claim != CLAIM_DONE)
 		return flow_refused(claim);
 	if (snat) {
-		reason = flow_begin_staged(ctx, packet, slot, scratch);
+		reason = flow_begin_staged(ctx, packet, slot, scratch, 0);
 		if (reason != REASON_NEW_FLOW) {
 			half_open_remove(key);
 			return reason;
@@ -127,11 +136,11 @@ NOINLINE __u32 flow_begin_redirect(struct context *ctx, const struct packet *pac
 	int claim;
 
 	flow_key_from_backend(key, packet, slot, &scratch->masquerade, HOOK_INGRESS);
-	address_make_known(&key->daddr);
+	address_make_snat(&key->daddr, &key->saddr);
 	flow_answer_from_frontend(flow, packet);
 	/* STAGED: the client's own entry is one of egress. */
 	flow->flags = FLOW_REPLY | FLOW_SNAT | (packet->key.hook == HOOK_EGRESS ? FLOW_STAGED : FLOW_REDIRECT);
-	claim = snat_claim(ctx, ANSWER_FRONTEND, packet->key.sport, true);
+	claim = snat_claim(ctx, ANSWER_FRONTEND, packet->key.sport, SNAT_INWARD);
 	if (claim != CLAIM_DONE)
 		return flow_refused(claim);
 	address_copy(&flow->saddr, &scratch->masquerade);

@@ -69,10 +69,11 @@ struct packet {
 /* Version 4 and a header of five words: an IPv4 header without options. */
 #define IPV4_PLAIN 0x45
 
-/* Could the packet be the first of its connection? Of a datagram nobody knows. */
+/* Could the packet be the first of its connection? In TCP a SYN alone is. Of a datagram nobody knows. */
 INLINE bool packet_may_begin(const struct packet *packet)
 {
-	return packet->key.proto != IPPROTO_TCP || (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	return packet->key.proto != IPPROTO_TCP ||
+	       (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 }
 
 INLINE bool packet_is_v4(const struct packet *packet)

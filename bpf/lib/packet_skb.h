@@ -7,6 +7,7 @@
 #include "common.h"
 
 #define context __sk_buff
+#define context_ct_lookup bpf_skb_ct_lookup
 
 /* The next program, or the stack, goes on with the packet. */
 #define VERDICT_NEXT TC_ACT_UNSPEC

@@ -7,6 +7,7 @@
 #include "common.h"
 
 #define context xdp_md
+#define context_ct_lookup bpf_xdp_ct_lookup
 
 /* The packet goes on to the stack, where tc meets it. */
 #define VERDICT_NEXT XDP_PASS

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "flow.h"
+#include "owner.h"
 
 /* Ports that are tried before a connection is given up. */
 #define SNAT_TRIES 16
@@ -56,45 +57,30 @@ GLOBAL int snat_port_draw(void)
 	return 0;
 }
 
-/*
- * Does a socket of this node use the tuple that the answers would have?
- * @key: the answer as it comes in: source is the backend, destination the address of ours.
- */
-NOINLINE bool snat_socket_exists(struct context *ctx, const struct flow_key *key)
-{
-	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *sk;
-	bool exists = true;
-	__u32 length;
+/* Where the answers go whose port is chosen: who else may have their tuple depends on it. */
+enum snat_side {
+	/* From a backend to its client, by here: flows alone can be in the way. */
+	SNAT_PASSING,
+	/* From a process of this node to the client: its own connections can be, too. */
+	SNAT_OUTWARD,
+	/* From a backend to an address of this node: sockets and netfilter's masquerade take ports there. */
+	SNAT_INWARD,
+};
 
-	if (!key)
-		return true;
-	if (address_is_v4(&key->daddr)) {
-		tuple.ipv4.saddr = address_word(&key->saddr, 3);
-		tuple.ipv4.daddr = address_word(&key->daddr, 3);
-		tuple.ipv4.sport = key->sport;
-		tuple.ipv4.dport = key->dport;
-		length = sizeof(tuple.ipv4);
-	} else {
-		__builtin_memcpy(tuple.ipv6.saddr, &key->saddr, 16);
-		__builtin_memcpy(tuple.ipv6.daddr, &key->daddr, 16);
-		tuple.ipv6.sport = key->sport;
-		tuple.ipv6.dport = key->dport;
-		length = sizeof(tuple.ipv6);
-	}
-	if (key->proto == IPPROTO_TCP) {
-		sk = bpf_skc_lookup_tcp(ctx, &tuple, length, BPF_F_CURRENT_NETNS, 0);
-		if (!sk)
-			return false;
-		/* A listener does not mind: its connections have tuples of their own. */
-		exists = sk->state != BPF_TCP_LISTEN;
-	} else {
-		sk = bpf_sk_lookup_udp(ctx, &tuple, length, BPF_F_CURRENT_NETNS, 0);
-		if (!sk)
-			return false;
-	}
-	bpf_sk_release(sk);
-	return exists;
+/* Has somebody else the tuple of the answers with this key? The kernel is asked; flow_claim asks the flows. */
+NOINLINE bool snat_taken(struct context *ctx, struct flow_key *key, __u32 side)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!key || !scratch || side == SNAT_PASSING)
+		return false;
+	if (side == SNAT_INWARD)
+		return owner_is_socket(ctx, key, false) || owner_in_conntrack(ctx, key) != CONNTRACK_NONE;
+	/* In UDP a server's socket for this one client may be that of the very flow that is made again. */
+	if (key->proto != IPPROTO_TCP)
+		return false;
+	flow_key_reverse(&scratch->opposite, key, HOOK_INGRESS);
+	return owner_is_socket(ctx, &scratch->opposite, true);
 }
 
 /* Ports that were tried in vain for a connection to the backend that @key answers for. */
@@ -121,19 +107,19 @@ NOINLINE void snat_count(const struct flow_key *key, __u32 collisions, bool exha
 }
 
 /* The first try: 0 for the preferred port, when it may be used; 1 for one at random. */
-INLINE int snat_first_try(__u32 preferred, __u32 ours)
+INLINE int snat_first_try(__u32 preferred, __u32 side)
 {
-	return ours && !snat_port_allowed(bpf_ntohs((__be16)preferred));
+	return side == SNAT_INWARD && !snat_port_allowed(bpf_ntohs((__be16)preferred));
 }
 
 /*
  * Claims the answer entry scratch->answer[@answer] => scratch->flow, whose destination port may be
  * chosen freely: @preferred first (network byte order), then ports at random. On return the key's
  * dport is the port claimed.
- * @ours: the destination address is one of this node's, so that local sockets matter.
+ * @side: enum snat_side.
  * Returns enum claim.
  */
-GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 ours)
+GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 side)
 {
 	struct scratch *scratch = scratch_get();
 	enum claim claim = CLAIM_TAKEN;
@@ -143,13 +129,13 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 	if (!scratch)
 		return CLAIM_FAILED;
 	key = scratch_answer(scratch, answer);
-	for (i = snat_first_try(preferred, ours); i < SNAT_TRIES; i++) {
+	for (i = snat_first_try(preferred, side); i < SNAT_TRIES; i++) {
 		__u16 port = i ? snat_port_draw() : bpf_ntohs((__be16)preferred);
 
 		if (i && !port)
 			continue;
 		key->dport = bpf_htons(port);
-		if (ours && snat_socket_exists(ctx, key))
+		if (side != SNAT_PASSING && snat_taken(ctx, key, side))
 			continue;
 		flow_set_deltas_fast(&scratch->flow, key);
 		claim = flow_claim(answer);
@@ -160,7 +146,7 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 	}
 	if (unlikely(i)) {
 		/* Asked again, not remembered: the verifier would follow the loop once for each answer. */
-		i -= snat_first_try(preferred, ours);
+		i -= snat_first_try(preferred, side);
 		if (i)
 			snat_count(key, i, claim == CLAIM_TAKEN);
 	}

@@ -1,6 +1,10 @@
-/* Who sent a packet: the rules of traffic policies and of source NAT depend on it (R-35…R-42). */
+/*
+ * Who sent a packet: the rules of traffic policies and of source NAT depend on it (R-35…R-42). What nobody can have
+ * sent from where it came begins nothing (R-106).
+ */
 #pragma once
 
+#include "fib.h"
 #include "known.h"
 #include "lookup.h"
 #include "packet.h"
@@ -8,29 +12,116 @@
 enum source {
 	/* A pod, as detectLocalMode decides. */
 	SOURCE_POD,
-	/* This node itself: it sends the packet, or the source is one of its addresses. */
+	/* This node itself, which sends the packet. */
 	SOURCE_HOST,
 	/* Everything else. */
 	SOURCE_OUTSIDE,
+	/* Nobody: such packets do not come in by this device. */
+	SOURCE_IMPOSSIBLE,
 };
 
+/* RFC 1122 3.2.1.3, RFC 4291 2.5, 2.7: an address that no packet on a wire is from. */
+INLINE bool source_is_martian(const struct address *address)
+{
+	if (address_is_v4(address))
+		return address->b[12] == 0 || address->b[12] == 127 || (address->b[12] & 0xf0) == 0xe0 ||
+		       address_word(address, 3) == 0xffffffff;
+	return address->b[0] == 0xff || (!address_word(address, 0) && !address_word(address, 1) &&
+					 !address_word(address, 2) && bpf_ntohl(address_word(address, 3)) <= 1);
+}
+
+/* By which device do packets to the source go, as seen from where it came in? 0: no route leads there. */
+INLINE __u32 source_way_back(struct context *ctx, const struct packet *packet, bool *unknown)
+{
+	struct fib_result back = {};
+
+	*unknown = false;
+	if (fib_lookup(ctx, &packet->key.daddr, &packet->key.saddr, &back))
+		return back.ifindex;
+	/* The device does not forward, so the kernel does not say. */
+	*unknown = back.unknown;
+	return 0;
+}
+
 /*
- * A pod's network comes first, as in kube-proxy: an address of this node may lie in it.
- * @device: flags of the device that the packet came in by; 0 at egress.
+ * By a node device, from the network of the pods. It is a pod's when the way back leads by the same device; where other
+ * nodes' pods are reached without an overlay, by any node device: as rp_filter has it in its loose mode, because ways
+ * there and back may differ. A pod of this node never sends so.
  */
-INLINE enum source source_of(const struct packet *packet, __u32 device)
+NOINLINE enum source source_by_node_device(struct context *ctx, const struct packet *packet, const struct device *in)
+{
+	const struct device *device;
+	__u32 ifindex;
+	bool unknown;
+
+	if (!packet || !in)
+		return SOURCE_OUTSIDE;
+	ifindex = source_way_back(ctx, packet, &unknown);
+	if (ifindex && (ifindex == context_ifindex(ctx) || ifindex == in->master))
+		return SOURCE_POD;
+	device = ifindex ? device_of(ifindex) : NULL;
+	if (!device)
+		return SOURCE_OUTSIDE;
+	if (!(device->flags & DEVICE_NODE))
+		return SOURCE_IMPOSSIBLE;
+	return (device->flags | in->flags) & DEVICE_OVERLAY ? SOURCE_OUTSIDE : SOURCE_POD;
+}
+
+/*
+ * By a pod's device: does the way back lead to another pod, or away from the node, or nowhere? A device between, a
+ * bridge or one that a CNI has made, says nothing.
+ */
+NOINLINE bool source_is_spoofed(struct context *ctx, const struct packet *packet, const struct device *in)
+{
+	const struct device *device;
+	__u32 ifindex;
+	bool unknown;
+
+	if (!packet || !in)
+		return false;
+	ifindex = source_way_back(ctx, packet, &unknown);
+	if (!ifindex)
+		return !unknown;
+	if (ifindex == context_ifindex(ctx) || ifindex == in->master)
+		return false;
+	device = device_of(ifindex);
+	return device && device->flags & (DEVICE_NODE | DEVICE_POD) && !(device->flags & DEVICE_OVERLAY);
+}
+
+/* Is it an address of this node, or one that reaches several hosts? */
+INLINE bool source_is_here(const struct address *address)
+{
+	return address_is_known(known_get(), address) &&
+	       node_address_flags(address) & (NODE_ADDRESS_LOCAL | NODE_ADDRESS_BROADCAST);
+}
+
+/*
+ * For a packet that is for a frontend and has no flow.
+ * @in: the device that it came in by; NULL: the node sends it, or the agent has not described the device.
+ */
+INLINE enum source source_of(struct context *ctx, const struct packet *packet, const struct device *in)
 {
 	bool detect = packet_is_v4(packet) ? knobs.detect_pods4 : knobs.detect_pods6;
 	struct cidr_key key = {.prefixlen = 128};
+	__u32 device = in ? in->flags : 0;
+	bool pod = false;
 
+	if (packet->key.hook == HOOK_INGRESS &&
+	    (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr)))
+		return SOURCE_IMPOSSIBLE;
+	if (in && device & DEVICE_POD && source_is_spoofed(ctx, packet, in))
+		return SOURCE_IMPOSSIBLE;
 	if (detect) {
 		address_copy(&key.address, &packet->key.saddr);
-		if (device & DEVICE_LOCAL_PODS || bpf_map_lookup_elem(&pod_cidrs, &key))
+		if (device & DEVICE_LOCAL_PODS)
 			return SOURCE_POD;
+		pod = bpf_map_lookup_elem(&pod_cidrs, &key);
 	}
-	if (packet->key.hook == HOOK_EGRESS || (address_is_known(known_get(), &packet->key.saddr) &&
-						node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL))
-		return SOURCE_HOST;
+	/* A pod's network comes first, as in kube-proxy: an address of this node may lie in it. */
+	if (packet->key.hook == HOOK_EGRESS)
+		return pod ? SOURCE_POD : SOURCE_HOST;
+	if (pod)
+		return device & DEVICE_NODE ? source_by_node_device(ctx, packet, in) : SOURCE_POD;
 	return !detect && device & DEVICE_POD ? SOURCE_POD : SOURCE_OUTSIDE;
 }
 

@@ -1,4 +1,5 @@
 /** What the running kernel can do, found out by asking it: version numbers lie on distribution kernels. */
+import { haveConntrack } from './conntrack.ts';
 import { EBADF, EINVAL } from './errno.ts';
 import { callHelper, exit, loadInstructions, setRegister } from './instructions.ts';
 import { raiseMemlock } from './memlock.ts';
@@ -13,7 +14,8 @@ export type FeatureName =
   | 'getpeername'
   | 'cgroup_link'
   | 'map_batch'
-  | 'trie_batch';
+  | 'trie_batch'
+  | 'conntrack';
 
 export interface Feature {
   readonly name: FeatureName;
@@ -107,6 +109,12 @@ export function probeFeatures(): Feature[] {
       present: triesHaveBatches(),
       kernel: '5.13',
       effect: 'pod networks and source ranges are read and written row by row: slower with thousands of ranges',
+    },
+    {
+      name: 'conntrack',
+      present: haveConntrack(),
+      kernel: '5.18, with nf_conntrack and its BTF',
+      effect: 'ports that netfilter has given to masqueraded connections are not seen before they are used',
     },
   ];
 }

@@ -1,5 +1,5 @@
 /** The node's addresses: which are its own, and which answer NodePorts. */
-import { NODE_ADDRESS_LOCAL, NODE_ADDRESS_NODE_PORT } from '../../maps-schema/gen/codecs.ts';
+import { NODE_ADDRESS_BROADCAST, NODE_ADDRESS_LOCAL, NODE_ADDRESS_NODE_PORT } from '../../maps-schema/gen/codecs.ts';
 import { type Address, type Family, familyOf } from '../model/address.ts';
 import { cidrContains } from '../model/cidr.ts';
 import type { Cidr } from '../model/compiled.ts';
@@ -26,14 +26,17 @@ const LOOPBACK: Cidr = { address: '127.0.0.0', bits: 8 };
 const LINK_LOCAL: Cidr = { address: 'fe80::', bits: 10 };
 
 /**
- * Every address of every device, once, in order. All are LOCAL; NODE_PORT are those of R-53, as
+ * Every address of every device, and the broadcast addresses of their networks, each once, in order. The first are
+ * LOCAL, the others BROADCAST alone; NODE_PORT are those of R-53, as
  * kube-proxy chooses them: link-local ones too when the networks hold them, loopback ones never,
  * for 127.0.0.0/8 is served by the socket hook alone (R-55) and ::1 not at all.
  */
 export function nodeAddresses(host: HostState, node: Node | undefined, settings: Settings): NodeAddress[] {
   const networks = nodePortNetworks(node, settings);
   const addresses = new Set(host.devices.flatMap((device) => device.addresses.map(({ address }) => address)));
-  return [...addresses].sort().map((address) => {
+  const broadcasts = new Set(host.devices.flatMap((device) => device.addresses.flatMap((a) => a.broadcast ?? [])));
+  return [...new Set([...addresses, ...broadcasts])].sort().map((address) => {
+    if (!addresses.has(address)) return { address, flags: NODE_ADDRESS_BROADCAST };
     const answers =
       !isLoopback(address) && networks[familyOf(address)].some((network) => cidrContains(network, address));
     return { address, flags: NODE_ADDRESS_LOCAL | (answers ? NODE_ADDRESS_NODE_PORT : 0) };

@@ -1,9 +1,16 @@
 /** Rows of the map devices: what the data path must know of each device. */
-import { DEVICE_LOCAL_PODS, DEVICE_NO_ETHERNET, DEVICE_NODE, DEVICE_POD } from '../../maps-schema/gen/codecs.ts';
+import {
+  DEVICE_LOCAL_PODS,
+  DEVICE_NO_ETHERNET,
+  DEVICE_NODE,
+  DEVICE_OVERLAY,
+  DEVICE_POD,
+} from '../../maps-schema/gen/codecs.ts';
 import { type Address, type Family, familyOf } from '../model/address.ts';
 import type { Configuration } from '../model/configuration.ts';
 import type { Node } from '../model/kubernetes.ts';
 import { primaryAddresses } from './node.ts';
+import { OVERLAY_KINDS } from './select-devices.ts';
 import type { HostAddress, HostDevice, HostState } from './state.ts';
 
 export interface DeviceRow {
@@ -15,6 +22,8 @@ export interface DeviceRow {
   readonly flags: number;
   /** Bytes. */
   readonly mtu: number;
+  /** Index of the bridge, bond or VRF that it belongs to; 0: none. */
+  readonly master: number;
 }
 
 type Settings = Pick<Configuration, 'bindAddress' | 'detectLocalMode' | 'bridgeInterface' | 'interfaceNamePrefix'>;
@@ -33,6 +42,7 @@ export function deviceRows(
     IPv4: fallbackSource(host, node, settings, 'IPv4'),
     IPv6: fallbackSource(host, node, settings, 'IPv6'),
   };
+  const indices = new Map(host.devices.map(({ name, ifindex }) => [name, ifindex]));
   return host.devices
     .filter((device) => !device.loopback)
     .map((device) => ({
@@ -43,8 +53,10 @@ export function deviceRows(
         (nodes.has(device.ifindex) ? DEVICE_NODE : 0) |
         (pods.has(device.ifindex) ? DEVICE_POD : 0) |
         (carriesLocalPods(device, settings) ? DEVICE_LOCAL_PODS : 0) |
-        (device.hasEthernet ? 0 : DEVICE_NO_ETHERNET),
+        (device.hasEthernet ? 0 : DEVICE_NO_ETHERNET) |
+        (OVERLAY_KINDS.has(device.kind) ? DEVICE_OVERLAY : 0),
       mtu: device.mtu,
+      master: indices.get(device.master ?? '') ?? 0,
     }));
 }
 

@@ -5,6 +5,7 @@ import type { DefaultRoute, HostAddress, HostDevice, HostNetwork } from './state
 interface IpAddress {
   family?: string;
   local?: string;
+  broadcast?: string;
   prefixlen?: number;
   scope?: string;
   secondary?: boolean;
@@ -79,6 +80,7 @@ function parseDevice(row: IpDevice): HostDevice[] {
 function parseHostAddress(row: IpAddress): HostAddress[] {
   const address = row.local === undefined ? undefined : parseAddress(row.local);
   if (address === undefined) return [];
+  const broadcast = row.broadcast === undefined ? undefined : parseAddress(row.broadcast);
   return [
     {
       address,
@@ -88,6 +90,7 @@ function parseHostAddress(row: IpAddress): HostAddress[] {
       deprecated: row.deprecated === true,
       unusable: row.tentative === true || row.dadfailed === true,
       temporary: row.family === 'inet6' && (row.temporary === true || row.secondary === true),
+      ...(broadcast !== undefined && { broadcast }),
     },
   ];
 }

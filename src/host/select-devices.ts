@@ -4,7 +4,7 @@ import { statusAddresses } from './node.ts';
 import type { HostDevice, HostState } from './state.ts';
 
 /** Devices that carry other nodes' pods' packets inside packets between nodes. */
-const OVERLAY_KINDS: ReadonlySet<string> = new Set([
+export const OVERLAY_KINDS: ReadonlySet<string> = new Set([
   'vxlan',
   'geneve',
   'ipip',

@@ -15,6 +15,8 @@ export interface HostAddress {
   readonly unusable: boolean;
   /** IPv6: a privacy address. */
   readonly temporary: boolean;
+  /** IPv4: the address that reaches all hosts of the network; absent where there is none. */
+  readonly broadcast?: Address;
 }
 
 export interface HostDevice {

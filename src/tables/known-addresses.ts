@@ -1,9 +1,13 @@
 /**
- * known_addresses: the addresses that packets may have for which there is a frontend or a flow; to all others the
- * data path does nothing, without a lookup. Bytes are set and never cleared: bpf/lib/known.h says why.
+ * known_addresses: the addresses and ports that packets may have for which there is a frontend or a flow; to all
+ * others the data path does nothing, without a lookup. Bytes are set and never cleared: bpf/lib/known.h says why.
  */
 import type { KernelArray } from '../bpf/kernel-map.ts';
 
+/** Offset of known_addresses.ports: after `known` and `snat`, which is the data path's. */
+const PORTS = 2 << 16;
+/** Offset of frontend_key.port, in network byte order. */
+const FRONTEND_PORT = 16;
 /** KNOWN_MULTIPLIER of bpf/lib/known.h. */
 const MULTIPLIER = 0x9e3779b1;
 
@@ -25,5 +29,11 @@ export class KnownAddresses {
   add(key: string): void {
     const slot = knownSlotOf(key);
     if (this.#bytes[slot] === 0) this.#bytes[slot] = 1;
+  }
+
+  /** @param key the bytes of a frontend_key, as latin1 text: its port is one of a frontend */
+  addPort(key: string): void {
+    const at = PORTS + ((key.charCodeAt(FRONTEND_PORT) << 8) | key.charCodeAt(FRONTEND_PORT + 1));
+    if (this.#bytes[at] === 0) this.#bytes[at] = 1;
   }
 }

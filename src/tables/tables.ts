@@ -184,7 +184,7 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
   const known = new KnownAddresses(maps.knownAddresses);
   const makeKnown = (key: string) => known.add(key);
   return {
-    frontends: new RowTable(maps.frontends, written),
+    frontends: new RowTable(maps.frontends, written, (key) => known.addPort(key)),
     serviceAddresses: new RowTable(maps.serviceAddresses, written, makeKnown),
     affinityMembers: new RowTable(maps.affinityMembers, written),
     sourceRanges: new RowTable(maps.sourceRanges, written),

@@ -83,6 +83,8 @@ describe('counters', () => {
       ['DROP_NO_SNAT_PORT', 'ingress', tcp(CLIENT[4], VIP(4), 40000, 80)],
       ['REJECT_NO_BACKEND', 'ingress', tcp(CLIENT[4], VIP(5), 5000, 80)],
       ['DROP_REJECT_FAILED', 'ingress', tcp(CLIENT[4], VIP(5), 5000, 80, 'R')],
+      ['REJECT_LOST', 'ingress', packet(CLIENT[4], VIP(1)).tcp(5001, 80, '.').build()],
+      ['DROP_SOURCE', 'ingress', tcp('127.0.0.1', VIP(1), 5000, 80)],
       ['REJECT_NO_PORT', 'ingress', tcp(CLIENT[4], VIP(1), 5000, 81)],
       ['REJECT_NO_PORT', 'egress', packet(NODE[4], VIP(1)).udp(5000, 80).build()],
       ['PING_ANSWERED', 'ingress', packet(CLIENT[4], VIP(1)).ping().payload('abc').build()],

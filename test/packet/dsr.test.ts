@@ -123,7 +123,7 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
       const room = 1500 - OVERHEAD[encapsulation][family];
       const headers = (family === 4 ? 20 : 40) + (protocol === 'tcp' ? 20 : 8);
       const of = (bytes: number) =>
-        segment(protocol, CLIENT[family], FAR[family], 40_001, 80, '.')
+        segment(protocol, CLIENT[family], FAR[family], 40_001, 80, 'S')
           .payload(Buffer.alloc(bytes - headers))
           .build();
       expect(rig.ingress(of(room)).reasons).toEqual(['NEW_FLOW']);
@@ -136,7 +136,7 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
     });
 
     it('a router on the way that takes less is translated for the client', () => {
-      const sent = rig.ingress(there('.').build()).frame;
+      const sent = rig.ingress(there('S').build()).frame;
       const error = icmpError(ROUTER[family], NODE[family], sent, { kind: 'too big', mtu: 1400 }).build();
       const answer = rig.ingress(error);
       expect([answer.verdict, ...answer.reasons]).toEqual(['REDIRECT', 'ICMP_ERROR']);

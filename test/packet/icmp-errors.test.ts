@@ -59,7 +59,7 @@ afterAll(() => rig?.remove());
 
 type Proto = (typeof PROTOCOLS)[number];
 const make = (proto: Proto, from: string, to: string, sport: number, dport: number): PacketBuilder =>
-  (proto === 'tcp' ? packet(from, to).tcp(sport, dport, '.') : packet(from, to)[proto](sport, dport)).payload('odd');
+  (proto === 'tcp' ? packet(from, to).tcp(sport, dport, 'S') : packet(from, to)[proto](sport, dport)).payload('odd');
 
 /**
  * What the error says and about what, checksums checked: its own and the quoted ones, as far as the quote

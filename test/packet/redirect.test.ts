@@ -73,7 +73,7 @@ describe.each(WAYS)('by %s', (way) => {
     });
 
     it.each([
-      ['TCP', (...of: Parameters<typeof udp>) => tcp(...of, '.')],
+      ['TCP', tcp],
       ['UDP', udp],
       ...(family === 4
         ? [
@@ -85,9 +85,9 @@ describe.each(WAYS)('by %s', (way) => {
           ]
         : []),
     ] as const)('%s, established: the sum that the device made follows', (_, make) => {
-      const there = () => make(client, vip, 40000, 80).build();
-      const back = () => make(pod, node, 8080, 40000).build();
-      for (let turn = 0; turn < 2; turn++) for (const frame of [there(), back()]) rig.ingress(frame, { way: 'tc' });
+      const there = (flags = '.') => make(client, vip, 40000, 80, flags).build();
+      const back = () => make(pod, node, 8080, 40000, '.').build();
+      for (const frame of [there('S'), back(), there(), back()]) rig.ingress(frame, { way: 'tc' });
       expect(rig.flows('flows')).toHaveLength(2);
       const out = rig.ingress(there(), { way: 'tc', summed: true });
       expect(out).toMatchObject({ verdict: 'REDIRECT', reasons: ['REDIRECTED'] });

@@ -8,7 +8,7 @@ import {
   FRONTEND_LOAD_BALANCER,
 } from '../../maps-schema/gen/codecs.ts';
 import { packet } from '../support/packet/builder.ts';
-import { CLIENT, NODE, POD } from '../support/packet/network.ts';
+import { CLIENT, type DeviceName, NODE, POD } from '../support/packet/network.ts';
 import { parsePacket } from '../support/packet/parser.ts';
 import { createPacketRig, type Outcome, type PacketRig } from '../support/packet/rig.ts';
 import { backend, frontend, service } from '../support/packet/services.ts';
@@ -97,6 +97,8 @@ describe('policies that have nobody here', () => {
     ['a pod', '10.1.1.6', 'pod0'],
     ['the node', NODE[4], 'node0'],
   ] as const;
+  const dial = (client: string, vip: string, device: DeviceName) =>
+    rig[client === NODE[4] ? 'egress' : 'ingress'](packet(client, vip).tcp(40000, 80).build(), { device });
 
   it.each(ALIKE)('internal Local: %s that dials the cluster IP', (_, client, device) => {
     const flags = FRONTEND_CLUSTER_IP | FRONTEND_INTERNAL_DROP;
@@ -106,7 +108,7 @@ describe('policies that have nobody here', () => {
         cluster: [backend(POD[4])],
       }),
     );
-    const out = rig.ingress(packet(client, VIP[4]).tcp(40000, 80).build(), { device });
+    const out = dial(client, VIP[4], device);
     const inside = client !== CLIENT[4];
     expect(out).toMatchObject(
       inside ? { verdict: 'DROP', reasons: ['DROP_NO_LOCAL_BACKEND'] } : { verdict: 'NEXT', reasons: ['NEW_FLOW'] },
@@ -120,10 +122,12 @@ describe('policies that have nobody here', () => {
         cluster: [backend(POD[4])],
       }),
     );
-    const out = rig.ingress(packet(client, '203.0.113.1').tcp(40000, 80).build(), { device });
+    const out = dial(client, '203.0.113.1', device);
     const inside = client !== CLIENT[4];
     expect(out).toMatchObject(
-      inside ? { verdict: 'NEXT', reasons: ['NEW_FLOW'] } : { verdict: 'DROP', reasons: ['DROP_NO_LOCAL_BACKEND'] },
+      inside
+        ? { verdict: client === NODE[4] ? 'REDIRECT' : 'NEXT', reasons: ['NEW_FLOW'] }
+        : { verdict: 'DROP', reasons: ['DROP_NO_LOCAL_BACKEND'] },
     );
   });
 });

@@ -58,7 +58,7 @@ describe.each([4, 6] as const)('IPv%i (R-33)', (family) => {
     serveWith(ROUTER | dropping, 1);
     expectUntouched(frame(), 'ingress');
     const inside = packet(NODE[family], BALANCER[family]).tcp(40001, 80).build();
-    expect(rig.ingress(inside).reasons).toEqual(['NEW_FLOW']);
+    expect(rig.egress(inside).reasons).toEqual(['NEW_FLOW']);
     serveWith(FRONTEND_LOAD_BALANCER | dropping | FRONTEND_INTERNAL_DROP, 1);
     expect(rig.ingress(frame()).reasons).toEqual(['DROP_NO_LOCAL_BACKEND']);
   });

@@ -5,7 +5,7 @@ import { encode } from '../../maps-schema/codec.ts';
 import { affinity, affinityKey, affinityMember } from '../../maps-schema/gen/codecs.ts';
 import type { Backend } from '../../src/model/compiled.ts';
 import { packet } from '../support/packet/builder.ts';
-import { BRIDGE, CLIENT, type DeviceName } from '../support/packet/network.ts';
+import { CLIENT, type DeviceName, OTHER_POD } from '../support/packet/network.ts';
 import { clear, createPacketRig, type PacketRig } from '../support/packet/rig.ts';
 import { backend, frontend, type PortSpec, service } from '../support/packet/services.ts';
 
@@ -164,8 +164,8 @@ describe.each(FAMILIES)('IPv%i: ClientIP affinity', (family) => {
 
   it('knows the client by its address before source NAT (R-51)', () => {
     rig.serve(...serve());
-    dial(BRIDGE[family], VIP[family], { device: 'pod0' });
+    dial(OTHER_POD[family], VIP[family], { device: 'pod0' });
     const clients = [...rig.maps.affinities.entries()].map(({ key }) => affinityKey.read(key, 0).client);
-    expect(clients).toEqual([BRIDGE[family]]);
+    expect(clients).toEqual([OTHER_POD[family]]);
   });
 });

@@ -32,9 +32,9 @@ beforeEach(() => rig.serve(...services()));
 afterAll(() => rig?.remove());
 
 type Make = (from: string, to: string, sport: number, dport: number) => PacketBuilder;
-const tcp: Make = (from, to, sport, dport) => packet(from, to).tcp(sport, dport, '.', { seq: 77, ack: 99 });
+const tcp: Make = (from, to, sport, dport) => packet(from, to).tcp(sport, dport, 'S', { seq: 77, ack: 99 });
 const tcpOptions: Make = (from, to, sport, dport) =>
-  packet(from, to).tcp(sport, dport, '.', { options: Buffer.from([1, 1, 8, 10, 0, 0, 0, 5, 0, 0, 0, 6]) });
+  packet(from, to).tcp(sport, dport, 'S', { options: Buffer.from([1, 1, 8, 10, 0, 0, 0, 5, 0, 0, 0, 6]) });
 const udp: Make = (from, to, sport, dport) => packet(from, to).udp(sport, dport);
 const ipOptions: Make = (...args) => tcp(...args).ipOptions(Buffer.from([1, 1, 1, 7, 7, 4, 4, 0]));
 const udpIpOptions: Make = (...args) => udp(...args).ipOptions(Buffer.alloc(40, 1));

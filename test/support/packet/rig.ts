@@ -18,6 +18,7 @@ import {
   XDP_CHOICE_NATIVE,
   XDP_CHOICE_OFF,
 } from '../../../maps-schema/gen/codecs.ts';
+import { haveConntrack } from '../../../src/bpf/conntrack.ts';
 import { emptyFlowTable, type FlowTableName, flowTables } from '../../../src/bpf/flow-table.ts';
 import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import { loadPrograms } from '../../../src/bpf/loader.ts';
@@ -146,6 +147,7 @@ const DEFAULT_KNOBS: Knobs = {
   detectPods4: 1,
   detectPods6: 1,
   xdpMtu: 1500,
+  askConntrack: haveConntrack() ? 1 : 0,
 };
 
 export function clear(map: KernelHash): void {
@@ -161,6 +163,7 @@ function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): 
       flags,
       mtu: 1500,
       xdp: flags & DEVICE_NODE ? XDP_CHOICE_NATIVE : XDP_CHOICE_OFF,
+      master: 0,
     },
   });
   const both = NODE_ADDRESS_LOCAL | NODE_ADDRESS_NODE_PORT;

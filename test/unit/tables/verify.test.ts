@@ -19,7 +19,9 @@ function setUp() {
   tables.apply({ changed: [web], removed: [] }, { complete: true });
   tables.applyNodeTables({
     nodeAddresses: [{ address: '192.168.0.1', flags: NODE_ADDRESS_LOCAL }],
-    devices: [{ ifindex: 2, device: { masquerade4: '192.168.0.1', masquerade6: '::', flags: 1, mtu: 1500, xdp: 0 } }],
+    devices: [
+      { ifindex: 2, device: { masquerade4: '192.168.0.1', masquerade6: '::', flags: 1, mtu: 1500, xdp: 0, master: 0 } },
+    ],
     podCidrs: [{ address: '10.1.0.0', bits: 16 }],
   });
   return { maps, tables };

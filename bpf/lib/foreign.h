@@ -1,0 +1,67 @@
+/*
+ * Answers to what others send. Whoever speaks from the address and port of a frontend without being its backend (a
+ * process whose port is a NodePort, a pod that netfilter masquerades with such a port, a server on the address of a
+ * Service) has answers that look like a Service's packets. In TCP they begin nothing. A datagram would, so its answer
+ * is noted when the question leaves, by whichever device (R-102):
+ *
+ *   out  V>C: in  C>V => C>V
+ */
+#pragma once
+
+#include "established.h"
+#include "known.h"
+#include "lookup.h"
+
+/* May the packet, which leaves and has no flow, have answers that look like a Service's? */
+INLINE bool foreign_may_answer(const struct packet *packet)
+{
+	const struct known_addresses *known = known_get();
+
+	return packet->key.proto != IPPROTO_TCP && port_is_known(known, packet->key.sport) &&
+	       address_is_known(known, &packet->key.saddr);
+}
+
+/* Notes the answers to the packet in the scratch memory, when it comes from where a frontend is. */
+GLOBAL int foreign_note(void)
+{
+	struct scratch *scratch = scratch_get();
+	struct packet *packet;
+	struct flow_key *key;
+	struct flow *flow;
+	bool half_open;
+
+	if (!scratch)
+		return 0;
+	packet = &scratch->packet;
+	if (!frontend_lookup(&packet->key.saddr, packet->key.sport, packet->key.proto, false))
+		return 0;
+	key = &scratch->answer[ANSWER_FRONTEND];
+	flow_key_reverse(key, &packet->key, HOOK_INGRESS);
+	flow = flow_find(key, &half_open);
+	if (flow && !flow_expired(flow, key->proto, half_open)) {
+		if (flow->flags & FLOW_FOREIGN)
+			flow->last_seen = clock_now();
+		return 0;
+	}
+	if (flow)
+		flow_delete(key);
+	flow = &scratch->flow;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	address_copy(&flow->saddr, &key->saddr);
+	address_copy(&flow->daddr, &key->daddr);
+	flow->sport = key->sport;
+	flow->dport = key->dport;
+	flow->flags = FLOW_FOREIGN;
+	flow->created = clock_now();
+	flow->last_seen = flow->created;
+	flow_put(ANSWER_FRONTEND);
+	return 0;
+}
+
+/* An answer has come: both sides have spoken. The packet stands in the scratch memory, @flow is its entry. */
+INLINE void foreign_use(struct flow *flow, const struct packet *packet, bool half_open)
+{
+	flow_use(flow, packet, clock_now());
+	if (unlikely(half_open))
+		flow_promote_one(ANSWER_MAX);
+}

@@ -1,0 +1,116 @@
+/*
+ * Whose is a tuple? A packet begins a flow, and source NAT takes a port, only where nobody else has the tuple (R-102,
+ * R-103): no socket of this node, and nobody whose connection nf_conntrack follows. What a flow owns, the flow tables
+ * say.
+ */
+#pragma once
+
+#include "lookup.h"
+#include "packet.h"
+
+/* Addresses and ports as the kernel's lookups want them. Returns the length of @tuple. */
+INLINE __u32 owner_tuple(struct bpf_sock_tuple *tuple, const struct flow_key *key)
+{
+	if (address_is_v4(&key->daddr)) {
+		tuple->ipv4.saddr = address_word(&key->saddr, 3);
+		tuple->ipv4.daddr = address_word(&key->daddr, 3);
+		tuple->ipv4.sport = key->sport;
+		tuple->ipv4.dport = key->dport;
+		return sizeof(tuple->ipv4);
+	}
+	__builtin_memcpy(tuple->ipv6.saddr, &key->saddr, 16);
+	__builtin_memcpy(tuple->ipv6.daddr, &key->daddr, 16);
+	tuple->ipv6.sport = key->sport;
+	tuple->ipv6.dport = key->dport;
+	return sizeof(tuple->ipv6);
+}
+
+/*
+ * Does a socket of this node get the packets of @key? A TCP listener does not: its connections have tuples of their
+ * own. @connected: neither does a UDP socket that hears everybody.
+ */
+NOINLINE bool owner_is_socket(struct context *ctx, const struct flow_key *key, bool connected)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	__u32 length;
+	bool owns;
+
+	if (!key)
+		return true;
+	length = owner_tuple(&tuple, key);
+	if (key->proto == IPPROTO_TCP) {
+		sk = bpf_skc_lookup_tcp(ctx, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+		if (!sk)
+			return false;
+		owns = sk->state != BPF_TCP_LISTEN;
+	} else {
+		/* Of SCTP's sockets the kernel tells nothing; what has the port in UDP is no worse a guess than none.
+		 */
+		sk = bpf_sk_lookup_udp(ctx, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+		if (!sk)
+			return false;
+		owns = !connected || sk->dst_port;
+	}
+	bpf_sk_release(sk);
+	return owns;
+}
+
+/* include/net/netfilter/nf_conntrack_bpf.h */
+struct bpf_ct_opts___sluice {
+	__s32 netns_id;
+	__s32 error;
+	__u8 l4proto;
+	__u8 dir;
+	__u8 reserved[2];
+};
+
+/* Named, for the types to be compared; nothing of it is read. */
+struct nf_conn {
+	unsigned long status;
+};
+
+extern struct nf_conn *context_ct_lookup(struct context *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size,
+					 struct bpf_ct_opts___sluice *opts, __u32 opts_size) __ksym __weak;
+extern void bpf_ct_release(struct nf_conn *conn) __ksym __weak;
+
+enum owner_conntrack {
+	/* No connection has the tuple, or nobody can tell. */
+	CONNTRACK_NONE,
+	/* Packets as the one who began the connection sends them. */
+	CONNTRACK_ORIGINAL,
+	/* Answers to them. */
+	CONNTRACK_REPLY,
+};
+
+/* Which connection of nf_conntrack has packets of @key, in the default zone of this network namespace? TCP and UDP. */
+NOINLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const struct flow_key *key)
+{
+	struct bpf_ct_opts___sluice opts = {.netns_id = BPF_F_CURRENT_NETNS};
+	struct bpf_sock_tuple tuple = {};
+	struct nf_conn *conn;
+	__u32 length;
+
+	if (!knobs.ask_conntrack || !key || (key->proto != IPPROTO_TCP && key->proto != IPPROTO_UDP))
+		return CONNTRACK_NONE;
+	opts.l4proto = key->proto;
+	length = owner_tuple(&tuple, key);
+	conn = context_ct_lookup(ctx, &tuple, length, &opts, sizeof(opts));
+	if (!conn)
+		return CONNTRACK_NONE;
+	bpf_ct_release(conn);
+	return opts.dir ? CONNTRACK_REPLY : CONNTRACK_ORIGINAL;
+}
+
+/*
+ * Is the packet, which comes in and is for a frontend, an answer to somebody's own traffic? Of those that nobody noted
+ * (foreign.h), sockets and nf_conntrack know. In TCP what begins a connection is no answer. (R-102)
+ */
+INLINE bool owner_awaits(struct context *ctx, const struct packet *packet)
+{
+	if (packet->key.proto != IPPROTO_UDP)
+		return false;
+	return (node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL &&
+		owner_is_socket(ctx, &packet->key, true)) ||
+	       owner_in_conntrack(ctx, &packet->key) == CONNTRACK_REPLY;
+}
