@@ -81,7 +81,8 @@ GLOBAL int direct_egress(struct context *ctx)
 		return REASON_DROP_IMPOSSIBLE;
 	packet = &scratch->packet;
 	rival = direct_rival(packet, HOOK_INGRESS);
-	if (likely(!rival))
+	/* Answers that were noted for this very packet, or one before it, are no rival's. */
+	if (likely(!rival) || rival->flags & FLOW_FOREIGN)
 		return REASON_NOT_OURS;
 	direct_init(&scratch->flow, &slot, packet, rival);
 	address_copy(&scratch->masquerade, &packet->key.saddr);

@@ -19,6 +19,8 @@ export const POD = { 4: '10.1.1.5', 6: 'fd00:1:1::5' } as const;
 export const OTHER_POD = { 4: '10.1.1.6', 6: 'fd00:1:1::6' } as const;
 /** A pod on another node. */
 export const REMOTE_POD = { 4: '10.1.2.5', 6: 'fd00:1:2::5' } as const;
+/** A pod on another node, to which `second0` leads. */
+export const SECOND_POD = { 4: '10.1.3.5', 6: 'fd00:1:3::5' } as const;
 /** A destination whose route says that it cannot be reached. */
 export const NOWHERE = { 4: '10.99.0.5', 6: 'fd00:99::5' } as const;
 /** A destination that no route has. */
@@ -37,8 +39,8 @@ export const MACS = {
   pod: '02:00:00:00:02:05',
 } as const;
 
-/** Names of the devices. `strange` is one that the agent has not described. */
-export type DeviceName = 'node0' | 'pod0' | 'strange';
+/** Names of the devices. `strange` and `second0` are ones that the agent has not described. */
+export type DeviceName = 'node0' | 'pod0' | 'strange' | 'second0';
 
 export interface Network {
   ifindex(device: DeviceName): number;
@@ -50,14 +52,17 @@ const SETUP = `
 link add node0 address ${MACS.node} type veth peer name node0-peer
 link add pod0 address ${MACS.bridge} type veth peer name pod0-peer
 link add strange type veth peer name strange-peer
+link add second0 type veth peer name second0-peer
 link add bare0 type veth peer name bare0-peer
 link set node0-peer up
 link set pod0-peer up
 link set strange-peer up
+link set second0-peer up
 link set bare0-peer up
 link set node0 up
 link set pod0 up
 link set strange up
+link set second0 up
 link set bare0 up
 addr add ${NODE[4]}/24 dev node0
 addr add ${NODE_SECOND[4]}/24 dev node0
@@ -77,12 +82,14 @@ route add unreachable 10.99.0.0/16
 route add throw 10.97.0.0/16
 route add 10.96.128.0/24 via 192.0.2.2 dev node0 mtu lock ${NARROW_MTU}
 route add 10.98.0.0/16 dev bare0
+route add 10.1.3.0/24 dev second0
 route add ::/0 via 2001:db8:1::fe dev node0
 route add fd00:1:2::/64 via 2001:db8:1::2 dev node0
 route add unreachable fd00:99::/64
 route add throw fd00:97::/64
 route add fd00:96::/64 via 2001:db8:1::2 dev node0 mtu lock ${NARROW_MTU}
 route add fd00:98::/64 dev bare0
+route add fd00:1:3::/64 dev second0
 `;
 
 /** Enters the namespace; `remove` leaves it, which is its end. */
@@ -92,7 +99,7 @@ export function createNetwork(): Network {
     // The thread's own namespace: what is written here concerns this test's node alone.
     run('sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
     execFileSync('ip', ['-batch', '-'], { input: SETUP, stdio: ['pipe', 'pipe', 'pipe'] });
-    const indices = new Map((['node0', 'pod0', 'strange'] as const).map((name) => [name, ifindexOf(name)]));
+    const indices = new Map((['node0', 'pod0', 'strange', 'second0'] as const).map((name) => [name, ifindexOf(name)]));
     return { ifindex: (device) => indices.get(device) ?? 0, remove: () => namespace.leave() };
   } catch (error) {
     namespace.leave();
