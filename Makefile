@@ -8,7 +8,9 @@ CLANG ?= clang
 CLANG_FORMAT := 14
 CFLAGS_BPF := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter \
 	-I maps-schema/gen -I bpf -I /usr/include/$(shell uname -m)-linux-gnu
-BPF_OBJECTS := $(patsubst bpf/%.bpf.c,dist/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
+# tc and xdp are made twice: the second objects look into nf_conntrack, for kernels that let them (bpf/lib/owner.h).
+BPF_OBJECTS := $(patsubst bpf/%.bpf.c,dist/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c)) \
+	dist/bpf/tc-conntrack.bpf.o dist/bpf/xdp-conntrack.bpf.o
 TS_SOURCES := $(shell find src maps-schema -name '*.ts' -not -path '*/gen/*')
 
 .PHONY: help
@@ -33,6 +35,10 @@ dist/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/lib/*.h) maps-schema/gen/schema.h
 	@mkdir -p dist/bpf
 	@command -v $(CLANG) >/dev/null || { echo "clang is missing: run 'make setup', or apt-get install clang" >&2; exit 1; }
 	$(CLANG) $(CFLAGS_BPF) -c $< -o $@
+
+dist/bpf/%-conntrack.bpf.o: bpf/%.bpf.c $(wildcard bpf/lib/*.h) maps-schema/gen/schema.h
+	@mkdir -p dist/bpf
+	$(CLANG) $(CFLAGS_BPF) -DSLUICE_CONNTRACK -c $< -o $@
 
 dist/sluice.cjs: $(TS_SOURCES) maps-schema/gen/schema.h tools/bundle.mjs
 	node tools/bundle.mjs

@@ -236,8 +236,8 @@ INLINE __u32 lost_reason(const struct frontend *frontend)
 }
 
 /*
- * A TCP packet that no flow has, that begins none and that is for an address beyond this node. Its connection may be
- * somebody's who does not go by a Service, older than the frontend, say: nf_conntrack knows most of these. Else its
+ * A TCP packet that comes in, that no flow has and that begins none. To an address beyond this node its connection may
+ * be somebody's who does not go by a Service, older than the frontend, say: nf_conntrack knows most of these. Else its
  * flow was lost, with the memory of the node or because another node had it. Then the client is told, as its
  * connection would hang else: where nobody but a Service has the address, or where the stack would only send the packet
  * back to where it came from. (R-101) The packet stands in the scratch memory. Returns a TC_ACT verdict.
@@ -252,7 +252,8 @@ GLOBAL int carry_lost(struct __sk_buff *skb)
 	if (!scratch)
 		return TC_ACT_SHOT;
 	packet = &scratch->packet;
-	if (packet->tcp_flags & TCP_SYN)
+	/* The stack knows its own connections, and netfilter its own. */
+	if (packet->tcp_flags & TCP_SYN || node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL)
 		return VERDICT_NEXT;
 	frontend = frontend_of_packet(&packet->key, &refuse);
 	if (likely(!frontend && !refuse))
@@ -278,12 +279,8 @@ INLINE int begin_any(struct __sk_buff *skb, const struct packet *packet)
 	bool output = packet->key.hook == HOOK_EGRESS;
 	int verdict;
 
-	if (!packet_may_begin(packet)) {
-		/* The stack knows its own connections, and netfilter its own. */
-		if (output || node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL)
-			return VERDICT_NEXT;
-		return carry_lost(skb);
-	}
+	if (!packet_may_begin(packet))
+		return output ? VERDICT_NEXT : carry_lost(skb);
 	verdict = begin(skb);
 	return verdict != NO_FRONTEND ? verdict : carry_direct(skb, output);
 }

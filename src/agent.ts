@@ -5,7 +5,6 @@ import { release } from 'node:os';
 import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
 import { version as VERSION } from '../package.json';
-import { haveConntrack } from './bpf/conntrack.ts';
 import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
@@ -224,8 +223,6 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         netnsCookie: cookie,
         jiffiesPerSecond,
         haveSetRetval: hasFeature(features, 'set_retval'),
-        // Asked each time: the module of nf_conntrack may come later.
-        askConntrack: haveConntrack(),
         detectLocal: detectLocalImplemented(configuration, node),
         xdpMtu: xdpMtu(planXdp(selectNodeDevices(host, node, options.devices), options.xdp)),
         forwarding: options.forwarding,

@@ -266,6 +266,8 @@ GLOBAL int icmp_carry(struct __sk_buff *skb, __u32 hook)
 	flow = flow_find(&quote->answer, &half_open);
 	if (!flow)
 		return hook == HOOK_INGRESS ? icmp_carry_tunnel(skb, quote) : VERDICT_NEXT;
+	if (flow->flags & FLOW_FOREIGN)
+		return VERDICT_NEXT;
 	redirect = flow->flags & FLOW_REDIRECT;
 	if (redirect && quote->ttl <= 1) {
 		stats_count(REASON_DROP_TTL, quote->bytes);

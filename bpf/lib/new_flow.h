@@ -83,9 +83,10 @@ INLINE __u32 flow_begin_staged(struct context *ctx, const struct packet *packet,
 }
 
 /* Does a process of this node answer, or a pod, or one elsewhere? */
-INLINE enum snat_side flow_answer_side(const struct packet *packet, const struct backend_slot *slot)
+NOINLINE enum snat_side flow_answer_side(const struct packet *packet, const struct backend_slot *slot)
 {
-	return packet->key.proto == IPPROTO_TCP && node_address_flags(&slot->address) & NODE_ADDRESS_LOCAL
+	return packet && slot && packet->key.proto == IPPROTO_TCP &&
+			       node_address_flags(&slot->address) & NODE_ADDRESS_LOCAL
 		       ? SNAT_OUTWARD
 		       : SNAT_PASSING;
 }

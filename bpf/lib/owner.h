@@ -56,24 +56,6 @@ NOINLINE bool owner_is_socket(struct context *ctx, const struct flow_key *key, b
 	return owns;
 }
 
-/* include/net/netfilter/nf_conntrack_bpf.h */
-struct bpf_ct_opts___sluice {
-	__s32 netns_id;
-	__s32 error;
-	__u8 l4proto;
-	__u8 dir;
-	__u8 reserved[2];
-};
-
-/* Named, for the types to be compared; nothing of it is read. */
-struct nf_conn {
-	unsigned long status;
-};
-
-extern struct nf_conn *context_ct_lookup(struct context *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size,
-					 struct bpf_ct_opts___sluice *opts, __u32 opts_size) __ksym __weak;
-extern void bpf_ct_release(struct nf_conn *conn) __ksym __weak;
-
 enum owner_conntrack {
 	/* No connection has the tuple, or nobody can tell. */
 	CONNTRACK_NONE,
@@ -83,6 +65,25 @@ enum owner_conntrack {
 	CONNTRACK_REPLY,
 };
 
+#ifdef SLUICE_CONNTRACK
+/* include/net/netfilter/nf_conntrack_bpf.h */
+struct bpf_ct_opts___sluice {
+	__s32 netns_id;
+	__s32 error;
+	__u8 l4proto;
+	__u8 dir;
+	__u8 reserved[2];
+};
+
+/* Defined, for the types to be compared; nothing of it is read. */
+struct nf_conn {
+	unsigned long status;
+};
+
+extern struct nf_conn *context_ct_lookup(struct context *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size,
+					 struct bpf_ct_opts___sluice *opts, __u32 opts_size) __ksym;
+extern void bpf_ct_release(struct nf_conn *conn) __ksym;
+
 /* Which connection of nf_conntrack has packets of @key, in the default zone of this network namespace? TCP and UDP. */
 NOINLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const struct flow_key *key)
 {
@@ -91,7 +92,7 @@ NOINLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const stru
 	struct nf_conn *conn;
 	__u32 length;
 
-	if (!knobs.ask_conntrack || !key || (key->proto != IPPROTO_TCP && key->proto != IPPROTO_UDP))
+	if (!key || (key->proto != IPPROTO_TCP && key->proto != IPPROTO_UDP))
 		return CONNTRACK_NONE;
 	opts.l4proto = key->proto;
 	length = owner_tuple(&tuple, key);
@@ -101,14 +102,21 @@ NOINLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const stru
 	bpf_ct_release(conn);
 	return opts.dir ? CONNTRACK_REPLY : CONNTRACK_ORIGINAL;
 }
+#else
+/* An object that calls functions of the kernel does not load where it has none: so there are two (Makefile). */
+INLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const struct flow_key *key)
+{
+	return CONNTRACK_NONE;
+}
+#endif
 
 /*
  * Is the packet, which comes in and is for a frontend, an answer to somebody's own traffic? Of those that nobody noted
  * (foreign.h), sockets and nf_conntrack know. In TCP what begins a connection is no answer. (R-102)
  */
-INLINE bool owner_awaits(struct context *ctx, const struct packet *packet)
+NOINLINE bool owner_awaits(struct context *ctx, const struct packet *packet)
 {
-	if (packet->key.proto != IPPROTO_UDP)
+	if (!packet || packet->key.proto != IPPROTO_UDP)
 		return false;
 	return (node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL &&
 		owner_is_socket(ctx, &packet->key, true)) ||

@@ -99,13 +99,15 @@ INLINE bool source_is_here(const struct address *address)
  * For a packet that is for a frontend and has no flow.
  * @in: the device that it came in by; NULL: the node sends it, or the agent has not described the device.
  */
-INLINE enum source source_of(struct context *ctx, const struct packet *packet, const struct device *in)
+NOINLINE enum source source_of(struct context *ctx, const struct packet *packet, const struct device *in)
 {
-	bool detect = packet_is_v4(packet) ? knobs.detect_pods4 : knobs.detect_pods6;
 	struct cidr_key key = {.prefixlen = 128};
 	__u32 device = in ? in->flags : 0;
-	bool pod = false;
+	bool detect, pod = false;
 
+	if (!packet)
+		return SOURCE_IMPOSSIBLE;
+	detect = packet_is_v4(packet) ? knobs.detect_pods4 : knobs.detect_pods6;
 	if (packet->key.hook == HOOK_INGRESS &&
 	    (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr)))
 		return SOURCE_IMPOSSIBLE;

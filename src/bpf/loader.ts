@@ -14,6 +14,12 @@ import { type ReusedMap, SharedMaps } from './shared-maps.ts';
 
 export const DEFAULT_OBJECTS: readonly string[] = ['sock.bpf.o', 'tc.bpf.o', 'sweep.bpf.o'];
 
+/** Objects that are made twice: the second ones call functions of the kernel's nf_conntrack (bpf/lib/owner.h). */
+const WITH_CONNTRACK: Readonly<Record<string, string>> = {
+  'tc.bpf.o': 'tc-conntrack.bpf.o',
+  'xdp.bpf.o': 'xdp-conntrack.bpf.o',
+};
+
 export interface LoadOptions {
   /** Where `make build` left the objects. */
   readonly objectDirectory: string;
@@ -24,6 +30,8 @@ export interface LoadOptions {
   readonly mapSizes?: Partial<Record<MapName, number>>;
   /** File names; default: all that the agent needs. */
   readonly objects?: readonly string[];
+  /** Whether programs look into nf_conntrack: of the objects that can, those are taken. Default: not. */
+  readonly conntrack?: boolean;
   /** Programs that an older kernel may refuse, e.g. `getpeername4`: they are then left out. */
   readonly optional?: readonly string[];
   readonly signal?: AbortSignal;
@@ -35,6 +43,8 @@ export interface LoadedPrograms {
   readonly programs: ReadonlyMap<string, number>;
   /** Optional programs that the kernel refused. */
   readonly skipped: readonly string[];
+  /** Why programs do not look into nf_conntrack, although they were to; undefined: they do, or were not to. */
+  readonly withoutConntrack: string | undefined;
   /** Maps that were there already: their rows and sizes stay. */
   readonly reused: readonly ReusedMap[];
   readonly created: readonly MapName[];
@@ -136,6 +146,7 @@ export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms
   const shared = new SharedMaps(options.pinDirectory, flowTableSizes(options.mapSizes ?? {}));
   const objects: OpenObject[] = [];
   const skipped: string[] = [];
+  let refusal: Error | undefined;
   const close = () => {
     for (const object of objects.splice(0)) libbpf().bpf_object__close(object.handle);
     shared.close();
@@ -143,6 +154,16 @@ export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms
   try {
     for (const file of options.objects ?? DEFAULT_OBJECTS) {
       options.signal?.throwIfAborted();
+      const better = options.conntrack && refusal === undefined ? WITH_CONNTRACK[file] : undefined;
+      if (better !== undefined) {
+        const object = await loadObject(options, better, shared, skipped).catch((error: Error) => {
+          refusal = error;
+        });
+        if (object) {
+          objects.push(object);
+          continue;
+        }
+      }
       objects.push(await loadObject(options, file, shared, skipped));
     }
     options.signal?.throwIfAborted();
@@ -158,6 +179,7 @@ export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms
   return {
     programs,
     skipped,
+    withoutConntrack: refusal?.message,
     reused: shared.reused,
     created: shared.created,
     program(name) {

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { CONTROL_SERVICE_CIDRS4, CONTROL_SERVICE_CIDRS6, type Knobs } from '../../maps-schema/gen/codecs.ts';
+import { haveConntrack } from '../bpf/conntrack.ts';
 import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
 import { acquireLock } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
@@ -92,12 +93,17 @@ export function createDataPath(options: DataPathOptions): DataPath {
     pinDirectory,
 
     async load(knobs, signal) {
-      const wanted = JSON.stringify(knobs, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+      // Asked each time: the module of nf_conntrack may come later.
+      const conntrack = haveConntrack();
+      const wanted = JSON.stringify([conntrack, knobs], (_, value) =>
+        typeof value === 'bigint' ? String(value) : value,
+      );
       if (wanted === knobsInForce) return;
       const next = await loadPrograms({
         objectDirectory: options.objectDirectory,
         pinDirectory,
         knobs,
+        conntrack,
         objects: knobs.xdpMtu > 0 ? [...DEFAULT_OBJECTS, 'xdp.bpf.o'] : DEFAULT_OBJECTS,
         optional: OPTIONAL_PROGRAMS,
         signal,
@@ -106,6 +112,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
         created: next.created,
         reused: next.reused.map(({ name }) => name),
         skipped: next.skipped,
+        ...(next.withoutConntrack !== undefined && { withoutConntrack: next.withoutConntrack }),
       });
       pinPrograms(next.programs, pinDirectory);
       loaded?.close();

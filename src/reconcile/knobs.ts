@@ -18,8 +18,6 @@ export interface KnobInputs {
   /** HZ of the running kernel. */
   readonly jiffiesPerSecond: number;
   readonly haveSetRetval: boolean;
-  /** Programs may look into nf_conntrack. */
-  readonly askConntrack: boolean;
   /** Longest packet that XDP sends on, in bytes; 0: none. */
   readonly xdpMtu: number;
   /** At random, the same as long as the agent runs. */
@@ -51,7 +49,6 @@ export function knobsOf(inputs: KnobInputs): Knobs {
     localhostNodePorts: configuration.localhostNodePorts ? 1 : 0,
     bindProtection: inputs.bindProtection ? 1 : 0,
     haveSetRetval: inputs.haveSetRetval ? 1 : 0,
-    askConntrack: inputs.askConntrack ? 1 : 0,
     detectPods4: inputs.detectLocal.IPv4 ? 1 : 0,
     detectPods6: inputs.detectLocal.IPv6 ? 1 : 0,
     xdpMtu: inputs.xdpMtu,

@@ -1,7 +1,6 @@
 /** Every object of the build is loaded: the verifier of this kernel has its say. */
 import { mkdtempSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { haveConntrack } from '../../src/bpf/conntrack.ts';
 import { hasFeature, probeFeatures } from '../../src/bpf/features.ts';
 import { loadPrograms } from '../../src/bpf/loader.ts';
 import { ensurePinDirectory, removePinDirectory } from '../../src/bpf/paths.ts';
@@ -31,12 +30,7 @@ export function loadChecks(): Check[] {
         const loaded = await loadPrograms({
           objectDirectory,
           pinDirectory: ensurePinDirectory(root),
-          knobs: {
-            ...zeroKnobs,
-            ...ALL_ON,
-            haveSetRetval: hasFeature(probeFeatures(), 'set_retval') ? 1 : 0,
-            askConntrack: haveConntrack() ? 1 : 0,
-          },
+          knobs: { ...zeroKnobs, ...ALL_ON, haveSetRetval: hasFeature(probeFeatures(), 'set_retval') ? 1 : 0 },
           objects: [object],
           optional: OPTIONAL_PROGRAMS,
         });

@@ -22,7 +22,7 @@ import {
 } from '../../maps-schema/gen/codecs.ts';
 import { haveConntrack } from '../../src/bpf/conntrack.ts';
 import { run } from '../kernel/bpf/rig.ts';
-import { packet } from '../support/packet/builder.ts';
+import { icmpError, packet } from '../support/packet/builder.ts';
 import {
   BRIDGE,
   CLIENT,
@@ -229,6 +229,12 @@ describe.each(FAMILIES)('IPv%i', (family) => {
         expectUntouched(rig.egress(sent), sent);
       }
       expect(rig.flows('halfOpenFlows')).toHaveLength(1);
+    });
+
+    it('an ICMP error about a question passes as it came', () => {
+      rig.egress(question(NODE[family], CLIENT[family]));
+      const error = icmpError(CLIENT[family], NODE[family], question(NODE[family], CLIENT[family])).build();
+      expectUntouched(rig.ingress(error), error);
     });
 
     it('a flow of the Service is not taken by a question that meets it', () => {

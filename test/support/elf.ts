@@ -67,6 +67,9 @@ function readSymbols(sections: readonly Section[]): Symbol[] {
   });
 }
 
+/** st_shndx of a symbol that is defined elsewhere (SHN_UNDEF). */
+const UNDEFINED_SECTION = 0;
+
 /** Symbols by the offset in a section that a relocation fills in. */
 function relocations(sections: readonly Section[], symbols: readonly Symbol[], section: number): Map<number, Symbol> {
   const tables = sections.filter(({ type, info }) => type === SHT_REL && info === section);
@@ -93,6 +96,8 @@ export function readFunctions(path: string): BpfFunction[] {
     for (let at = value; at < value + size; at += INSTRUCTION_BYTES) {
       if (data[at] !== CALL || (data[at + 1] ?? 0) >> 4 !== PSEUDO_CALL) continue;
       const symbol = filledIn.get(at);
+      // A function of the kernel: it has a stack of its own.
+      if (symbol?.section === UNDEFINED_SECTION) continue;
       const distance = (data.readInt32LE(at + 4) + 1) * INSTRUCTION_BYTES;
       const target = symbol === undefined ? at + distance : symbol.value + distance;
       const home = symbol?.section ?? section;

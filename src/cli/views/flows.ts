@@ -9,6 +9,7 @@ import {
   backendState,
   FLOW_CLOSING,
   FLOW_DSR,
+  FLOW_FOREIGN,
   FLOW_GENEVE,
   FLOW_OUTPUT,
   FLOW_REDIRECT,
@@ -93,8 +94,12 @@ export function* readFlows(maps: FlowMaps, filter: FlowFilter, context: FlowCont
   }
 }
 
-/** The entry that a client's own packet meets first: the node's own packets meet it where they leave. */
+/**
+ * The entry that a client's own packet meets first: the node's own packets meet it where they leave. Answers to others'
+ * traffic are no Service's.
+ */
 function isFirstStage(key: FlowKey, flow: Flow): boolean {
+  if ((flow.flags & FLOW_FOREIGN) !== 0) return false;
   return (flow.flags & FLOW_REPLY) === 0 && (key.hook === HOOK_INGRESS || (flow.flags & FLOW_OUTPUT) !== 0);
 }
 

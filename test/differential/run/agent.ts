@@ -135,7 +135,6 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
           netnsCookie: kernel.machine.hostNetnsCookie,
           jiffiesPerSecond: kernel.machine.jiffiesPerSecond,
           haveSetRetval: kernel.machine.haveSetRetval === 1,
-          askConntrack: kernel.machine.askConntrack === 1,
           detectLocal: detectLocalImplemented(configuration, node),
           xdpMtu: 0,
           selectSeed: 1,

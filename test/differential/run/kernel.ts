@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url';
 import { counter, type Knobs, knobs as knobsCodec, reasons } from '../../../maps-schema/gen/codecs.ts';
 import { attachCgroup, CGROUP_ATTACH_TYPES, type CgroupHook } from '../../../src/bpf/attach-cgroup.ts';
 import { detachAll } from '../../../src/bpf/attach-tc.ts';
-import { haveConntrack } from '../../../src/bpf/conntrack.ts';
 import { hasFeature, probeFeatures } from '../../../src/bpf/features.ts';
 import { measureJiffiesPerSecond } from '../../../src/bpf/jiffies.ts';
 import { type LoadedPrograms, loadPrograms } from '../../../src/bpf/loader.ts';
@@ -37,7 +36,7 @@ export interface Kernel {
   readonly pinDirectory: string;
   readonly host: HostState;
   /** What does not depend on a configuration. */
-  readonly machine: Pick<Knobs, 'hostNetnsCookie' | 'jiffiesPerSecond' | 'haveSetRetval' | 'askConntrack'>;
+  readonly machine: Pick<Knobs, 'hostNetnsCookie' | 'jiffiesPerSecond' | 'haveSetRetval'>;
   /** Puts programs with these knobs in force. */
   use(knobs: Knobs): Promise<void>;
   /** @param from at egress: the device that a forwarded packet came by */
@@ -113,7 +112,6 @@ async function build(undo: (() => void)[], remove: () => void): Promise<Kernel> 
     hostNetnsCookie: netnsCookie(),
     jiffiesPerSecond: await measureJiffiesPerSecond(),
     haveSetRetval: hasFeature(probeFeatures(), 'set_retval') ? 1 : 0,
-    askConntrack: haveConntrack() ? 1 : 0,
   };
   const host = await readHost();
   // The maps are made with the first programs.

@@ -147,7 +147,6 @@ const DEFAULT_KNOBS: Knobs = {
   detectPods4: 1,
   detectPods6: 1,
   xdpMtu: 1500,
-  askConntrack: haveConntrack() ? 1 : 0,
 };
 
 export function clear(map: KernelHash): void {
@@ -222,6 +221,7 @@ async function build(
     objectDirectory,
     pinDirectory,
     knobs: { ...DEFAULT_KNOBS, ...knobs },
+    conntrack: haveConntrack(),
     mapSizes: { ...SMALL_MAPS, flows: 512, halfOpenFlows: 256, ...sizes },
     objects: ['tc.bpf.o', 'xdp.bpf.o', 'sweep.bpf.o'],
   });

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { DEVICE_LOCAL_PODS, DEVICE_NO_ETHERNET, DEVICE_NODE, DEVICE_POD } from '../../../maps-schema/gen/codecs.ts';
+import {
+  DEVICE_LOCAL_PODS,
+  DEVICE_NO_ETHERNET,
+  DEVICE_NODE,
+  DEVICE_OVERLAY,
+  DEVICE_POD,
+} from '../../../maps-schema/gen/codecs.ts';
 import { loadConfiguration } from '../../../src/config/load.ts';
 import { deviceRows, masqueradeSource } from '../../../src/host/device-rows.ts';
 import type { Configuration } from '../../../src/model/configuration.ts';
@@ -26,8 +32,12 @@ describe('deviceRows', () => {
       [3, 0, 9000],
       [4, 0, 1500],
       [5, DEVICE_POD, 1500],
-      [6, DEVICE_NODE | DEVICE_NO_ETHERNET, 1420],
+      [6, DEVICE_NODE | DEVICE_NO_ETHERNET | DEVICE_OVERLAY, 1420],
     ]);
+  });
+
+  test('what a device belongs to, by its index (R-106)', () => {
+    expect([row(5)?.master, row(2)?.master]).toEqual([4, 0]);
   });
 
   test("R-45: the device's own address; a device without one borrows the node's, else the first", () => {

@@ -18,6 +18,9 @@ const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text) 
 
 const word = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 
+/** Characters: what is longer differs in nothing but the time to make it. */
+const LONGEST_TEXT = 512;
+
 /** Bytes that a codec leaves zero and does not read. */
 const isPad = ({ type }: Field) => typeof type === 'object' && ('pad' in type || 'lock' in type);
 
@@ -36,7 +39,7 @@ function arbitraryOf(field: Field): fc.Arbitrary<unknown> {
     if ('rows' in type) return fc.array(structNamed(type.rows), { minLength: type.count, maxLength: type.count });
     const size = 'chars' in type ? type.chars : 0;
     return fc
-      .string({ unit: 'binary', maxLength: size })
+      .string({ unit: 'binary', maxLength: Math.min(size, LONGEST_TEXT) })
       .filter((text) => !text.includes('\0') && Buffer.byteLength(text) <= size);
   }
   const numbers = { u8: 255, u16: 65535, be16: 65535, u32: 0xffffffff, be32: 0xffffffff } as const;
@@ -59,9 +62,9 @@ describe.each(schema.structs.map((struct) => [struct.name, struct] as const))('c
         const buffer = Buffer.alloc(offset + codec.size + 3, fill);
         codec.write(buffer, offset, written);
         expect(codec.read(buffer, offset)).toEqual({ ...written });
-        expect(buffer.subarray(0, offset)).toEqual(Buffer.alloc(offset, fill));
-        expect(buffer.subarray(offset + codec.size)).toEqual(Buffer.alloc(3, fill));
-        expect(buffer.subarray(offset, offset + codec.size)).toEqual(encode(codec, written));
+        expect(buffer.subarray(0, offset).equals(Buffer.alloc(offset, fill))).toBe(true);
+        expect(buffer.subarray(offset + codec.size).equals(Buffer.alloc(3, fill))).toBe(true);
+        expect(buffer.subarray(offset, offset + codec.size).equals(encode(codec, written))).toBe(true);
       }),
       { numRuns: 60 },
     );
