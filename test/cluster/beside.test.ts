@@ -101,7 +101,7 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
 
     it('a client by a NodePort and a pod by itself reach one server from one port, whoever is first (R-103)', async () => {
       const { lab, manifests } = rig;
-      manifests.write('outside.json', [service('outside', LATER), ...outside()]);
+      manifests.write('outside.json', [service('outside', LATER), ...leadingTo('outside', lab.client(1))]);
       await poll('the Service leads to the server', async () => {
         const probe = await lab.client(2).actor.tcp(lab.node(1).ipv4, nodePortOf(LATER) + 100, { timeoutMs: 500 });
         return probe.who === 'client1';
@@ -121,6 +121,36 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
       }
       manifests.remove('outside.json');
     });
+  });
+
+  it.each([
+    ['elsewhere', 2],
+    ['on the node that translates', 1],
+  ] as const)('a client by a NodePort and by itself reaches a process of a node, %s, from one port (R-103)', async (_, n) => {
+    const { lab, manifests } = rig;
+    const host = lab.node(n);
+    await host.actor.serve({ tcp: [POD_PORTS.tcp] });
+    const { actor } = lab.client(2);
+    manifests.write('host.json', [service('host', LATER), ...leadingTo('host', host)]);
+    await poll('the Service leads to the process', async () => {
+      const probe = await actor.tcp(lab.node(1).ipv4, nodePortOf(LATER) + 100, { timeoutMs: 500 });
+      return probe.who === host.name;
+    });
+    const byService = (localPort: number) =>
+      actor.open('tcp', lab.node(1).ipv4, nodePortOf(LATER) + 100, { localPort });
+    const byItself = (localPort: number) => actor.open('tcp', host.ipv4, POD_PORTS.tcp, { localPort });
+    for (const [i, order] of [
+      [byService, byItself],
+      [byItself, byService],
+    ].entries()) {
+      const both: Conversation[] = [];
+      for (const open of order) both.push(await open(42_000 + 10 * n + i));
+      for (const { opened } of both) expect(opened).toMatchObject({ ok: true, who: host.name });
+      for (const one of both) expect(await one.exchange()).toMatchObject({ ok: true });
+      for (const one of both) await one.close();
+    }
+    manifests.remove('host.json');
+    await host.actor.unserve({ ports: [POD_PORTS.tcp], connections: true });
   });
 
   it('a container on the bridge of Docker reaches Services of its node', async () => {
@@ -169,14 +199,13 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
     });
   }
 
-  /** The server outside as the only endpoint, in both families. */
-  function outside() {
-    const { lab } = rig;
-    return slices('outside', [lab.pod(2, 1)]).map((slice) => ({
+  /** A host that is no pod as the only endpoint, in both families. */
+  function leadingTo(name: string, host: Host) {
+    return slices(name, [rig.lab.pod(2, 1)]).map((slice) => ({
       ...slice,
       endpoints: [
         {
-          addresses: [slice.addressType === 'IPv4' ? lab.client(1).ipv4 : lab.client(1).ipv6],
+          addresses: [slice.addressType === 'IPv4' ? host.ipv4 : host.ipv6],
           conditions: { ready: true },
         },
       ],
