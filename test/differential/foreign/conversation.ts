@@ -132,11 +132,14 @@ class Generator {
     }
   }
 
-  #network(family: FamilyNumber): Network {
+  /**
+   * @param arrives the packet must not be lost: netfilter chooses a port at random for one whose answer came before it
+   */
+  #network(family: FamilyNumber, arrives = false): Network {
     const random = this.#random;
     return {
       ...(random.oneIn(3) && { tos: random.below(256) }),
-      ...(random.oneIn(10) && { ttl: random.pick([1, 2, 3, 255]) }),
+      ...(random.oneIn(10) && { ttl: arrives ? 255 : random.pick([1, 2, 3, 255]) }),
       ...(random.oneIn(8) && {
         options: family === 4 ? random.pick(['padding', 'record route'] as const) : this.#extensions(),
       }),
@@ -148,13 +151,13 @@ class Generator {
   }
 
   /** A datagram in pieces: some out of order, some twice, sometimes one is missing, which is the first. */
-  #pieces(bytes: number): Pick<Network, 'pieces'> {
+  #pieces(bytes: number, arrives: boolean): Pick<Network, 'pieces'> {
     const random = this.#random;
     const size = random.pick([8, 64, 256, 512]) * (bytes > 2000 ? 2 : 1);
     const count = Math.ceil((bytes + 8) / size);
     if (count < 2 || count > 16) return {};
     const order = Array.from({ length: count }, (_, i) => i);
-    const shape = random.below(4);
+    const shape = random.below(arrives ? 3 : 4);
     if (shape === 1) order.reverse();
     if (shape === 2) order.push(...order.splice(0, 1));
     if (shape === 3) order.splice(0, 1);
@@ -221,14 +224,14 @@ class Generator {
 
   #tcp(family: FamilyNumber): Packet[] {
     const random = this.#random;
-    const segment = (by: 'a' | 'b', flags: string, bytes = 0): Packet => ({
+    const segment = (by: 'a' | 'b', flags: string, bytes = 0, arrives = false): Packet => ({
       by,
       what: { kind: 'tcp', flags, bytes, ...(random.oneIn(3) && { options: true }) },
-      ...this.#network(family),
+      ...this.#network(family, arrives),
     });
     const end = random.pick(['R', 'R.', 'F.', 'none'] as const);
     return [
-      segment('a', 'S'),
+      segment('a', 'S', 0, true),
       segment('b', random.oneIn(8) ? 'R.' : 'S.'),
       segment('a', '.'),
       segment('a', 'P.', random.below(400)),
@@ -250,12 +253,12 @@ class Generator {
       const first = this.#first(transport, family);
       const what = first.what.kind === 'tcp' ? first.what : { ...first.what, bytes };
       // What is longer than a frame comes in pieces.
-      const pieces = large || (transport === 'icmp' && random.oneIn(4)) ? this.#pieces(bytes) : {};
+      const pieces = large || (transport === 'icmp' && random.oneIn(4)) ? this.#pieces(bytes, i === 0) : {};
       if (bytes > 1400 && pieces.pieces === undefined) return { ...first, by };
       return {
         what,
         by,
-        ...(pieces.pieces === undefined ? this.#network(family) : { tos: random.below(256) }),
+        ...(pieces.pieces === undefined ? this.#network(family, i === 0) : { tos: random.below(256) }),
         ...pieces,
       } as Packet;
     });

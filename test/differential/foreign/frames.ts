@@ -50,10 +50,18 @@ function sequences(conversation: Conversation, until: number): Record<'a' | 'b',
   return next;
 }
 
-/** @returns frames of the packet in a round of its conversation, in the order they are sent */
-export function framesOf(world: World, conversation: Conversation, round: number): { from: RawHost; frames: Buffer[] } {
+interface Sending {
+  readonly from: RawHost;
+  /** In the order they are sent. */
+  readonly frames: readonly Buffer[];
+  /** Pieces that were left out. They come when all is over: no stack keeps the others for the next run. */
+  readonly late: readonly Buffer[];
+}
+
+/** @returns frames of the packet in a round of its conversation */
+export function framesOf(world: World, conversation: Conversation, round: number): Sending {
   const sent = conversation.packets[round];
-  if (sent === undefined) return { from: conversation.a, frames: [] };
+  if (sent === undefined) return { from: conversation.a, frames: [], late: [] };
   const { a, b, family } = conversation;
   const from = (sent.by === 'a' ? a : b) as RawHost;
   const to = sent.by === 'a' ? b : a;
@@ -65,8 +73,15 @@ export function framesOf(world: World, conversation: Conversation, round: number
   )
     .macs(...world.macs(from, to))
     .build();
-  const frames = sent.pieces === undefined ? [whole] : cut(whole, sent.pieces, conversation.id * 64 + round);
-  return { from, frames: frames.map((frame) => withTos(frame, sent.tos ?? 0)) };
+  const toned = (frames: readonly Buffer[]) => frames.map((frame) => withTos(frame, sent.tos ?? 0));
+  if (sent.pieces === undefined) return { from, frames: toned([whole]), late: [] };
+  const { order, size } = sent.pieces;
+  const pieces = toned(cut(whole, size, conversation.id * 64 + round));
+  return {
+    from,
+    frames: order.flatMap((n) => pieces[n] ?? []),
+    late: pieces.filter((_, n) => !order.includes(n)),
+  };
 }
 
 /** Answers go where the packets came from: to what a pod's address was masqueraded to. */
@@ -144,31 +159,29 @@ function withTos(frame: Buffer, tos: number): Buffer {
 }
 
 /** The pieces of a frame without options or extension headers. @param id of the datagram, the same in every run */
-function cut(frame: Buffer, { size, order }: NonNullable<Packet['pieces']>, id: number): Buffer[] {
+function cut(frame: Buffer, size: number, id: number): Buffer[] {
   const v4 = frame.readUInt16BE(12) === 0x0800;
   const at = 14 + (v4 ? 20 : 40);
   const data = frame.subarray(at);
   const count = Math.ceil(data.length / size);
-  return order
-    .filter((n) => n < count)
-    .map((n) => {
-      const part = data.subarray(n * size, (n + 1) * size);
-      const more = n < count - 1 ? 1 : 0;
-      const head = Buffer.from(frame.subarray(0, at));
-      if (v4) {
-        head.writeUInt16BE(20 + part.length, 16);
-        head.writeUInt16BE(id, 18);
-        head.writeUInt16BE((more << 13) | ((n * size) / 8), 20);
-        return Buffer.concat([head, part]);
-      }
-      const fragment = Buffer.alloc(8);
-      fragment[0] = head[20] ?? 0;
-      fragment.writeUInt16BE((n * size) | more, 2);
-      fragment.writeUInt32BE(0x5_0000 + id, 4);
-      head[20] = FRAGMENT;
-      head.writeUInt16BE(8 + part.length, 18);
-      return Buffer.concat([head, fragment, part]);
-    });
+  return Array.from({ length: count }, (_, n) => {
+    const part = data.subarray(n * size, (n + 1) * size);
+    const more = n < count - 1 ? 1 : 0;
+    const head = Buffer.from(frame.subarray(0, at));
+    if (v4) {
+      head.writeUInt16BE(20 + part.length, 16);
+      head.writeUInt16BE(id, 18);
+      head.writeUInt16BE((more << 13) | ((n * size) / 8), 20);
+      return Buffer.concat([head, part]);
+    }
+    const fragment = Buffer.alloc(8);
+    fragment[0] = head[20] ?? 0;
+    fragment.writeUInt16BE((n * size) | more, 2);
+    fragment.writeUInt32BE(0x5_0000 + id, 4);
+    head[20] = FRAGMENT;
+    head.writeUInt16BE(8 + part.length, 18);
+    return Buffer.concat([head, fragment, part]);
+  });
 }
 
 export const TRANSPORTS: Readonly<Record<number, string>> = {

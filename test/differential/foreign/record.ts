@@ -65,6 +65,12 @@ function isMade({ source, proto, l4 }: Parsed, own: ReadonlySet<string>): boolea
   return proto === ICMP || proto === ICMPV6;
 }
 
+/** A stack says so when nobody answers for an address, seconds later; or has no route, now and then. */
+function isChance({ family, proto, l4 }: Pick<Parsed, 'family' | 'proto' | 'l4'>): boolean {
+  const [type = 0, code = 0] = l4;
+  return family === 4 ? proto === ICMP && type === 3 && code <= 1 : proto === ICMPV6 && type === 1 && code === 3;
+}
+
 /** @param packet from its network header on @returns undefined for what is no IP */
 function describe(ip: Buffer, own: ReadonlySet<string>): { parsed: Parsed; line: string } | undefined {
   let parsed: Parsed;
@@ -133,8 +139,9 @@ export function sightOfFrame(at: HostName, frame: Buffer, scene: Scene): Sight |
 
 function sight(at: HostName, ip: Buffer, { finder, own, round }: Scene): Sight | undefined {
   const found = describe(ip, own);
-  const conversation = found && finder.find(found.parsed);
-  return found && conversation !== undefined ? { at, conversation, round, line: found.line } : undefined;
+  if (found === undefined || isChance(found.parsed)) return undefined;
+  const conversation = finder.find(found.parsed);
+  return conversation !== undefined ? { at, conversation, round, line: found.line } : undefined;
 }
 
 /** What a stack delivered; of an IPv6 packet only its source and its payload are known. */
@@ -145,7 +152,7 @@ export function sightOfDelivered(at: HostName, delivered: Delivered, scene: Scen
   const family: FamilyNumber = familyOf(source) === 'IPv4' ? 4 : 6;
   const parsed = { family, source, destination: '', ttl: 0, proto, sport: 0, dport: 0, l4, wrong: [] };
   const conversation = scene.finder.find(parsed);
-  if (conversation === undefined) return undefined;
+  if (conversation === undefined || isChance(parsed)) return undefined;
   const transport = TRANSPORTS[proto] ?? `protocol ${proto}`;
   const ports = transport === 'icmp' || l4.length < 4 ? '' : ` ports ${l4.readUInt16BE(0)} > ${l4.readUInt16BE(2)}`;
   const { round } = scene;

@@ -107,6 +107,12 @@ export async function play(
     }
     await run.settle();
   }
+  for (const conversation of conversations)
+    for (const round of conversation.packets.keys()) {
+      const { from, late } = framesOf(world, conversation, round);
+      for (const frame of late) world.ports[from].send(frame);
+    }
+  await run.settle();
   for (let again = 0; again < 5 && !enough(run.sights); again++) await run.settle();
   return run.sights;
 }
