@@ -71,8 +71,8 @@ fuzz-semantics: build ## random clusters against a model of the rules (root; SEE
 	SEED="$(SEED)" TIME="$(TIME)" REPLAY="$(REPLAY)" node_modules/.bin/tsx test/differential/fuzz.ts
 
 .PHONY: fuzz-foreign
-fuzz-foreign: build ## traffic that is no Service's, with and without Sluice (root; SEED=n, TIME=seconds)
-	SEED="$(SEED)" TIME="$(TIME)" node_modules/.bin/tsx test/differential/fuzz-foreign.ts
+fuzz-foreign: build ## traffic that is no Service's, with and without Sluice (root; SEED=n, TIME=seconds, MODE=xdp)
+	SEED="$(SEED)" TIME="$(TIME)" MODE="$(MODE)" node_modules/.bin/tsx test/differential/fuzz-foreign.ts
 
 .PHONY: lint
 lint: generate ## types, formatting and import rules

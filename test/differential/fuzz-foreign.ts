@@ -1,6 +1,7 @@
 /**
- * Foreign traffic for as long as one likes: `make fuzz-foreign SEED=… TIME=…`. SEED: of the first traffic, the next
- * ones follow it; TIME: seconds. Ends with 1 after the first mode that saw a difference.
+ * Foreign traffic for as long as one likes: `make fuzz-foreign SEED=… TIME=… MODE=…`. SEED: of the first traffic, the
+ * next ones follow it; TIME: seconds; MODE: the only way to run Sluice, e.g. `xdp`. Ends with 1 after the first batch
+ * that saw a difference.
  */
 import { differences, reportText } from './foreign/compare.ts';
 import { generate } from './foreign/conversation.ts';
@@ -38,7 +39,9 @@ async function compare(world: World, setup: Setup, mode: Mode, batch: readonly T
   });
 }
 
-const { SEED, TIME } = process.env;
+const { SEED, TIME, MODE } = process.env;
+const modes = MODES.filter((mode) => mode.includes(MODE ?? ''));
+if (modes.length === 0) throw new Error(`MODE=${MODE}: none of ${MODES.join(', ')}`);
 const first = SEED ? Number(SEED) : Math.floor(Math.random() * 2 ** 32);
 const seconds = Number(TIME || 60);
 say(`SEED=${first}`);
@@ -53,7 +56,7 @@ try {
     const batch: Traffic[] = [];
     for (let n = 0; n < BATCH && (n === 0 || performance.now() - begin < seconds * 1000); n++, seed++)
       batch.push({ seed, without: await play(world, generate(seed, COUNT)) });
-    const mode = MODES[i % MODES.length] ?? MODES[0];
+    const mode = modes[i % modes.length] as Mode;
     good = await compare(world, setup, mode, batch);
     if (good)
       say(`${Math.round((performance.now() - begin) / 1000)} s: up to SEED=${seed - 1}, ${mode}, no difference`);
