@@ -14,6 +14,9 @@ const OPTIONS: Readonly<Record<Mode, AgentOptions>> = {
   'xdp generic': { socketLb: 'host-only', extraArgs: ['--xdp', 'generic'] },
 };
 
+/** Milliseconds for an agent's first sync, on a busy machine. */
+const START_MS = 120_000;
+
 export interface Setup {
   /** Runs an agent while `act` does; nothing of it is left afterwards. */
   under<T>(mode: Mode, act: () => Promise<T>): Promise<T>;
@@ -32,6 +35,7 @@ export function setUp(world: World): Setup {
         manifests: manifests.directory,
         config,
         devices: 'eth0,eth1',
+        timeoutMs: START_MS,
         // A process may have the number of a NodePort, as beside kube-proxy.
         extraArgs: [...extraArgs, '--bind-protection', 'off'],
         ...options,

@@ -5,7 +5,7 @@ import { packet } from '../../support/packet/builder.ts';
 import type { Conversation } from './conversation.ts';
 import { framesOf } from './frames.ts';
 import { Finder, type Sight, sightOfDelivered, sightOfFrame } from './record.ts';
-import { flushConntrack } from './wire.ts';
+import { flushConntrack, stayOnCpu } from './wire.ts';
 import { FAMILIES, type HostName, PAIRS, RAW_HOSTS, type World } from './world.ts';
 
 /** The discard port: no frontend, and nobody else's. */
@@ -91,6 +91,19 @@ export async function play(
   world: World,
   conversations: readonly Conversation[],
   enough: (sights: readonly Sight[]) => boolean = () => true,
+): Promise<readonly Sight[]> {
+  const letGo = stayOnCpu();
+  try {
+    return await playHere(world, conversations, enough);
+  } finally {
+    letGo();
+  }
+}
+
+async function playHere(
+  world: World,
+  conversations: readonly Conversation[],
+  enough: (sights: readonly Sight[]) => boolean,
 ): Promise<readonly Sight[]> {
   flushConntrack(world.lab.node(1).netns);
   const run = new Run(world, conversations);

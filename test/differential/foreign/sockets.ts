@@ -6,7 +6,7 @@ import { FAMILIES, type FamilyNumber, type World } from './world.ts';
 
 const SERVED = { http: 18_080, tcp: 18_090, udp: 18_053 };
 /** For an answer, on a busy machine. */
-const TIMEOUT_MS = 5000;
+const TIMEOUT_MS = 10_000;
 
 interface Talk {
   readonly name: string;

@@ -36,6 +36,25 @@ const receive = libc.call(
   'int64_t recvfrom(int fd, void *data, uint64_t length, int flags, void *address, void *addressLength)',
 );
 
+const currentCpu = libc.call('int sched_getcpu()');
+const getAffinity = libc.call('int sched_getaffinity(int pid, uint64_t size, void *mask)');
+const setAffinity = libc.call('int sched_setaffinity(int pid, uint64_t size, void *mask)');
+/** Of a mask of CPUs. */
+const MASK_BYTES = 128;
+
+/**
+ * Keeps this thread on the CPU where it runs: each CPU forwards frames in the order they were sent there.
+ * @returns what lets it go
+ */
+export function stayOnCpu(): () => void {
+  const before = Buffer.alloc(MASK_BYTES);
+  const only = Buffer.alloc(MASK_BYTES);
+  const cpu: number = currentCpu();
+  only[cpu >> 3] = 1 << (cpu & 7);
+  if (getAffinity(0, MASK_BYTES, before) < 0 || setAffinity(0, MASK_BYTES, only) !== 0) return () => {};
+  return () => setAffinity(0, MASK_BYTES, before);
+}
+
 const data = Buffer.alloc(65_536);
 const from = Buffer.alloc(28);
 const fromLength = Buffer.alloc(4);
