@@ -76,6 +76,10 @@ test-kernels: build ## the programs on Debian's other kernels, in qemu (root; KE
 fuzz-semantics: build ## random clusters against a model of the rules (root; SEED=n, TIME=seconds, REPLAY=file.yaml)
 	SEED="$(SEED)" TIME="$(TIME)" REPLAY="$(REPLAY)" node_modules/.bin/tsx test/differential/fuzz.ts
 
+.PHONY: fuzz-foreign
+fuzz-foreign: build ## traffic that is no Service's, with and without Sluice (root; SEED=n, TIME=seconds, MODE=xdp)
+	SEED="$(SEED)" TIME="$(TIME)" MODE="$(MODE)" node_modules/.bin/tsx test/differential/fuzz-foreign.ts
+
 .PHONY: lint
 lint: generate ## types, formatting and import rules
 	node_modules/.bin/tsc --noEmit

@@ -548,7 +548,7 @@ export const schema: Schema = {
           bit: 0,
           doc: 'some frontend has it as a cluster IP: a port that no frontend has is refused (R-32)',
         },
-        { name: 'PING', bit: 1, doc: 'some frontend of it has a backend: pings to it are answered' },
+        { name: 'PING', bit: 1, doc: 'some frontend of it, no external IP, has a backend: pings to it are answered' },
       ],
     },
     {

@@ -4,9 +4,9 @@
  * by the same device when the first one has said.
  *
  * Room is for a few pieces of a few datagrams at a time. One that is kept out by that, or by its length,
- * goes on to the stack when it is to an address of the node: there it may be for any process. Should it
- * be for a NodePort, its datagram is lost, for the others are translated. To another address of a Service
- * it is dropped. Both are counted.
+ * goes on when a host has its address: this node, or whoever has an external IP. There it may be for any process.
+ * Should it be for a Service, its datagram is lost, for the others are translated. To an address that is a
+ * Service's alone it is dropped. Both are counted.
  */
 #pragma once
 
@@ -54,7 +54,10 @@ INLINE bool held_concerns(const struct packet *packet)
 /* The piece in the scratch memory cannot be held. Returns a TC_ACT verdict. */
 INLINE int held_refuse(const struct packet *packet)
 {
-	if (node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL) {
+	const struct mark *mark = service_address(&packet->key.daddr);
+	bool alone = mark && mark->flags & (SERVICE_ADDRESS_CLUSTER_IP | SERVICE_ADDRESS_PING);
+
+	if (!alone || node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL) {
 		stats_count(REASON_PIECE_NOT_HELD, packet->bytes);
 		return VERDICT_NEXT;
 	}

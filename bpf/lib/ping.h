@@ -12,12 +12,61 @@
 #define ICMPV6_ECHO_REQUEST 128
 #define ICMPV6_ECHO_REPLY 129
 
-/* Is the address one that frontends with a backend have? */
-INLINE bool ping_is_answered(const struct address *address)
+/*
+ * Is the address that of a host on a network of this node, where a packet would go to itself? Coming in by the device
+ * that leads there, it was sent here in that host's name: the address is announced here, as a load balancer of the
+ * network does it.
+ */
+NOINLINE bool ping_has_neighbour(struct __sk_buff *skb, const struct address *source, const struct address *address,
+				 __u32 hook)
 {
-	const struct mark *mark = service_address(address);
+	struct bpf_fib_lookup params = {.ifindex = skb->ifindex};
+	struct address next;
+	long ret;
 
-	return mark && (mark->flags & SERVICE_ADDRESS_PING);
+	if (!source || !address)
+		return false;
+	if (address_is_v4(address)) {
+		params.family = AF_INET;
+		params.ipv4_src = address_word(source, 3);
+		params.ipv4_dst = address_word(address, 3);
+	} else {
+		params.family = AF_INET6;
+		__builtin_memcpy(params.ipv6_src, source, 16);
+		__builtin_memcpy(params.ipv6_dst, address, 16);
+	}
+	ret = bpf_fib_lookup(skb, &params, sizeof(params), 0);
+	if (ret != BPF_FIB_LKUP_RET_SUCCESS && ret != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return false;
+	/* The kernel puts the next hop in place of the destination. */
+	if (params.family == AF_INET)
+		address_from_v4(&next, params.ipv4_dst);
+	else
+		__builtin_memcpy(&next, params.ipv6_dst, sizeof(next));
+	return address_equal(&next, address) && (hook == HOOK_EGRESS || params.ifindex != skb->ifindex);
+}
+
+/*
+ * Is the address one that frontends with a backend have, and nobody else? A load balancer's may be that of a node,
+ * which answers for itself, or does not when it is down.
+ */
+NOINLINE bool ping_is_answered(struct __sk_buff *skb, const struct address *source, const struct address *address,
+			       __u32 hook)
+{
+	struct node_address_key key;
+	const struct mark *mark;
+
+	if (!source || !address)
+		return false;
+	mark = service_address(address);
+	if (!mark || !(mark->flags & SERVICE_ADDRESS_PING))
+		return false;
+	if (node_address_flags(address) & NODE_ADDRESS_LOCAL)
+		return false;
+	if (mark->flags & SERVICE_ADDRESS_CLUSTER_IP)
+		return true;
+	address_copy(&key.address, address);
+	return !bpf_map_lookup_elem(&peers, &key) && !ping_has_neighbour(skb, source, address, hook);
 }
 
 /* A ping that is not answered goes on, unless it leaves for an address that nobody has. */
@@ -44,7 +93,7 @@ INLINE int ping_set_type(struct __sk_buff *skb, __u32 offset, __u8 from, __u8 to
 
 INLINE int ping_answer4(struct __sk_buff *skb, __u32 hook)
 {
-	struct address address;
+	struct address address, source;
 	struct iphdr ip;
 	__be32 swap;
 	__u8 type;
@@ -53,7 +102,8 @@ INLINE int ping_answer4(struct __sk_buff *skb, __u32 hook)
 	    bpf_skb_load_bytes(skb, L3_OFFSET + sizeof(ip), &type, sizeof(type)) || type != ICMP_ECHO_REQUEST)
 		return VERDICT_NEXT;
 	address_from_v4(&address, ip.daddr);
-	if (!ping_is_answered(&address))
+	address_from_v4(&source, ip.saddr);
+	if (!ping_is_answered(skb, &source, &address, hook))
 		return ping_leave(&address, hook, bpf_ntohs(ip.tot_len));
 	swap = ip.saddr;
 	ip.saddr = ip.daddr;
@@ -77,7 +127,7 @@ INLINE int ping_answer6(struct __sk_buff *skb, __u32 hook)
 	if (bpf_skb_load_bytes(skb, L3_OFFSET, &ip, sizeof(ip)) || ip.nexthdr != IPPROTO_ICMPV6 ||
 	    bpf_skb_load_bytes(skb, L3_OFFSET + sizeof(ip), &type, sizeof(type)) || type != ICMPV6_ECHO_REQUEST)
 		return VERDICT_NEXT;
-	if (!ping_is_answered((struct address *)&ip.daddr))
+	if (!ping_is_answered(skb, (struct address *)&ip.saddr, (struct address *)&ip.daddr, hook))
 		return ping_leave((struct address *)&ip.daddr, hook, bpf_ntohs(ip.payload_len) + sizeof(ip));
 	swap = ip.saddr;
 	ip.saddr = ip.daddr;

@@ -13,8 +13,8 @@ import {
   FRONTEND_SNAT_POD,
   FRONTEND_SOURCE_RANGES,
 } from '../../maps-schema/gen/codecs.ts';
+import { cidrContains } from '../model/cidr.ts';
 import type { CompiledFrontend, ListName } from '../model/compiled.ts';
-import { cidrContains } from './cidr.ts';
 import type { NodeContext } from './context.ts';
 import { usesDirectReturn } from './forwarding.ts';
 import type { EndpointLists } from './lists.ts';

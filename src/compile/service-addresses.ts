@@ -1,7 +1,7 @@
 /** The addresses of a Service, by family. */
 import { type Address, type Family, familyOf } from '../model/address.ts';
+import { parseCidr } from '../model/cidr.ts';
 import type { Cidr } from '../model/compiled.ts';
-import { parseCidr } from './cidr.ts';
 import type { ProblemSink } from './problems.ts';
 import { addressOf, type Fields, fieldsOf, itemsOf, show } from './validate.ts';
 

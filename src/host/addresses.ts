@@ -60,18 +60,18 @@ export function nodePortNetworks(node: Node | undefined, settings: Settings): Re
 
 /**
  * Where health check node ports listen (R-75): the wildcard address of a family that is not
- * restricted, else each address that answers NodePorts. Link-local ones are left out, for they name
- * no one place.
+ * restricted, else each address of the node in its networks, as in kube-proxy: loopback ones too, though no NodePort
+ * is there. Link-local ones are left out, for they name no one place.
  */
 export function healthCheckAddresses(host: HostState, node: Node | undefined, settings: Settings): Address[] {
   const networks = nodePortNetworks(node, settings);
-  const rows = nodeAddresses(host, node, settings);
+  const own = nodeAddresses(host, node, settings).map(({ address }) => address);
   return FAMILIES.flatMap((family) => {
     if (networks[family].some(({ bits }) => bits === 0)) return [family === 'IPv4' ? '0.0.0.0' : '::'];
-    return rows
-      .filter(({ address, flags }) => familyOf(address) === family && (flags & NODE_ADDRESS_NODE_PORT) !== 0)
-      .map(({ address }) => address)
-      .filter((address) => !cidrContains(LINK_LOCAL, address));
+    return own.filter(
+      (address) =>
+        networks[family].some((network) => cidrContains(network, address)) && !cidrContains(LINK_LOCAL, address),
+    );
   });
 }
 

@@ -8,8 +8,19 @@ import { isIPv4, isIPv6 } from 'node:net';
 export type Address = string;
 export type Family = 'IPv4' | 'IPv6';
 
-/** @returns the canonical text, or undefined when the text is no address (zones are refused). */
+/** Zeros before the first digit of a group that matters. */
+const LEADING_ZEROS = /(?<![0-9a-f])0+(?=[0-9a-f])/gi;
+
+/**
+ * Reads an address as kube-proxy does (netutils.ParseIPSloppy): leading zeros of a group say nothing, so `010.0.0.1`,
+ * which objects of old clusters have, is 10.0.0.1 and not octal.
+ * @returns the canonical text, a mapped address as IPv4; undefined when the text is no address (zones are refused)
+ */
 export function parseAddress(text: string): Address | undefined {
+  return parseStrictly(text) ?? parseStrictly(text.replace(LEADING_ZEROS, ''));
+}
+
+function parseStrictly(text: string): Address | undefined {
   if (isIPv4(text)) return text;
   if (!isIPv6(text) || text.includes('%')) return undefined;
   const buffer = Buffer.alloc(16);

@@ -2,17 +2,23 @@
 import { type Address, familyOf, parseAddress, readAddress, writeAddress } from './address.ts';
 import type { Cidr } from './compiled.ts';
 
-/** @returns the network with its host bits cleared, or undefined when the text is no CIDR. */
+/** Bits before an IPv4 address in its 16-byte form. */
+const MAPPED_BITS = 96;
+
+/**
+ * Reads a network as kube-proxy does (netutils.ParseCIDRSloppy): leading zeros say nothing, and a network of mapped
+ * addresses is one of IPv4.
+ * @returns the network with its host bits cleared, or undefined when the text is no CIDR
+ */
 export function parseCidr(text: string): Cidr | undefined {
-  const slash = text.indexOf('/');
-  if (slash < 0) return undefined;
-  const length = text.slice(slash + 1);
-  if (!/^\d{1,3}$/.test(length)) return undefined;
-  const address = parseAddress(text.slice(0, slash));
+  const [, host = '', length = ''] = /^([^/]+)\/0*(\d{1,3})$/.exec(text) ?? [];
+  const address = parseAddress(host);
   if (address === undefined) return undefined;
+  // What was written with colons counts its bits from the start of 128.
+  const isLong = host.includes(':');
   const bits = Number(length);
-  if (bits > familyBits(address)) return undefined;
-  return { address: networkOf(address, bits), bits };
+  if (bits > (isLong ? 128 : 32)) return undefined;
+  return networkOf(address, isLong ? bits : bits + MAPPED_BITS);
 }
 
 /** `address/bits` */
@@ -22,20 +28,19 @@ export function formatCidr(cidr: Cidr): string {
 
 /** @returns whether the address is in the network; never across families. */
 export function cidrContains(cidr: Cidr, address: Address): boolean {
-  return familyOf(cidr.address) === familyOf(address) && networkOf(address, cidr.bits) === cidr.address;
+  const family = familyOf(cidr.address);
+  if (family !== familyOf(address)) return false;
+  return networkOf(address, family === 'IPv4' ? cidr.bits + MAPPED_BITS : cidr.bits).address === cidr.address;
 }
 
-function familyBits(address: Address): number {
-  return familyOf(address) === 'IPv4' ? 32 : 128;
-}
-
-function networkOf(address: Address, bits: number): Address {
+/** @param kept bits of the 16-byte form that are kept */
+function networkOf(address: Address, kept: number): Cidr {
   const buffer = Buffer.alloc(16);
   writeAddress(buffer, 0, address);
-  const keep = bits + 128 - familyBits(address);
   for (let i = 0; i < 16; i++) {
-    const left = Math.min(8, Math.max(0, keep - 8 * i));
-    buffer[i] = (buffer[i] ?? 0) & (0xff << (8 - left));
+    const bits = Math.min(8, Math.max(0, kept - 8 * i));
+    buffer[i] = (buffer[i] ?? 0) & (0xff << (8 - bits));
   }
-  return readAddress(buffer, 0);
+  const network = readAddress(buffer, 0);
+  return { address: network, bits: familyOf(network) === 'IPv4' ? kept - MAPPED_BITS : kept };
 }

@@ -1,10 +1,12 @@
 /**
  * What service_addresses must say: of every address that frontends in the kernel have, whether one of
  * them has it as a cluster IP (R-32), and whether a ServicePort there has a backend, so that pings are
- * answered. Several ServicePorts may share an address: marks are counted, not searched.
+ * answered. An external IP alone has none answered: it may be any host's. Several ServicePorts may share an address:
+ * marks are counted, not searched.
  */
 import {
   FRONTEND_CLUSTER_IP,
+  FRONTEND_LOAD_BALANCER,
   mark,
   SERVICE_ADDRESS_CLUSTER_IP,
   SERVICE_ADDRESS_PING,
@@ -25,6 +27,9 @@ interface Tally {
   clusterIp: number;
   ping: number;
 }
+
+/** Kinds of frontends whose address is the Service's alone. */
+const ANSWERS_PINGS = FRONTEND_CLUSTER_IP | FRONTEND_LOAD_BALANCER;
 
 const NO_MARKS: readonly AddressMark[] = [];
 const value = Buffer.alloc(mark.size);
@@ -100,10 +105,12 @@ function marksOf({ frontends, claims }: Stores, port: PortState, failed: boolean
   let marks: AddressMark[] | undefined;
   for (const key of port.keys) {
     if (isWildcard(key) || frontends.owner(key) !== port || claims.winner(key) !== port) continue;
-    const ping = failed
+    const flags = frontends.field(key, FRONTEND_FLAGS);
+    const backed = failed
       ? frontends.field(key, FRONTEND_INTERNAL_COUNT) > 0 || frontends.field(key, FRONTEND_EXTERNAL_COUNT) > 0
       : desired;
-    const clusterIp = (frontends.field(key, FRONTEND_FLAGS) & FRONTEND_CLUSTER_IP) !== 0;
+    const ping = backed && (flags & ANSWERS_PINGS) !== 0;
+    const clusterIp = (flags & FRONTEND_CLUSTER_IP) !== 0;
     marks ??= [];
     marks.push({
       key: serviceAddressKeyOfFrontend(key),

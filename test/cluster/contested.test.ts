@@ -93,7 +93,7 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
       pod: stage.pod(2, 1),
       conditions: { ready: false, serving: true, terminating: true },
     };
-    const kinds = ['clusterIp', 'externalIp', 'balancerIp'] as const;
+    const kinds = ['clusterIp', 'balancerIp'] as const;
     const table = (want: string): Row[] =>
       Object.entries(clients()).flatMap(([name, from]) =>
         FAMILIES.flatMap((family) =>

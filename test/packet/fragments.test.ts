@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   FRONTEND_CLUSTER_IP,
+  FRONTEND_EXTERNAL_IP,
   FRONTEND_SNAT_HOST,
   FRONTEND_SNAT_OUTSIDE,
   FRONTEND_SNAT_POD,
@@ -17,6 +18,8 @@ import { backend, frontend, remote, service } from '../support/packet/services.t
 const HERE = { 4: '10.96.0.10', 6: 'fd00:10:96::a' } as const;
 const STAGED = { 4: '10.96.0.11', 6: 'fd00:10:96::b' } as const;
 const FAR = { 4: '10.96.0.12', 6: 'fd00:10:96::c' } as const;
+/** Of a host elsewhere, and an external IP. */
+const HOST = { 4: '198.51.100.77', 6: '2001:db8:9::77' } as const;
 const FAMILIES = [4, 6] as const;
 const SNAT = FRONTEND_CLUSTER_IP | FRONTEND_SNAT_POD | FRONTEND_SNAT_HOST | FRONTEND_SNAT_OUTSIDE;
 let rig: PacketRig;
@@ -36,6 +39,11 @@ beforeEach(() => {
         protocol: 'UDP',
         frontends: [frontend(STAGED[family], 80, { flags: SNAT })],
         cluster: [backend(POD[family])],
+      }),
+      service(`host-${family}`, {
+        protocol: 'UDP',
+        frontends: [frontend(HOST[family], 80, { flags: FRONTEND_EXTERNAL_IP })],
+        cluster: [remote(REMOTE_POD[family])],
       }),
       service(`far-${family}`, {
         protocol: 'UDP',
@@ -156,6 +164,12 @@ describe.each(FAMILIES)('IPv%i: a later piece without its first (R-99)', (family
 
   it('goes on when there is no room, to an address of the node', () => {
     const late = piecesOf({ ...toNode, sport: 41002, id: 904 })[1] as Buffer;
+    for (let n = 0; n < 6; n++) held(late);
+    passed(late);
+  });
+
+  it('goes on when there is no room, to an external IP: a host may have it', () => {
+    const late = piecesOf({ ...datagram, to: HOST[family], dport: 5353, sport: 41003, id: 905 })[1] as Buffer;
     for (let n = 0; n < 6; n++) held(late);
     passed(late);
   });

@@ -1,4 +1,4 @@
-/** Pings to a service address are answered while the Service has a backend (beyond R-97). */
+/** Pings to an address that is a Service's alone are answered while the Service has a backend (beyond R-97). */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FRONTEND_EXTERNAL_IP, FRONTEND_LOAD_BALANCER } from '../../maps-schema/gen/codecs.ts';
 import { packet } from '../support/packet/builder.ts';
@@ -9,6 +9,13 @@ import { backend, frontend, remote, service } from '../support/packet/services.t
 const VIP = { 4: '10.96.0.10', 6: 'fd00:10:96::a' } as const;
 const BALANCER = { 4: '203.0.113.1', 6: 'fd13::1' } as const;
 const EXTERNAL = { 4: '198.51.100.77', 6: 'fd15::77' } as const;
+/** Load-balancer addresses that hosts have: this node, a neighbour that is there, one that is not, a node elsewhere. */
+const HOSTS = {
+  own: NODE,
+  neighbour: { 4: '192.0.2.2', 6: '2001:db8:1::2' },
+  dead: { 4: '192.0.2.3', 6: '2001:db8:1::3' },
+  peer: { 4: '198.18.0.3', 6: 'fd18::3' },
+} as const;
 const EMPTY = { 4: '10.96.0.11', 6: 'fd00:10:96::b' } as const;
 const FAMILIES = [4, 6] as const;
 let rig: PacketRig;
@@ -24,6 +31,7 @@ beforeEach(() =>
           frontend(VIP[family], 80),
           frontend(BALANCER[family], 80, { flags: FRONTEND_LOAD_BALANCER }),
           frontend(EXTERNAL[family], 80, { flags: FRONTEND_EXTERNAL_IP }),
+          ...Object.values(HOSTS).map((host) => frontend(host[family], 80, { flags: FRONTEND_LOAD_BALANCER })),
         ],
         cluster: [remote(REMOTE_POD[family])],
       }),
@@ -44,7 +52,6 @@ describe.each(FAMILIES)('IPv%i (R-97)', (family) => {
     it.each([
       ['cluster IP', VIP],
       ['load balancer', BALANCER],
-      ['external IP', EXTERNAL],
     ] as const)('to a %s: the same bytes come back', (_, address) => {
       for (const [i, payload] of ['', 'x', 'a ping of an odd length', 'y'.repeat(1400)].entries()) {
         for (const summed of [false, true]) {
@@ -68,12 +75,37 @@ describe.each(FAMILIES)('IPv%i (R-97)', (family) => {
       expect(rig.flows('halfOpenFlows')).toEqual([]);
     });
 
-    it('not to an address whose Service has no backend', () => {
-      const sent = packet(client, EMPTY[family]).ping().build();
+    const expectUntouched = (address: string) => {
+      const sent = packet(client, address).ping().build();
       const out = rig[hook](Buffer.from(sent), { device });
-      expect(out).toMatchObject({ verdict: 'NEXT', reasons: [] });
+      expect({ address, ...out }).toMatchObject({ address, verdict: 'NEXT', reasons: [] });
       expect(out.frame.equals(sent)).toBe(true);
+    };
+
+    it('not to an address whose Service has no backend', () => expectUntouched(EMPTY[family]));
+
+    it('not to an external IP: it may be any host', () => expectUntouched(EXTERNAL[family]));
+
+    it('not to a load-balancer address of this node, or of another that is known', () => {
+      expectUntouched(HOSTS.own[family]);
+      rig.tables.applyNodeTables({ ...rig.node, peers: [HOSTS.peer[family]] });
+      expectUntouched(HOSTS.peer[family]);
+      rig.tables.applyNodeTables({ ...rig.node, peers: [] });
+      expect(rig[hook](packet(client, HOSTS.peer[family]).ping().build(), { device }).reasons).toEqual([
+        'PING_ANSWERED',
+      ]);
     });
+  });
+
+  it('not to a load-balancer address of a neighbour, there or not, unless it is announced here', () => {
+    for (const address of [HOSTS.neighbour[family], HOSTS.dead[family]]) {
+      const ping = (hook: 'ingress' | 'egress', client: string, device: 'node0' | 'pod0') =>
+        rig[hook](packet(client, address).ping().build(), { device }).reasons;
+      expect(ping('ingress', POD[family], 'pod0')).toEqual([]);
+      expect(ping('egress', NODE[family], 'node0')).toEqual([]);
+      expect(ping('egress', POD[family], 'node0')).toEqual([]);
+      expect(ping('ingress', CLIENT[family], 'node0')).toEqual(['PING_ANSWERED']);
+    }
   });
 
   it('begins and ends with the backend', () => {

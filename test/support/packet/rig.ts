@@ -27,6 +27,7 @@ import { ensurePinDirectory } from '../../../src/bpf/paths.ts';
 import { runSweep, type Swept } from '../../../src/bpf/sweep.ts';
 import { testRun } from '../../../src/bpf/test-run.ts';
 import type { CompiledService } from '../../../src/model/compiled.ts';
+import type { NodeTables } from '../../../src/tables/node-tables.ts';
 import { createTables, type Tables } from '../../../src/tables/tables.ts';
 import { mountBpffs, SMALL_MAPS } from '../../kernel/bpf/rig.ts';
 import { changeFlow } from './flow-rows.ts';
@@ -111,6 +112,8 @@ export interface PacketRig {
   readonly maps: Maps;
   readonly pinDirectory: string;
   readonly tables: Tables;
+  /** What the tables of the node say. */
+  readonly node: NodeTables;
   ifindex(device: DeviceName): number;
   /** Makes these the only Services, and forgets flows and affinities. */
   serve(...services: readonly CompiledService[]): void;
@@ -153,7 +156,7 @@ export function clear(map: KernelHash): void {
   for (const { key } of [...map.entries()]) map.delete(key);
 }
 
-function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): void {
+function nodeTables(ifindex: (device: DeviceName) => number): NodeTables {
   const device = (name: DeviceName, flags: number, of: typeof NODE | typeof BRIDGE) => ({
     ifindex: ifindex(name),
     device: {
@@ -168,7 +171,7 @@ function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): 
   const both = NODE_ADDRESS_LOCAL | NODE_ADDRESS_NODE_PORT;
   const address = (of: Readonly<Record<4 | 6, string>>, flags: number) =>
     ([4, 6] as const).map((family) => ({ address: of[family], flags }));
-  tables.applyNodeTables({
+  return {
     nodeAddresses: [
       ...address(NODE, both),
       ...address(NODE_SECOND, NODE_ADDRESS_LOCAL),
@@ -179,7 +182,7 @@ function describeNode(tables: Tables, ifindex: (device: DeviceName) => number): 
       { address: '10.1.0.0', bits: 16 },
       { address: 'fd00:1::', bits: 32 },
     ],
-  });
+  };
 }
 
 /**
@@ -229,7 +232,8 @@ async function build(
   const maps = openMaps(pinDirectory);
   undo.push(() => maps.close());
   const tables = createTables(maps, { graceMs: 0 });
-  describeNode(tables, network.ifindex);
+  const node = nodeTables(network.ifindex);
+  tables.applyNodeTables(node);
 
   const counts = () =>
     reasons.map((_, i) => maps.counters.lookup(i).reduce((sum, value) => sum + Number(value.readBigUInt64LE(0)), 0));
@@ -290,6 +294,7 @@ async function build(
     pinDirectory,
     forgetFlows,
     tables,
+    node,
     ifindex: network.ifindex,
     change,
     serve(...services) {

@@ -110,4 +110,16 @@ describe('healthCheckAddresses', () => {
       '192.0.2.11',
     ]);
   });
+
+  test('R-75: also on loopback addresses where a network names them', () => {
+    const addresses = (networks: string) =>
+      healthCheckAddresses(state, node, settings(`nodePortAddresses: [${networks}]`));
+    expect(addresses('127.0.0.0/8, "::1/128"')).toEqual(['127.0.0.1', '::1']);
+    expect(addresses('127.0.0.0/8, 192.0.2.10/32, "2001:db8::/64"')).toEqual([
+      '127.0.0.1',
+      '192.0.2.10',
+      '2001:db8::10',
+    ]);
+    expect(addresses('0127.0.0.0/08, "::1/128"')).toEqual(['127.0.0.1', '::1']);
+  });
 });

@@ -7,6 +7,7 @@ import {
   backendSlot,
   backendState,
   FRONTEND_CLUSTER_IP,
+  FRONTEND_LOAD_BALANCER,
   FRONTEND_SOURCE_RANGES,
   frontend,
   frontendKey,
@@ -106,9 +107,10 @@ export function wantedAddresses(services: Iterable<CompiledService>): Map<string
   const byFrontend = new Map<string, { address: string; flags: number }>();
   for (const { ports } of services) {
     for (const { frontends, lists, protocol } of ports) {
-      const ping = lists.cluster.length + lists.local.length > 0 ? SERVICE_ADDRESS_PING : 0;
+      const backed = lists.cluster.length + lists.local.length > 0;
       for (const { address, port, flags } of frontends) {
         const clusterIp = flags & FRONTEND_CLUSTER_IP ? SERVICE_ADDRESS_CLUSTER_IP : 0;
+        const ping = backed && flags & (FRONTEND_CLUSTER_IP | FRONTEND_LOAD_BALANCER) ? SERVICE_ADDRESS_PING : 0;
         byFrontend.set(keyText(address, port, PROTOCOL_NUMBERS[protocol]), { address, flags: clusterIp | ping });
       }
     }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   FRONTEND_CLUSTER_IP,
   FRONTEND_EXTERNAL_IP,
+  FRONTEND_LOAD_BALANCER,
   FRONTEND_NODE_PORT,
   SERVICE_ADDRESS_CLUSTER_IP,
   SERVICE_ADDRESS_PING,
@@ -14,7 +15,7 @@ const A = backend('10.1.0.1');
 const B = backend('10.1.0.2');
 const CLUSTER_IP = SERVICE_ADDRESS_CLUSTER_IP;
 const PING = SERVICE_ADDRESS_PING;
-const external = { flags: FRONTEND_EXTERNAL_IP };
+const balancer = { flags: FRONTEND_LOAD_BALANCER };
 
 function setUp() {
   const log: string[] = [];
@@ -49,7 +50,7 @@ describe('service addresses', () => {
         { portName: 'tcp', frontends: [frontendOf('10.96.0.10', 53)], cluster: [A] },
         {
           family: 'IPv6',
-          frontends: [frontendOf('2001:db8::a', 53, external), frontendOf('::', 30053, wildcard)],
+          frontends: [frontendOf('2001:db8::a', 53, balancer), frontendOf('::', 30053, wildcard)],
           cluster: [backend('fd00::1')],
         },
       ]),
@@ -74,9 +75,21 @@ describe('service addresses', () => {
     expect(rows()).toEqual({ '10.96.0.1': CLUSTER_IP });
   });
 
+  it('answer none for an external IP, unless it is a load balancer address as well (R-97)', () => {
+    const { apply, rows } = setUp();
+    const web = (flags: number) =>
+      service('web', [{ frontends: [frontendOf('198.51.100.7', 80, { flags })], cluster: [A] }]);
+    apply([web(FRONTEND_EXTERNAL_IP)]);
+    expect(rows()).toEqual({ '198.51.100.7': 0 });
+    apply([web(FRONTEND_EXTERNAL_IP | FRONTEND_LOAD_BALANCER)]);
+    expect(rows()).toEqual({ '198.51.100.7': PING });
+    apply([web(FRONTEND_EXTERNAL_IP)]);
+    expect(rows()).toEqual({ '198.51.100.7': 0 });
+  });
+
   it('are shared: the last Service that has one takes it away', () => {
     const { apply, rows } = setUp();
-    const one = service('one', [{ frontends: [frontendOf('192.0.2.7', 80, external)], cluster: [A] }]);
+    const one = service('one', [{ frontends: [frontendOf('192.0.2.7', 80, balancer)], cluster: [A] }]);
     const two = service('two', [
       { frontends: [frontendOf('192.0.2.7', 81, { flags: FRONTEND_CLUSTER_IP })], cluster: [] },
     ]);
@@ -90,7 +103,7 @@ describe('service addresses', () => {
 
   it('R-95 are not marked by a frontend that another Service has', () => {
     const { apply, rows } = setUp();
-    const old = service('old', [{ frontends: [frontendOf('192.0.2.7', 80, external)], cluster: [] }], 1);
+    const old = service('old', [{ frontends: [frontendOf('192.0.2.7', 80, balancer)], cluster: [] }], 1);
     const young = service('young', [{ frontends: [frontendOf('192.0.2.7')], cluster: [A] }], 2);
     apply([young]);
     expect(rows()).toEqual({ '192.0.2.7': CLUSTER_IP | PING });
@@ -116,7 +129,7 @@ describe('service addresses', () => {
     const web = service('web', [{ frontends: [frontendOf('10.96.0.1'), frontendOf('10.96.0.1', 81)], cluster: [A] }]);
     apply([web]);
     expect(log).toEqual(['update frontends', 'update frontends', 'update service_addresses']);
-    apply([service('web', [{ frontends: [frontendOf('10.96.0.1', 80, external)], cluster: [A] }])]);
+    apply([service('web', [{ frontends: [frontendOf('10.96.0.1', 80, balancer)], cluster: [A] }])]);
     expect(log).toEqual(['update frontends', 'update service_addresses', 'delete frontends']);
     apply([], ['default/web']);
     expect(log).toEqual(['delete service_addresses', 'delete frontends']);
@@ -163,7 +176,7 @@ describe('service addresses', () => {
   it('that cannot be changed when a Service leaves them are tried again', () => {
     const { maps, apply, rows } = setUp();
     const one = service('one', [{ frontends: [frontendOf('10.96.0.1')], cluster: [A] }]);
-    const two = service('two', [{ frontends: [frontendOf('10.96.0.1', 81, external)], cluster: [B] }]);
+    const two = service('two', [{ frontends: [frontendOf('10.96.0.1', 81, balancer)], cluster: [B] }]);
     apply([one, two]);
     maps.serviceAddresses.refuse = () => true;
     apply([], ['default/one']);
