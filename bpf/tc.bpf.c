@@ -180,7 +180,7 @@ GLOBAL int begin(struct __sk_buff *skb)
 	const struct backend_slot *slot;
 	struct packet *packet;
 	enum source source;
-	__u32 device, reason;
+	__u32 reason;
 	struct route route = {};
 	bool internal, refuse;
 
@@ -193,14 +193,13 @@ GLOBAL int begin(struct __sk_buff *skb)
 		return NO_FRONTEND;
 	if (!route.output)
 		route.in = device_of(skb->ifindex);
-	device = route.in ? route.in->flags : 0;
 	source = source_of(skb, packet, route.in);
 	if (source == SOURCE_IMPOSSIBLE)
 		return drop(packet, REASON_DROP_SOURCE);
+	if (owner_awaits(skb, packet))
+		return VERDICT_NEXT;
 	if (!frontend)
 		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
-	if (!route.output && owner_awaits(skb, packet))
-		return VERDICT_NEXT;
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
 	internal = source != SOURCE_OUTSIDE;
@@ -217,7 +216,7 @@ GLOBAL int begin(struct __sk_buff *skb)
 		if (reason == REASON_NEW_FLOW)
 			return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
 	}
-	route.pod_device = device & DEVICE_POD;
+	route.pod_device = route.in && route.in->flags & DEVICE_POD;
 	route.snat = source_is_translated(source, frontend->flags);
 	reason = flow_route(skb, packet, slot, &route, scratch);
 	if (reason == REASON_NEW_FLOW)
@@ -282,7 +281,11 @@ INLINE int begin_any(struct __sk_buff *skb, const struct packet *packet)
 	if (!packet_may_begin(packet))
 		return output ? VERDICT_NEXT : carry_lost(skb);
 	verdict = begin(skb);
-	return verdict != NO_FRONTEND ? verdict : carry_direct(skb, output);
+	if (verdict != NO_FRONTEND)
+		return verdict;
+	if (!output && unlikely(foreign_may_answer(packet)))
+		foreign_note(HOOK_EGRESS);
+	return carry_direct(skb, output);
 }
 
 /*
@@ -475,7 +478,7 @@ int egress(struct __sk_buff *skb)
 	if (!packet)
 		return verdict;
 	if (unlikely(foreign_may_answer(packet)))
-		foreign_note();
+		foreign_note(HOOK_INGRESS);
 	if (skb->ingress_ifindex)
 		return leave_forwarded(skb, packet);
 	/* The node's own, of a socket that the socket hook does not serve. */

@@ -13,14 +13,19 @@
 
 #include "new_flow.h"
 
-/* The flow that has the answers to the packet, where @hook sees them. NULL: none. */
+/*
+ * The flow that has the answers to the packet, where @hook sees them. NULL: none. Answers that were noted for this very
+ * packet, or one before it, are no rival's.
+ */
 INLINE const struct flow *direct_rival(const struct packet *packet, __u8 hook)
 {
+	const struct flow *rival;
 	struct flow_key key;
 	bool half_open;
 
 	flow_key_reverse(&key, &packet->key, hook);
-	return flow_find(&key, &half_open);
+	rival = flow_find(&key, &half_open);
+	return rival && !(rival->flags & FLOW_FOREIGN) ? rival : NULL;
 }
 
 /* A flow to an endpoint that is the destination itself. It is no backend's, so none that goes away ends it. */
@@ -81,8 +86,7 @@ GLOBAL int direct_egress(struct context *ctx)
 		return REASON_DROP_IMPOSSIBLE;
 	packet = &scratch->packet;
 	rival = direct_rival(packet, HOOK_INGRESS);
-	/* Answers that were noted for this very packet, or one before it, are no rival's. */
-	if (likely(!rival) || rival->flags & FLOW_FOREIGN)
+	if (likely(!rival))
 		return REASON_NOT_OURS;
 	direct_init(&scratch->flow, &slot, packet, rival);
 	address_copy(&scratch->masquerade, &packet->key.saddr);

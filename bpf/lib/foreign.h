@@ -2,9 +2,11 @@
  * Answers to what others send. Whoever speaks from the address and port of a frontend without being its backend (a
  * process whose port is a NodePort, a pod that netfilter masquerades with such a port, a server on the address of a
  * Service) has answers that look like a Service's packets. In TCP they begin nothing. A datagram would, so its answer
- * is noted when the question leaves, by whichever device (R-102):
+ * is noted when the question leaves, by whichever device; and when it comes in for a process of this node, whose
+ * answer leaves (R-102):
  *
- *   out  V>C: in  C>V => C>V
+ *   out  V>C: in   C>V => C>V
+ *   in   V>C: out  C>V => C>V
  */
 #pragma once
 
@@ -12,7 +14,7 @@
 #include "known.h"
 #include "lookup.h"
 
-/* May the packet, which leaves and has no flow, have answers that look like a Service's? */
+/* May the packet, which no flow has, have answers that look like a Service's? */
 INLINE bool foreign_may_answer(const struct packet *packet)
 {
 	const struct known_addresses *known = known_get();
@@ -21,8 +23,8 @@ INLINE bool foreign_may_answer(const struct packet *packet)
 	       address_is_known(known, &packet->key.saddr);
 }
 
-/* Notes the answers to the packet in the scratch memory, when it comes from where a frontend is. */
-GLOBAL int foreign_note(void)
+/* Notes the answers to the packet in the scratch memory, when it comes from where a frontend is. @hook: theirs. */
+GLOBAL int foreign_note(__u32 hook)
 {
 	struct scratch *scratch = scratch_get();
 	struct packet *packet;
@@ -36,7 +38,7 @@ GLOBAL int foreign_note(void)
 	if (!frontend_lookup(&packet->key.saddr, packet->key.sport, packet->key.proto, false))
 		return 0;
 	key = &scratch->answer[ANSWER_FRONTEND];
-	flow_key_reverse(key, &packet->key, HOOK_INGRESS);
+	flow_key_reverse(key, &packet->key, hook);
 	flow = flow_find(key, &half_open);
 	if (flow && !flow_expired(flow, key->proto, half_open)) {
 		if (flow->flags & FLOW_FOREIGN)

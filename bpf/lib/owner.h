@@ -111,14 +111,14 @@ INLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const struct
 #endif
 
 /*
- * Is the packet, which comes in and is for a frontend, an answer to somebody's own traffic? Of those that nobody noted
- * (foreign.h), sockets and nf_conntrack know. In TCP what begins a connection is no answer. (R-102)
+ * Is the packet, which is for a frontend, an answer to somebody's own traffic? Of those that nobody noted (foreign.h)
+ * sockets know, of what comes in, and nf_conntrack. In TCP what begins a connection is no answer. (R-102)
  */
 NOINLINE bool owner_awaits(struct context *ctx, const struct packet *packet)
 {
 	if (!packet || packet->key.proto != IPPROTO_UDP)
 		return false;
-	return (node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL &&
+	return (packet->key.hook == HOOK_INGRESS && node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL &&
 		owner_is_socket(ctx, &packet->key, true)) ||
 	       owner_in_conntrack(ctx, &packet->key) == CONNTRACK_REPLY;
 }

@@ -231,6 +231,15 @@ describe.each(FAMILIES)('IPv%i', (family) => {
       expect(rig.flows('halfOpenFlows')).toHaveLength(1);
     });
 
+    it('the answer of a process of the node to a client who sends from where a frontend is passes', () => {
+      const asked = packet(EXTERNAL[family], NODE[family]).udp(7777, 53).build();
+      expectUntouched(rig.ingress(asked), asked);
+      const sent = packet(NODE[family], EXTERNAL[family]).udp(53, 7777).build();
+      for (let i = 0; i < 2; i++) expectUntouched(rig.egress(sent), sent);
+      // Another socket's datagram to the same place is for the Service.
+      expect(rig.egress(packet(NODE[family], EXTERNAL[family]).udp(54, 7777).build()).reasons).toEqual(['NEW_FLOW']);
+    });
+
     it('an ICMP error about a question passes as it came', () => {
       rig.egress(question(NODE[family], CLIENT[family]));
       const error = icmpError(CLIENT[family], NODE[family], question(NODE[family], CLIENT[family])).build();
