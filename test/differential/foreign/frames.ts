@@ -50,16 +50,19 @@ function sequences(conversation: Conversation, until: number): Record<'a' | 'b',
   return next;
 }
 
-interface Sending {
+export interface Sending {
   readonly from: RawHost;
   /** In the order they are sent. */
   readonly frames: readonly Buffer[];
+}
+
+interface Whole extends Sending {
   /** Pieces that were left out. They come when all is over: no stack keeps the others for the next run. */
   readonly late: readonly Buffer[];
 }
 
 /** @returns frames of the packet in a round of its conversation */
-export function framesOf(world: World, conversation: Conversation, round: number): Sending {
+export function framesOf(world: World, conversation: Conversation, round: number): Whole {
   const sent = conversation.packets[round];
   if (sent === undefined) return { from: conversation.a, frames: [], late: [] };
   const { a, b, family } = conversation;

@@ -18,7 +18,9 @@ const OPTIONS: Readonly<Record<Mode, AgentOptions>> = {
 const START_MS = 120_000;
 
 export interface Setup {
-  /** Runs an agent while `act` does; nothing of it is left afterwards. */
+  /** Starts an agent; resolves when all is in force. @returns what removes every trace of it */
+  start(mode: Mode): Promise<() => Promise<void>>;
+  /** Runs an agent while `act` does. */
   under<T>(mode: Mode, act: () => Promise<T>): Promise<T>;
 }
 
@@ -27,24 +29,31 @@ export function setUp(world: World): Setup {
   const manifests = createManifests(lab);
   manifests.write('objects.json', clusterObjects(world));
   const config = writeConfiguration(lab);
+  const start = async (mode: Mode) => {
+    const { extraArgs = [], ...options } = OPTIONS[mode];
+    const node = lab.node(1);
+    const agent = await lab.startAgent(1, {
+      manifests: manifests.directory,
+      config,
+      devices: 'eth0,eth1',
+      timeoutMs: START_MS,
+      // A process may have the number of a NodePort, as beside kube-proxy.
+      extraArgs: [...extraArgs, '--bind-protection', 'off'],
+      ...options,
+    });
+    return async () => {
+      await agent.stop();
+      await node.run(sluiceCommand('cleanup', '--bpf-root', node.bpfRoot));
+    };
+  };
   return {
+    start,
     async under(mode, act) {
-      const { extraArgs = [], ...options } = OPTIONS[mode];
-      const node = lab.node(1);
-      const agent = await lab.startAgent(1, {
-        manifests: manifests.directory,
-        config,
-        devices: 'eth0,eth1',
-        timeoutMs: START_MS,
-        // A process may have the number of a NodePort, as beside kube-proxy.
-        extraArgs: [...extraArgs, '--bind-protection', 'off'],
-        ...options,
-      });
+      const stop = await start(mode);
       try {
         return await act();
       } finally {
-        await agent.stop();
-        await node.run(sluiceCommand('cleanup', '--bpf-root', node.bpfRoot));
+        await stop();
       }
     },
   };

@@ -3,7 +3,7 @@
 import { poll } from '../../support/lab/poll.ts';
 import { packet } from '../../support/packet/builder.ts';
 import type { Conversation } from './conversation.ts';
-import { framesOf } from './frames.ts';
+import { framesOf, type Sending } from './frames.ts';
 import { Finder, type Sight, sightOfDelivered, sightOfFrame } from './record.ts';
 import { flushConntrack, stayOnCpu } from './wire.ts';
 import { FAMILIES, type HostName, PAIRS, RAW_HOSTS, type World } from './world.ts';
@@ -83,49 +83,54 @@ export async function warmUp(world: World): Promise<void> {
   await run.settle();
 }
 
-/**
- * @param enough asked with what was seen when all should have arrived; while it says no, more is waited for, for a while
- * @returns what each receiver saw
- */
+export interface PlayOptions {
+  /**
+   * Asked with what was seen when all should have arrived; while it says no, more is waited for, for a while.
+   * Default: yes.
+   */
+  readonly enough?: (sights: readonly Sight[]) => boolean;
+  /** Done before a round: what the conversations have begun by then goes on. */
+  readonly meanwhile?: { readonly round: number; readonly act: () => Promise<void> };
+}
+
+/** @returns what each receiver saw */
 export async function play(
   world: World,
   conversations: readonly Conversation[],
-  enough: (sights: readonly Sight[]) => boolean = () => true,
-): Promise<readonly Sight[]> {
-  const letGo = stayOnCpu();
-  try {
-    return await playHere(world, conversations, enough);
-  } finally {
-    letGo();
-  }
-}
-
-async function playHere(
-  world: World,
-  conversations: readonly Conversation[],
-  enough: (sights: readonly Sight[]) => boolean,
+  { enough = () => true, meanwhile }: PlayOptions = {},
 ): Promise<readonly Sight[]> {
   flushConntrack(world.lab.node(1).netns);
   const run = new Run(world, conversations);
   run.look();
   run.sights.length = 0;
+
+  /** Sends a part of what each conversation sends, and waits for it. */
+  const send = async (part: (conversation: Conversation) => readonly Sending[]) => {
+    const letGo = stayOnCpu();
+    try {
+      for (const conversation of conversations) {
+        for (const { from, frames } of part(conversation)) for (const frame of frames) world.ports[from].send(frame);
+        // No socket's buffer holds all of a round.
+        run.look();
+      }
+      await run.settle();
+    } finally {
+      letGo();
+    }
+  };
+
   const rounds = Math.max(...conversations.map(({ packets }) => packets.length));
   for (let round = 0; round < rounds; round++) {
+    if (meanwhile?.round === round) await meanwhile.act();
     run.round = round;
-    for (const conversation of conversations) {
-      const { from, frames } = framesOf(world, conversation, round);
-      for (const frame of frames) world.ports[from].send(frame);
-      // No socket's buffer holds all of a round.
-      run.look();
-    }
-    await run.settle();
+    await send((conversation) => [framesOf(world, conversation, round)]);
   }
-  for (const conversation of conversations)
-    for (const round of conversation.packets.keys()) {
+  await send((conversation) =>
+    conversation.packets.map((_, round) => {
       const { from, late } = framesOf(world, conversation, round);
-      for (const frame of late) world.ports[from].send(frame);
-    }
-  await run.settle();
+      return { from, frames: late };
+    }),
+  );
   for (let again = 0; again < 5 && !enough(run.sights); again++) await run.settle();
   return run.sights;
 }

@@ -62,8 +62,11 @@ table inet deaf { chain input { type filter hook input priority -400;
   meta l4proto icmpv6 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept;
   iifname "eth0" drop; }; }
 `;
-/** Errors without a limit, so that none is missing by chance; nobody is told of better ways. */
+/** Errors without a limit, so that none is missing by chance; nobody is told of better ways; no connection is forgotten. */
 const TALKATIVE = {
+  'net/netfilter/nf_conntrack_tcp_timeout_close': 600,
+  'net/netfilter/nf_conntrack_udp_timeout': 600,
+  'net/netfilter/nf_conntrack_icmp_timeout': 600,
   'net/ipv4/icmp_ratelimit': 0,
   'net/ipv4/icmp_msgs_per_sec': 1_000_000,
   'net/ipv4/icmp_msgs_burst': 1_000_000,
