@@ -211,7 +211,8 @@ GLOBAL int begin(struct __sk_buff *skb)
 			return drop(packet, REASON_DROP_NO_LOCAL_BACKEND);
 		return refuse_packet(skb, packet, REASON_REJECT_NO_BACKEND);
 	}
-	if (frontend->flags & FRONTEND_DSR && source == SOURCE_OUTSIDE && !(slot->flags & BACKEND_LOCAL)) {
+	if (!knobs.respect_netfilter && frontend->flags & FRONTEND_DSR && source == SOURCE_OUTSIDE &&
+	    !(slot->flags & BACKEND_LOCAL)) {
 		reason = encap_begin(skb, packet, frontend, slot, scratch);
 		if (reason == REASON_NEW_FLOW)
 			return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);

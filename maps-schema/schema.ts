@@ -424,7 +424,11 @@ export const schema: Schema = {
         { name: 'detect_pods4', type: 'u8', doc: '1: detectLocalMode knows the IPv4 pods (R-36)' },
         { name: 'detect_pods6', type: 'u8', doc: '1: the same for IPv6' },
         { name: 'dsr_encapsulation', type: 'u8', doc: 'enum dsr_encapsulation of what is sent; both are received' },
-        { name: 'pad', type: { pad: 1 }, doc: 'zero' },
+        {
+          name: 'respect_netfilter',
+          type: 'u8',
+          doc: '1: packets for backends elsewhere go through the stack, where rules of netfilter meet them',
+        },
         { name: 'xdp_mtu', type: 'u16', doc: 'longest packet that XDP sends on, in bytes; 0: none' },
         { name: 'geneve_port', type: 'be16', doc: 'UDP port of Geneve' },
         { name: 'geneve_vni', type: 'u32', doc: 'virtual network identifier of what is sent, 24 bits' },

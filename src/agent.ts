@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { release } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
 import { version as VERSION } from '../package.json';
@@ -19,7 +20,7 @@ import { setOomScoreAdj } from './host/oom.ts';
 import { createPeers } from './host/peers.ts';
 import { planXdp, xdpMtu } from './host/plan-xdp.ts';
 import { readHost } from './host/read.ts';
-import { selectNodeDevices } from './host/select-devices.ts';
+import { type LeftOutDevice, selectNodeDevices } from './host/select-devices.ts';
 import { watchHost } from './host/watch.ts';
 import { createApiSource } from './kube/api-source.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
@@ -48,6 +49,8 @@ import { createTables, type Tables } from './tables/tables.ts';
 /** Milliseconds without a change after which the memory that the first lists took is given back, and at the latest. */
 const RELEASE_IDLE_MS = 2000;
 const RELEASE_AT_MOST_MS = 10_000;
+/** Devices left out that `sluice status` names. */
+const LEFT_OUT_TOLD = 32;
 
 async function createSource(
   options: AgentOptions,
@@ -225,6 +228,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         haveSetRetval: hasFeature(features, 'set_retval'),
         detectLocal: detectLocalImplemented(configuration, node),
         xdpMtu: xdpMtu(planXdp(selectNodeDevices(host, node, options.devices), options.xdp)),
+        respectNetfilter: options.respectNetfilter,
         forwarding: options.forwarding,
         ownAddresses: primaryAddresses(node, configuration),
         selectSeed,
@@ -251,6 +255,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   };
 
   const started = new Date().toISOString();
+  let leftOutTold: readonly LeftOutDevice[] = [];
   /** For `sluice status`, which reads it with the agent dead too. */
   function tellReport(): void {
     writeReport(dataPath.maps.report.view, {
@@ -261,6 +266,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       configurationFile: options.configFile ?? null,
       configuration: notes,
       serviceCidrs: serviceCidrs ?? null,
+      respectNetfilter: options.respectNetfilter,
+      leftOut: leftOutTold.slice(0, LEFT_OUT_TOLD).map(({ device, why }) => ({ device, why })),
     });
   }
 
@@ -275,10 +282,14 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     await load();
     const first = reconciler === undefined;
     reconciler ??= start();
-    if (first) tellReport();
     const began = performance.now();
     const result = reconciler.sync(periodic && !first);
     const { services, frontends, backends, written } = result.applied;
+    const { leftOut } = result.view;
+    if (first || !isDeepStrictEqual(leftOut, leftOutTold)) {
+      leftOutTold = leftOut;
+      tellReport();
+    }
     if (first || result.applied.stopped > 0) sweeper.wake();
     telemetry.synced(result, (performance.now() - began) / 1000, first || periodic);
     if (first)

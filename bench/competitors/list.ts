@@ -5,8 +5,8 @@ import { kubeProxy } from './kube-proxy.ts';
 import { iptables, nftables } from './rules.ts';
 import { SLUICE_VARIANTS, sluice } from './sluice.ts';
 
-/** Left out of the quick form, for its three minutes: its programs are those of sluice-xdp. */
-const NOT_QUICK = 'sluice-xdp-generic';
+/** Left out of the quick form, for its three minutes: programs of sluice-xdp, and what only a flag asks for. */
+const NOT_QUICK: readonly string[] = ['sluice-xdp-generic', 'sluice-tc-netfilter'];
 
 /**
  * @param quick who takes part where nobody is named
@@ -21,7 +21,7 @@ export function listCompetitors(quick = false, environment: NodeJS.ProcessEnv = 
     ? [kubeProxy('iptables', { path, iptables: variant }), kubeProxy('nftables', { path, iptables: variant })]
     : [iptables(variant), nftables()];
   const all = [direct('direct'), direct('again'), ...kubeProxies, ...SLUICE_VARIANTS.map(sluice)];
-  if (!wanted) return quick ? all.filter(({ name }) => name !== NOT_QUICK) : all;
+  if (!wanted) return quick ? all.filter(({ name }) => !NOT_QUICK.includes(name)) : all;
   const names = wanted.split(',');
   const unknown = names.find((name) => !all.some((one) => one.name === name));
   if (unknown !== undefined)

@@ -31,6 +31,12 @@ export const SLUICE_VARIANTS: readonly SluiceVariant[] = [
     options: { socketLb: 'host-only', extraArgs: ['--xdp', 'off'] },
   },
   {
+    name: 'sluice-tc-netfilter',
+    label: "Sluice, tc, through netfilter's rules (--respect-netfilter)",
+    parts: ['northsouth'],
+    options: { extraArgs: ['--respect-netfilter'] },
+  },
+  {
     name: 'sluice-xdp-generic',
     label: 'Sluice, XDP generic',
     parts: ['northsouth'],

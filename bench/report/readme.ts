@@ -17,7 +17,16 @@ const LINES: readonly { readonly metric: string; readonly title: string }[] = [
   { metric: 'remote.packets', title: 'Packets a second on one core, NodePort, backend elsewhere' },
 ];
 
-const COLUMNS = ['direct', 'iptables', 'nftables', 'sluice-socket', 'sluice-tc', 'sluice-xdp', 'sluice-dsr'];
+const COLUMNS = [
+  'direct',
+  'iptables',
+  'nftables',
+  'sluice-socket',
+  'sluice-tc',
+  'sluice-tc-netfilter',
+  'sluice-xdp',
+  'sluice-dsr',
+];
 
 function shown({ metric }: { metric: string }, rows: readonly Row[]): Row[] {
   const ours = rows.filter((row) => row.metric === metric);

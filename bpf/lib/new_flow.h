@@ -170,10 +170,11 @@ struct route {
 	bool stack;
 };
 
-/* Out again from the hook, with both translations at once? Else through the stack. */
+/* Out again from the hook, with both translations at once? Else through the stack, past netfilter's rules. */
 INLINE bool route_redirects(const struct route *route, const struct backend_slot *slot)
 {
-	return route->output || (route->snat && !route->stack && !route->pod_device && !(slot->flags & BACKEND_LOCAL));
+	return route->output || (!knobs.respect_netfilter && route->snat && !route->stack && !route->pod_device &&
+				 !(slot->flags & BACKEND_LOCAL));
 }
 
 /*

@@ -34,6 +34,8 @@ export interface AgentOptions {
   readonly bpfRoot: string;
   /** A process of the node cannot bind a NodePort. */
   readonly bindProtection: boolean;
+  /** Packets for backends on other nodes go through the stack, where rules of netfilter meet them. */
+  readonly respectNetfilter: boolean;
   /** How packets from outside reach backends on other nodes. */
   readonly forwarding: ForwardingOptions;
   /** Whether node devices carry packets in XDP. */

@@ -58,6 +58,12 @@ export function nodePortNetworks(node: Node | undefined, settings: Settings): Re
   return { IPv4: only('IPv4', 32), IPv6: only('IPv6', 128) };
 }
 
+/** Does `nodePortAddresses` name a network, not every one, that holds the address? */
+export function isNamedForNodePorts(address: Address, { nodePortAddresses }: Settings): boolean {
+  const networks = nodePortAddresses.primary ? [] : nodePortAddresses[familyOf(address)];
+  return networks.some((network) => network.bits > 0 && cidrContains(network, address));
+}
+
 /**
  * Where health check node ports listen (R-75): the wildcard address of a family that is not
  * restricted, else each address of the node in its networks, as in kube-proxy: loopback ones too, though no NodePort

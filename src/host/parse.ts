@@ -23,6 +23,7 @@ interface IpDevice {
   link_type?: string;
   address?: string;
   master?: string;
+  link?: string;
   link_index?: number;
   link_netnsid?: number;
   linkinfo?: { info_kind?: string };
@@ -67,6 +68,7 @@ function parseDevice(row: IpDevice): HostDevice[] {
       loopback: row.link_type === 'loopback',
       hasEthernet: row.link_type === 'ether' || row.link_type === 'loopback',
       master: row.master,
+      parent: isVeth ? undefined : row.link,
       peerIfindex: isVeth ? row.link_index : undefined,
       peerNetns: isVeth ? row.link_netnsid : undefined,
       mtu: row.mtu ?? 1500,

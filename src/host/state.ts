@@ -29,6 +29,8 @@ export interface HostDevice {
   readonly hasEthernet: boolean;
   /** Name of the bridge, bond or VRF that it belongs to. */
   readonly master: string | undefined;
+  /** macvlan, VLAN and the like: name of the device that it is on, when that is in this namespace. */
+  readonly parent: string | undefined;
   /** veth: index of the other end, in its own namespace. */
   readonly peerIfindex: number | undefined;
   /** veth: number of the other end's namespace; undefined when that is this one. */

@@ -14,6 +14,10 @@ export interface AgentReport {
   readonly configuration: readonly ConfigurationNote[];
   /** Networks of ServiceCIDRs; null: the source does not tell them (R-32). */
   readonly serviceCidrs: readonly string[] | null;
+  /** `--respect-netfilter` */
+  readonly respectNetfilter?: boolean;
+  /** Devices with addresses or a default route that nothing is attached to, and why; the first few. */
+  readonly leftOut?: readonly { readonly device: string; readonly why: string }[];
 }
 
 /** Writes the report over the view of the map, whose pieces lie one after another. @throws RangeError when it is too long. */

@@ -24,6 +24,8 @@ export interface KnobInputs {
   readonly selectSeed: number;
   /** Whether detectLocalMode can tell pods, by family (R-36). */
   readonly detectLocal: Readonly<Record<Family, boolean>>;
+  /** `--respect-netfilter` */
+  readonly respectNetfilter: boolean;
   readonly forwarding: ForwardingOptions;
   /** This node's addresses among its peers. */
   readonly ownAddresses: PrimaryAddresses;
@@ -51,6 +53,7 @@ export function knobsOf(inputs: KnobInputs): Knobs {
     haveSetRetval: inputs.haveSetRetval ? 1 : 0,
     detectPods4: inputs.detectLocal.IPv4 ? 1 : 0,
     detectPods6: inputs.detectLocal.IPv6 ? 1 : 0,
+    respectNetfilter: inputs.respectNetfilter ? 1 : 0,
     xdpMtu: inputs.xdpMtu,
     dsrEncapsulation: DSR_ENCAPSULATIONS.indexOf(inputs.forwarding.encapsulation),
     genevePort: inputs.forwarding.genevePort,

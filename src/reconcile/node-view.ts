@@ -1,12 +1,18 @@
 /** What the node is at the moment: the Node object and the host's devices, as rows and as context. */
 
 import type { NodeContext } from '../compile/context.ts';
-import { type NodeAddress, nodeAddresses } from '../host/addresses.ts';
+import { isNamedForNodePorts, type NodeAddress, nodeAddresses } from '../host/addresses.ts';
 import { type DeviceRow, deviceRows } from '../host/device-rows.ts';
 import { detectLocalImplemented, podCidrs, primaryAddresses } from '../host/node.ts';
 import type { PeerState } from '../host/peers.ts';
 import { planXdp, type XdpPlan } from '../host/plan-xdp.ts';
-import { missingDevices, selectNodeDevices, selectPodDevices } from '../host/select-devices.ts';
+import {
+  judgeDevices,
+  type LeftOutDevice,
+  leftOutDevices,
+  missingDevices,
+  selectPodDevices,
+} from '../host/select-devices.ts';
 import type { HostDevice, HostState } from '../host/state.ts';
 import { type Address, familyOf } from '../model/address.ts';
 import { parseCidr } from '../model/cidr.ts';
@@ -35,6 +41,8 @@ export interface NodeView {
   readonly xdp: readonly XdpPlan[];
   /** Names given by `--devices` that are not there. */
   readonly missing: readonly string[];
+  /** Devices with addresses or a default route that nothing is attached to. */
+  readonly leftOut: readonly LeftOutDevice[];
   readonly addresses: readonly NodeAddress[];
   readonly deviceRows: readonly DeviceRow[];
   readonly podCidrs: readonly Cidr[];
@@ -56,7 +64,8 @@ export function viewNode(
   options: NodeViewOptions,
 ): NodeView {
   const { configuration } = options;
-  const entrances = selectNodeDevices(host, node, options.devices);
+  const choices = judgeDevices(host, node, options.devices);
+  const entrances = choices.filter(({ leftOut }) => leftOut === undefined).map(({ device }) => device);
   const nodeDevices = entrances.filter(({ hasEthernet }) => hasEthernet);
   const podDevices = selectPodDevices(host, nodeDevices, options.podDevices).filter(({ hasEthernet }) => hasEthernet);
   const addresses = nodeAddresses(host, node, configuration);
@@ -65,6 +74,7 @@ export function viewNode(
     podDevices,
     xdp: planXdp(entrances, options.xdp),
     missing: missingDevices(host, options.devices ?? []),
+    leftOut: leftOutDevices(choices, podDevices, (address) => isNamedForNodePorts(address, configuration)),
     addresses,
     deviceRows: deviceRows(host, nodeDevices, podDevices, node, configuration),
     podCidrs: podCidrs(configuration, node),

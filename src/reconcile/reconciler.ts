@@ -57,6 +57,8 @@ export function createReconciler(
   let view: NodeView | undefined;
   let complete = false;
   let attached = false;
+  /** Why, by name. */
+  let leftOutBefore = new Map<string, string>();
   /** What became of XDP, by ifindex. */
   let xdp = new Map<number, number>();
 
@@ -66,10 +68,18 @@ export function createReconciler(
     return plan?.place === undefined ? (plan?.choice ?? XDP_CHOICE_OFF) : (xdp.get(ifindex) ?? XDP_CHOICE_OFF);
   }
 
+  /** Each once, and again when the reason is another. */
+  function tellLeftOut({ leftOut }: NodeView): void {
+    for (const { device, why } of leftOut)
+      if (leftOutBefore.get(device) !== why) inform(`device ${device} is left out: ${why}`, { device });
+    leftOutBefore = new Map(leftOut.map(({ device, why }) => [device, why]));
+  }
+
   function look(): NodeView {
     if (view !== undefined) return view;
     view = viewNode(host, node, peers, serviceCidrs, options.view);
     report.set('Node', nodeProblems(view, options.view.nodeName));
+    tellLeftOut(view);
     compiler.setContext(view.context);
     attached = false;
     return view;
@@ -201,11 +211,16 @@ function nodeProblems(view: NodeView, name: string): Problem[] {
     ...view.missing.map((device) =>
       problem('--devices', `there is no device ${device}: nothing is attached to it until there is`),
     ),
+    ...view.leftOut.flatMap(({ device, why, unserved }) =>
+      unserved.map((address) =>
+        problem('nodePortAddresses', `${address} does not answer what arrives by ${device}, which is left out: ${why}`),
+      ),
+    ),
     ...(view.nodeDevices.length === 0
       ? [
           problem(
             'devices',
-            "no device carries the node's addresses or a default route: traffic from outside is not served; name one with --devices",
+            'no device carries an address or a default route: traffic from outside is not served; name one with --devices',
           ),
         ]
       : []),

@@ -40,6 +40,7 @@ interface Flags {
   genevePort: number;
   geneveVni: number;
   watchNodes?: true;
+  respectNetfilter?: true;
   cleanup?: true;
 }
 
@@ -91,6 +92,10 @@ export function agentCommand(context: CliContext): Command {
         .default(DEFAULT_FORWARDING.geneveVni),
     )
     .option('--watch-nodes', 'take encapsulated packets of other nodes although this one sends none')
+    .option(
+      '--respect-netfilter',
+      "let netfilter's rules meet packets for backends on other nodes too: slower, and without XDP and DSR",
+    )
     .addOption(
       new Option('--xdp <mode>', 'carry packets for other nodes in XDP; auto: native, on network cards that can')
         .choices(XDP_MODES)
@@ -116,7 +121,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     ...(flags.config !== undefined && { configFile: existing('--config', flags.config, 'file') }),
     ...(flags.devices !== undefined && { devices: deviceNames(flags.devices) }),
     socketLb: flags.socketLb,
-    xdp: flags.xdp,
+    ...netfilter(flags),
     ...(flags.podDevices !== undefined && { podDevices: pattern(flags.podDevices) }),
     ...(flags.cgroupRoot !== undefined && { cgroupRoot: existing('--cgroup-root', flags.cgroupRoot, 'directory') }),
     bpfRoot: flags.bpfRoot,
@@ -130,6 +135,18 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     },
     logLevel: flags.logLevel,
   };
+}
+
+/** With rules of netfilter respected nothing passes by the stack. */
+function netfilter({ respectNetfilter, xdp, forwardingMode }: Flags): Pick<AgentOptions, 'respectNetfilter' | 'xdp'> {
+  if (respectNetfilter !== true) return { respectNetfilter: false, xdp };
+  const past = [
+    (xdp === 'native' || xdp === 'generic') && `--xdp ${xdp}`,
+    forwardingMode !== 'snat' && `--forwarding-mode ${forwardingMode}`,
+  ].filter((flag) => flag !== false);
+  if (past.length > 0)
+    throw usageError(`--respect-netfilter and ${past.join(' and ')} exclude each other: its packets pass no rule`);
+  return { respectNetfilter: true, xdp: 'off' };
 }
 
 function within(flag: string, text: string, least: number, most: number): number {

@@ -189,7 +189,8 @@ export function renderStatus(status: Status, wide = false): string {
 }
 
 /** What the agent told of itself, a line each. */
-function reportLines({ version, node, started, configurationFile, serviceCidrs }: AgentReport): string[] {
+function reportLines(report: AgentReport): string[] {
+  const { version, node, started, configurationFile, serviceCidrs, respectNetfilter = false, leftOut = [] } = report;
   const networks =
     serviceCidrs === null
       ? '! not known: packets to cluster IPs that no Service has are not dropped'
@@ -198,5 +199,7 @@ function reportLines({ version, node, started, configurationFile, serviceCidrs }
     `started:   ${started}  version ${version}, node ${node}`,
     `config:    ${configurationFile ?? 'defaults'}`,
     `cidrs:     ${networks}`,
+    `netfilter: ${respectNetfilter ? 'its rules meet' : 'its rules do not meet'} packets from outside for backends elsewhere`,
+    ...leftOut.map(({ device, why }) => `left out:  ${device}: ${why}`),
   ];
 }

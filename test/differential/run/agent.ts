@@ -137,6 +137,7 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
           haveSetRetval: kernel.machine.haveSetRetval === 1,
           detectLocal: detectLocalImplemented(configuration, node),
           xdpMtu: 0,
+          respectNetfilter: false,
           selectSeed: 1,
           forwarding: DEFAULT_FORWARDING,
           ownAddresses: {},

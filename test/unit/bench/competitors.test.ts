@@ -20,10 +20,13 @@ describe('who is compared', () => {
     expect(competitors.filter(({ ownBackends }) => ownBackends).map(({ name }) => name)).toEqual(['sluice-dsr']);
   });
 
-  it('the quick form leaves out generic XDP, unless it is asked for', () => {
+  it('the quick form leaves out generic XDP and what only a flag asks for, unless they are named', () => {
     const names = (quick: boolean, wanted?: string) =>
       listCompetitors(quick, wanted === undefined ? {} : { COMPETITORS: wanted }).map(({ name }) => name);
-    expect(names(false).filter((name) => !names(true).includes(name))).toEqual(['sluice-xdp-generic']);
+    expect(names(false).filter((name) => !names(true).includes(name))).toEqual([
+      'sluice-tc-netfilter',
+      'sluice-xdp-generic',
+    ]);
     expect(names(true, 'direct,sluice-xdp-generic')).toEqual(['direct', 'sluice-xdp-generic']);
   });
 

@@ -19,11 +19,16 @@ test('without flags: in-cluster, and the defaults', async () => {
     source: { kind: 'in-cluster' },
     socketLb: 'all',
     xdp: 'auto',
+    respectNetfilter: false,
     bpfRoot: '/sys/fs/bpf/sluice',
     bindProtection: true,
     forwarding: { mode: 'snat', encapsulation: 'geneve', genevePort: 6081, geneveVni: 0, watchNodes: false },
     logLevel: 'info',
   });
+});
+
+test('--respect-netfilter does without XDP', async () => {
+  expect((await sluice(['agent', '--respect-netfilter'])).agent).toMatchObject({ respectNetfilter: true, xdp: 'off' });
 });
 
 test('every flag', async () => {
@@ -59,6 +64,7 @@ test('every flag', async () => {
     devices: ['eth0', 'eth1'],
     socketLb: 'host-only',
     xdp: 'native',
+    respectNetfilter: false,
     podDevices: 'cali*,veth?',
     cgroupRoot: directory,
     bpfRoot: '/sys/fs/bpf/other',
@@ -81,6 +87,8 @@ test.each([
   [['--kubeconfig', '/no/such'], '--kubeconfig: /no/such: no such file'],
   [['--kubeconfig', directory], `--kubeconfig: ${directory} is not a file`],
   [['--manifests', file], `--manifests: ${file} is not a directory`],
+  [['--respect-netfilter', '--xdp', 'native'], '--respect-netfilter and --xdp native exclude each other'],
+  [['--respect-netfilter', '--forwarding-mode', 'dsr'], '--forwarding-mode dsr exclude each other'],
   [['--manifests', directory, '--kubeconfig', file], '--kubeconfig and --manifests exclude each other'],
   [['in-cluster', '--manifests', directory], '--manifests and in-cluster exclude each other'],
   [['--config', '/no/such'], '--config: /no/such: no such file'],

@@ -99,6 +99,8 @@ describe('what the agent told of itself (R-85)', () => {
       { key: 'portRange', disposition: 'not needed', why: 'no port is opened', set: false },
     ],
     serviceCidrs: ['10.96.0.0/16', 'fd96::/108'],
+    respectNetfilter: true,
+    leftOut: [{ device: 'wg0', why: 'its packets have no Ethernet header' }],
   };
   const statusOf = async (told: AgentReport, ...words: string[]) => {
     const maps = createMaps();
@@ -113,6 +115,8 @@ describe('what the agent told of itself (R-85)', () => {
     expect(out).toMatch(/^started: +2026-01-02T03:04:05.000Z {2}version 1.2.3, node node-1$/m);
     expect(out).toMatch(/^config: +\/etc\/config.yaml$/m);
     expect(out).toMatch(/^cidrs: +10.96.0.0\/16,fd96::\/108$/m);
+    expect(out).toMatch(/^netfilter: its rules meet packets from outside for backends elsewhere$/m);
+    expect(out).toMatch(/^left out: +wg0: its packets have no Ethernet header$/m);
     expect(out).toMatch(/^KEY +DISPOSITION +WHY$/m);
     expect(out).toMatch(/^mode +honoured +chooses the section$/m);
     expect(out).toMatch(/^iptables.masqueradeBit +not needed +packets are not marked$/m);

@@ -27,6 +27,7 @@ export function device(ifindex: number, name: string, fields: Partial<HostDevice
     loopback: false,
     hasEthernet: true,
     master: undefined,
+    parent: undefined,
     peerIfindex: undefined,
     peerNetns: undefined,
     mtu: 1500,

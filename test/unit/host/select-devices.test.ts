@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { missingDevices, selectNodeDevices, selectPodDevices } from '../../../src/host/select-devices.ts';
+import {
+  judgeDevices,
+  leftOutDevices,
+  missingDevices,
+  selectNodeDevices,
+  selectPodDevices,
+} from '../../../src/host/select-devices.ts';
 import type { HostDevice } from '../../../src/host/state.ts';
 import type { Node } from '../../../src/model/kubernetes.ts';
 import { address, device, host, podVeth, recordedHost } from './example.ts';
@@ -20,12 +26,12 @@ describe('selectNodeDevices', () => {
     expect(names(selectNodeDevices(recordedHost(), undefined))).toEqual(['eth0', 'flannel.1']);
   });
 
-  test('by an address of the Node object alone, internal or external, IPv6 in any spelling', () => {
+  test('by an address of the Node object, also of one host, internal or external, IPv6 in any spelling', () => {
     const state = host([
       device(2, 'eth0', { addresses: [address('192.0.2.10')] }),
-      device(3, 'eth1', { addresses: [address('2001:db8::10')] }),
-      device(4, 'eth2', { addresses: [address('203.0.113.5')] }),
-      device(5, 'eth3', { addresses: [address('198.51.100.1')] }),
+      podVeth(3, 'eth1', { addresses: [address('2001:db8::10', { prefix: 128 })] }),
+      podVeth(4, 'eth2', { addresses: [address('203.0.113.5', { prefix: 32 })] }),
+      podVeth(5, 'eth3', { addresses: [address('198.51.100.1', { prefix: 32 })] }),
     ]);
     const withExternal: Node = {
       status: {
@@ -55,6 +61,90 @@ describe('selectNodeDevices', () => {
     ]);
     expect(names(selectNodeDevices(state, node('192.0.2.10', '127.0.0.1')))).toEqual(['wg0']);
     expect(names(selectNodeDevices(state, undefined, ['lo', 'cilium_vxlan']))).toEqual(['cilium_vxlan']);
+  });
+
+  test('second cards, VLANs, bonds and members of a VRF, when they carry an address of global scope', () => {
+    const state = host(
+      [
+        device(2, 'eth0', { addresses: [address('192.0.2.10')] }),
+        device(3, 'eth1', { addresses: [address('198.51.100.1')] }),
+        device(4, 'eth2', { addresses: [address('fe80::1', { scope: 'link' })] }),
+        device(5, 'eth2.7', { kind: 'vlan', parent: 'eth2', addresses: [address('2001:db8::7')] }),
+        device(6, 'bond0', { kind: 'bond', addresses: [address('198.51.101.1')] }),
+        device(7, 'eth3', { master: 'bond0', addresses: [address('198.51.102.1')] }),
+        device(8, 'blue', { kind: 'vrf', hasEthernet: true, addresses: [address('198.51.103.1')] }),
+        device(9, 'eth4', { master: 'blue', addresses: [address('198.51.103.2')] }),
+        podVeth(10, 'eth5', { addresses: [address('198.51.104.1')] }),
+      ],
+      'eth0',
+    );
+    expect(names(selectNodeDevices(state, undefined))).toEqual(['eth0', 'eth1', 'eth2.7', 'bond0', 'eth4', 'eth5']);
+    expect(judgeDevices(state, undefined).filter(({ leftOut }) => leftOut)).toMatchObject([
+      { device: { name: 'eth3' }, leftOut: 'it is a port of bond0' },
+      { device: { name: 'blue' }, leftOut: 'its packets are met on its members' },
+    ]);
+  });
+
+  test('a bridge by which virtual machines or another network are reached, not one of containers alone', () => {
+    const bridges = (kind: string) => [
+      device(2, 'br1', { kind: 'bridge', addresses: [address('192.0.2.10')] }),
+      device(3, 'port', { kind, master: 'br1' }),
+      podVeth(4, 'veth1', { master: 'br1' }),
+    ];
+    for (const kind of ['', 'bond', 'vlan', 'tun']) {
+      const [state, node] = [host(bridges(kind)), selectNodeDevices(host(bridges(kind)), undefined)];
+      expect(names(node)).toEqual(['br1']);
+      expect(names(selectPodDevices(state, node, '*'))).toEqual([]);
+    }
+    for (const kind of ['veth', 'vxlan']) {
+      const state = host(bridges(kind));
+      expect(names(selectNodeDevices(state, undefined))).toEqual([]);
+      expect(names(selectPodDevices(state, []))).toEqual(['veth1']);
+    }
+  });
+
+  test('of two devices that meet the same packets one, also when both are named', () => {
+    const state = host(
+      [
+        device(2, 'eth0', { addresses: [address('192.0.2.10')] }),
+        device(3, 'vrrp.51', { kind: 'macvlan', parent: 'eth0', addresses: [address('192.0.2.100')] }),
+        device(4, 'br0', { kind: 'bridge', addresses: [address('198.51.100.1')] }),
+        device(5, 'eth1', { master: 'br0' }),
+        device(6, 'eth2'),
+        device(7, 'own', { kind: 'macvlan', parent: 'eth2', addresses: [address('198.51.101.1')] }),
+      ],
+      'eth0',
+    );
+    expect(names(selectNodeDevices(state, undefined))).toEqual(['eth0', 'br0', 'own']);
+    const named = ['eth0', 'vrrp.51', 'br0', 'eth1'];
+    expect(names(selectNodeDevices(state, undefined, named))).toEqual(['eth0', 'br0']);
+    expect(names(selectNodeDevices(state, undefined, ['vrrp.51', 'eth1']))).toEqual(['vrrp.51', 'eth1']);
+  });
+
+  test('what is left out is told with its reason, and addresses that were named and do not answer', () => {
+    const state = host(
+      [
+        device(2, 'eth0', { addresses: [address('192.0.2.10')] }),
+        device(3, 'wg0', { kind: 'wireguard', hasEthernet: false, addresses: [address('10.8.0.1')] }),
+        device(4, 'eth1', { addresses: [address('10.9.0.1')] }),
+        podVeth(5, 'cali1', { addresses: [address('10.8.0.2', { prefix: 32 })] }),
+        device(6, 'dummy0', { kind: 'dummy', addresses: [address('10.8.0.3')] }),
+      ],
+      'eth0',
+    );
+    const told = (devices?: string[]) =>
+      leftOutDevices(judgeDevices(state, undefined, devices), selectPodDevices(state, []), (one) =>
+        one.startsWith('10.8.'),
+      );
+    expect(told()).toEqual([
+      { device: 'wg0', why: 'its packets have no Ethernet header', unserved: ['10.8.0.1'] },
+      { device: 'dummy0', why: 'nothing arrives by a device of this kind', unserved: [] },
+    ]);
+    expect(told(['eth0']).map(({ device, unserved }) => [device, unserved])).toEqual([
+      ['wg0', ['10.8.0.1']],
+      ['eth1', []],
+      ['dummy0', []],
+    ]);
   });
 
   test('with --devices exactly those', () => {
