@@ -24,6 +24,8 @@ export interface LoadOptions {
   readonly strict?: boolean;
   /** What to call a key in errors; for documents that were not written as such. */
   readonly nameOf?: (key: string) => string;
+  /** Sets what overrides the document. */
+  readonly complete?: (document: object) => void;
 }
 
 /**
@@ -55,13 +57,14 @@ export function takeConfiguration(
   document: unknown,
   origin: string,
   duplicates: readonly string[] = [],
-  { strict = false, nameOf = (key) => key }: LoadOptions = {},
+  { strict = false, nameOf = (key) => key, complete }: LoadOptions = {},
 ): LoadedConfiguration {
   const fail = failIn(origin, nameOf);
   if (typeof document !== 'object' || document === null || Array.isArray(document)) {
     return fail('', 'holds no KubeProxyConfiguration: the first document is empty, or no mapping of keys');
   }
   const { unknown, known } = withoutUnknown(document);
+  complete?.(known);
   const parsed = kubeProxyConfiguration.safeParse(known);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -90,12 +93,12 @@ export function takeConfiguration(
 }
 
 /** @returns all paths that the schema does not have, and the document without them. */
-function withoutUnknown(document: object): { readonly unknown: string[]; readonly known: unknown } {
-  const known: unknown = structuredClone(document);
+function withoutUnknown(document: object): { readonly unknown: string[]; readonly known: object } {
+  const known = structuredClone(document);
   const issues = kubeProxyConfiguration.safeParse(known).error?.issues ?? [];
   const unknown = issues.flatMap((issue) => {
     if (issue.code !== 'unrecognized_keys') return [];
-    const parent = issue.path.reduce((value, part) => (value as Record<PropertyKey, unknown>)[part], known);
+    const parent = issue.path.reduce((value, part) => (value as Record<PropertyKey, unknown>)[part], known as unknown);
     for (const key of issue.keys) delete (parent as Record<string, unknown>)[key];
     return issue.keys.map((key) => keyOf([...issue.path, key]));
   });

@@ -1,10 +1,10 @@
 /** What becomes of each key (R-85). A test holds this table against the schema. */
 import type { ConfigurationNote } from '../model/configuration.ts';
 
-type Fate = readonly [ConfigurationNote['disposition'], string];
+export type Fate = readonly [ConfigurationNote['disposition'], string];
 
-const honoured = (why: string): Fate => ['honoured', why];
-const unneeded = (why: string): Fate => ['not needed', why];
+export const honoured = (why: string): Fate => ['honoured', why];
+export const unneeded = (why: string): Fate => ['not needed', why];
 const refused = (why: string): Fate => ['refused', why];
 
 const WINDOWS = unneeded('kube-proxy reads it on Windows alone');
@@ -15,8 +15,8 @@ const IPVS_ARP = unneeded('Service addresses are bound to no device');
 
 /** Our own feature gate: ipMode Router of load-balancer addresses, a draft of Kubernetes (R-33). */
 export const ROUTER_GATE = 'LoadBalancerIPModeRouter';
-const ROUTER_KEY = `featureGates.${ROUTER_GATE}`;
-const ROUTER_FATE = honoured(
+export const ROUTER_KEY = `featureGates.${ROUTER_GATE}`;
+export const ROUTER_FATE = honoured(
   'load-balancer addresses of ipMode Router are served while they have endpoints, else left to routing',
 );
 
