@@ -11,9 +11,9 @@ import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
 import { runSweep } from './bpf/sweep.ts';
-import { type AgentOptions, nodeNameOf } from './cli/agent-options.ts';
+import { type AgentOptions, logLevelOf, nodeNameOf } from './cli/agent-options.ts';
 import { createCompiler } from './compile/compiler.ts';
-import { loadConfiguration } from './config/load.ts';
+import { loadSources } from './config/sources.ts';
 import { cgroup2Mount } from './host/cgroup.ts';
 import { detectLocalImplemented, primaryAddresses } from './host/node.ts';
 import { setOomScoreAdj } from './host/oom.ts';
@@ -62,7 +62,7 @@ async function createSource(
   const { source } = options;
   if (source.kind === 'manifests') return { source: createManifestSource({ directory: source.directory, nodeName }) };
   const kubeconfigFile = source.kind === 'kubeconfig' ? source.file : configuration.clientKubeconfig || undefined;
-  const kubeConfig = await loadKubeConfig({ kubeconfigFile });
+  const kubeConfig = await loadKubeConfig({ kubeconfigFile, server: options.master });
   const common = { kubeConfig, nodeName, log: (message: string, fields: object) => log.debug(fields, message) };
   return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }) };
 }
@@ -73,13 +73,15 @@ async function createSource(
  * @throws SluiceError for what makes a start impossible; later faults are logged and retried.
  */
 export async function runAgent(options: AgentOptions, objectDirectory: string, signal: AbortSignal): Promise<void> {
-  const log = pino({ level: options.logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime });
+  const log = pino({ level: options.logLevel ?? 'info', base: undefined, timestamp: pino.stdTimeFunctions.isoTime });
   const warn = (message: string, fields: Record<string, unknown> = {}) => log.warn(fields, message);
   const inform = (message: string, fields: Record<string, unknown> = {}) => log.info(fields, message);
-  const { configuration, notes } = loadConfiguration(options.configFile);
+  const { configuration, notes, warnings } = loadSources(options);
+  if (options.logLevel === undefined) log.level = logLevelOf(configuration.verbosity);
+  for (const warning of warnings) warn(warning);
   for (const { key, disposition, why, set } of notes) if (set) log.info({ key, disposition }, `configuration: ${why}`);
   const nodeName = nodeNameOf(options, configuration.hostnameOverride);
-  if (configuration.oomScoreAdj !== undefined) setOomScoreAdj(configuration.oomScoreAdj);
+  if (configuration.oomScoreAdj !== undefined) setOomScoreAdj(configuration.oomScoreAdj, warn);
 
   const dataPath = createDataPath({
     bpfRoot: options.bpfRoot,

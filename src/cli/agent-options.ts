@@ -1,5 +1,5 @@
 /** What `sluice agent` was told on its command line. */
-
+import type { FlagTexts } from '../config/flags.ts';
 import type { ForwardingOptions } from '../model/forwarding.ts';
 import type { XdpMode } from '../model/xdp.ts';
 
@@ -19,7 +19,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export interface AgentOptions {
   /** Never empty, in lower case. See `nodeNameOf` for what the configuration may put in its place. */
   readonly nodeName: string;
-  /** False when `nodeName` is the machine's own, because --node-name was not given. */
+  /** False when `nodeName` is the machine's own, because neither --node-name nor --hostname-override was given. */
   readonly nodeNameGiven: boolean;
   readonly source: SourceOption;
   /** A KubeProxyConfiguration. */
@@ -40,7 +40,20 @@ export interface AgentOptions {
   readonly forwarding: ForwardingOptions;
   /** Whether node devices carry packets in XDP. */
   readonly xdp: XdpMode;
-  readonly logLevel: LogLevel;
+  /** undefined: by the verbosity of the configuration. */
+  readonly logLevel?: LogLevel;
+  /** A key of the configuration that is not known, or written twice, ends the agent. */
+  readonly strictConfig: boolean;
+  /** What was given of kube-proxy's own flags. */
+  readonly kubeProxyFlags: FlagTexts;
+  /** The API server's URL in place of the kubeconfig's. */
+  readonly master?: string;
+}
+
+/** @param verbosity as klog counts it. @returns the level whose lines kube-proxy would write at it. */
+export function logLevelOf(verbosity: number): LogLevel {
+  if (verbosity >= 6) return 'trace';
+  return verbosity >= 4 ? 'debug' : 'info';
 }
 
 /** Node names are compared in lower case, as kube-proxy does. */

@@ -1,14 +1,14 @@
 /** `healthzBindAddress` and `metricsBindAddress`: an IP with or without a port, as kube-proxy takes them. */
-import { parseAddress } from '../model/address.ts';
 import type { ListenAddress } from '../model/configuration.ts';
+import { sloppyAddress } from './address.ts';
 
 /** @returns undefined when the text is neither an IP nor `IP:port` (`[IP]:port` for IPv6) with a port of 1 to 65535. */
 export function parseListenAddress(text: string, defaultPort: number): ListenAddress | undefined {
-  const bare = parseAddress(text);
+  const bare = sloppyAddress(text);
   if (bare !== undefined) return { address: bare, port: defaultPort };
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
   if (!match) return undefined;
-  const address = parseAddress(match[1] ?? match[2] ?? '');
+  const address = sloppyAddress(match[1] ?? match[2] ?? '');
   const port = Number(match[3]);
   if (address === undefined || port < 1 || port > 65535) return undefined;
   return { address, port };

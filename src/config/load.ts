@@ -1,9 +1,12 @@
-/** Reads a KubeProxyConfiguration as kube-proxy does, strictly (R-84, R-85). */
+/**
+ * Reads a KubeProxyConfiguration as kube-proxy 1.36 does (R-84, R-85): strictly, and when only keys are at
+ * fault that nobody knows or that are written twice, without them and with a warning.
+ */
 import { readFileSync } from 'node:fs';
-import { parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { Configuration, ConfigurationNote } from '../model/configuration.ts';
 import { SluiceError } from '../model/errors.ts';
+import { readYaml11 } from '../model/yaml11.ts';
 import { notesOf } from './notes.ts';
 import { resolve } from './resolve.ts';
 import { kubeProxyConfiguration } from './schema.ts';
@@ -12,53 +15,106 @@ export interface LoadedConfiguration {
   readonly configuration: Configuration;
   /** One for each key that the file writes. */
   readonly notes: readonly ConfigurationNote[];
+  /** For the log: what was passed over, and where kube-proxy would have refused. */
+  readonly warnings: readonly string[];
+}
+
+export interface LoadOptions {
+  /** A key that is not known or written twice is an error. */
+  readonly strict?: boolean;
+  /** What to call a key in errors; for documents that were not written as such. */
+  readonly nameOf?: (key: string) => string;
+  /** Sets what overrides the document. */
+  readonly complete?: (document: object) => void;
 }
 
 /**
  * @param file path of the YAML or JSON file; undefined: all defaults.
  * @throws SluiceError CONFIG_INVALID that names the file and the key.
  */
-export function loadConfiguration(file: string | undefined): LoadedConfiguration {
-  if (file === undefined) return { configuration: resolve({}, failIn('defaults')), notes: [] };
+export function loadConfiguration(file: string | undefined, options: LoadOptions = {}): LoadedConfiguration {
+  if (file === undefined) return { configuration: resolve({}, failIn('defaults')), notes: [], warnings: [] };
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
     throw new SluiceError('CONFIG_INVALID', `read configuration ${file}: ${(cause as Error).message}`, { cause });
   }
-  return parseConfiguration(text, file);
+  return parseConfiguration(text, file, options);
 }
 
-/** @param origin what to call the text in errors, usually its path. */
-export function parseConfiguration(text: string, origin: string): LoadedConfiguration {
-  const yaml = parseDocument(text);
-  const [error] = yaml.errors;
-  if (error) {
-    // The first line says what and where; the others draw it.
-    const what = error.message.split('\n')[0]?.replace(/:$/, '');
-    throw new SluiceError('CONFIG_INVALID', `read configuration ${origin}: ${what}`, { cause: error });
+/** Of several documents the first counts. @param origin what to call the text in errors, usually its path. */
+export function parseConfiguration(text: string, origin: string, options: LoadOptions = {}): LoadedConfiguration {
+  const [first] = readYaml11(text);
+  if (first?.error !== undefined) {
+    throw new SluiceError('CONFIG_INVALID', `read configuration ${origin}: ${first.error}`);
   }
-  const document: unknown = yaml.toJS();
-  const parsed = kubeProxyConfiguration.safeParse(document);
-  const fail = failIn(origin);
+  return takeConfiguration(first?.value ?? null, origin, first?.duplicates ?? [], options);
+}
+
+/** @param document the configuration as JSON holds it. @param duplicates keys that its text wrote twice. */
+export function takeConfiguration(
+  document: unknown,
+  origin: string,
+  duplicates: readonly string[] = [],
+  { strict = false, nameOf = (key) => key, complete }: LoadOptions = {},
+): LoadedConfiguration {
+  const fail = failIn(origin, nameOf);
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
+    return fail('', 'holds no KubeProxyConfiguration: the first document is empty, or no mapping of keys');
+  }
+  const { unknown, known } = withoutUnknown(document);
+  complete?.(known);
+  const parsed = kubeProxyConfiguration.safeParse(known);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     if (issue === undefined) throw parsed.error;
-    return fail(keyOf(issue), messageOf(issue));
+    return fail(keyOf(issue.path), messageOf(issue));
   }
-  return { configuration: resolve(parsed.data, fail), notes: notesOf(document as Record<string, unknown>) };
+  const passedOver = [
+    ...(unknown.length > 0 ? [`kube-proxy 1.36 knows no ${unknown.join(', ')}: not read`] : []),
+    ...(duplicates.length > 0 ? [`written more than once, the last counts: ${duplicates.join(', ')}`] : []),
+  ].join('; ');
+  if (passedOver !== '' && strict) {
+    throw new SluiceError('CONFIG_INVALID', `read configuration ${origin}: ${passedOver} (--strict-config)`);
+  }
+  return {
+    configuration: resolve(parsed.data, fail),
+    notes: notesOf(known as Record<string, unknown>),
+    warnings: [
+      ...(passedOver === '' ? [] : [`configuration ${origin}: ${passedOver}`]),
+      ...(parsed.data.nodePortAddresses?.[0] === 'all'
+        ? [
+            `configuration ${origin}: nodePortAddresses: [all] is read here, kube-proxy refuses it; it reads [0.0.0.0/0]`,
+          ]
+        : []),
+    ],
+  };
 }
 
-function failIn(origin: string): (key: string, message: string) => never {
+/** @returns all paths that the schema does not have, and the document without them. */
+function withoutUnknown(document: object): { readonly unknown: string[]; readonly known: object } {
+  const known = structuredClone(document);
+  const issues = kubeProxyConfiguration.safeParse(known).error?.issues ?? [];
+  const unknown = issues.flatMap((issue) => {
+    if (issue.code !== 'unrecognized_keys') return [];
+    const parent = issue.path.reduce((value, part) => (value as Record<PropertyKey, unknown>)[part], known as unknown);
+    for (const key of issue.keys) delete (parent as Record<string, unknown>)[key];
+    return issue.keys.map((key) => keyOf([...issue.path, key]));
+  });
+  return { unknown, known };
+}
+
+function failIn(origin: string, nameOf = (key: string) => key): (key: string, message: string) => never {
   return (key, message) => {
-    throw new SluiceError('CONFIG_INVALID', `read configuration ${origin}: ${key === '' ? 'it' : key} ${message}`);
+    const what = key === '' ? 'it' : nameOf(key);
+    throw new SluiceError('CONFIG_INVALID', `read configuration ${origin}: ${what} ${message}`);
   };
 }
 
 type Issue = z.core.$ZodIssue;
 
-function keyOf(issue: Issue): string {
-  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
+function keyOf(path: readonly PropertyKey[]): string {
   return path.reduce<string>(
     (text, part) =>
       typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
@@ -68,13 +124,11 @@ function keyOf(issue: Issue): string {
 
 function messageOf(issue: Issue): string {
   switch (issue.code) {
-    case 'unrecognized_keys':
-      return "is no key of kube-proxy 1.36's KubeProxyConfiguration; remove it or correct its spelling";
     case 'invalid_value':
       return `must be ${issue.values.map(String).join(' or ')}`;
     case 'custom':
       return issue.message;
     default:
-      return `has a wrong value: ${issue.message}`;
+      return issue.message.startsWith('is ') ? issue.message : `has a wrong value: ${issue.message}`;
   }
 }

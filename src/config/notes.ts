@@ -1,13 +1,13 @@
 /** What becomes of each key (R-85). A test holds this table against the schema. */
 import type { ConfigurationNote } from '../model/configuration.ts';
 
-type Fate = readonly [ConfigurationNote['disposition'], string];
+export type Fate = readonly [ConfigurationNote['disposition'], string];
 
-const honoured = (why: string): Fate => ['honoured', why];
-const unneeded = (why: string): Fate => ['not needed', why];
+export const honoured = (why: string): Fate => ['honoured', why];
+export const unneeded = (why: string): Fate => ['not needed', why];
 const refused = (why: string): Fate => ['refused', why];
 
-const WINDOWS = refused('Windows only');
+const WINDOWS = unneeded('kube-proxy reads it on Windows alone');
 const NO_MARKS = unneeded('packets are not marked');
 const JSON_LOG = unneeded('the log is one JSON object a line');
 const JSON_API = unneeded('the API is read as JSON');
@@ -15,8 +15,8 @@ const IPVS_ARP = unneeded('Service addresses are bound to no device');
 
 /** Our own feature gate: ipMode Router of load-balancer addresses, a draft of Kubernetes (R-33). */
 export const ROUTER_GATE = 'LoadBalancerIPModeRouter';
-const ROUTER_KEY = `featureGates.${ROUTER_GATE}`;
-const ROUTER_FATE = honoured(
+export const ROUTER_KEY = `featureGates.${ROUTER_GATE}`;
+export const ROUTER_FATE = honoured(
   'load-balancer addresses of ipMode Router are served while they have endpoints, else left to routing',
 );
 
@@ -31,20 +31,22 @@ export const FATES: Readonly<Record<string, Fate>> = {
   'clientConnection.burst': unneeded('three watches and rare events stay far below any limit'),
   'logging.format': JSON_LOG,
   'logging.flushFrequency': JSON_LOG,
-  'logging.verbosity': JSON_LOG,
+  'logging.verbosity': honoured('4 or more: log level debug, 6 or more: trace; --log-level wins'),
   'logging.vmodule': JSON_LOG,
   'logging.options.text.splitStream': JSON_LOG,
   'logging.options.text.infoBufferSize': JSON_LOG,
   'logging.options.json.splitStream': JSON_LOG,
   'logging.options.json.infoBufferSize': JSON_LOG,
-  hostnameOverride: honoured('unless --node-name is given'),
+  hostnameOverride: honoured('unless --node-name or --hostname-override is given'),
   bindAddress: honoured("overrides the node's primary address; nothing listens on it"),
   healthzBindAddress: honoured('serves /healthz and /livez'),
   metricsBindAddress: honoured('serves /metrics, /healthz, /proxyMode and /configz'),
   bindAddressHardFail: honoured('an address that is taken ends the agent'),
   enableProfiling: refused('there is no /debug/pprof'),
   showHiddenMetricsForVersion: unneeded('no metric is hidden'),
-  mode: honoured('chooses the section that is read and the default of nodePortAddresses; eBPF carries the packets'),
+  mode: honoured(
+    'iptables when empty; chooses the section that is read and the default of nodePortAddresses; eBPF carries the packets',
+  ),
   'iptables.masqueradeBit': NO_MARKS,
   'iptables.masqueradeAll': honoured('translates the source of all traffic to cluster addresses'),
   'iptables.localhostNodePorts': honoured('127.0.0.0/8 answers NodePorts, in every mode'),
@@ -76,7 +78,9 @@ export const FATES: Readonly<Record<string, Fate>> = {
   'detectLocal.interfaceNamePrefix': honoured('read in mode InterfaceNamePrefix'),
   clusterCIDR: honoured('read in mode ClusterCIDR'),
   nodePortAddresses: honoured('the addresses that answer NodePorts'),
-  oomScoreAdj: honoured('written for the agent; unset leaves it alone, for packets need no agent'),
+  oomScoreAdj: honoured(
+    'written for the agent, a warning when the right is lacking; unset leaves it alone, for packets need no agent',
+  ),
   'conntrack.maxPerCore': unneeded('flows have a table of their own, of fixed size, whose oldest entries make room'),
   'conntrack.min': unneeded('flows have a table of their own, of fixed size, whose oldest entries make room'),
   'conntrack.tcpEstablishedTimeout': honoured('idle time of a TCP flow in the flow table; nf_conntrack is left alone'),
@@ -91,9 +95,9 @@ export const FATES: Readonly<Record<string, Fate>> = {
 
 /** Sections of which one is read, and the modes that read them. */
 const READ_BY: Readonly<Record<string, readonly string[]>> = {
-  'iptables.masqueradeAll': ['', 'iptables', 'ipvs'],
-  'iptables.syncPeriod': ['', 'iptables'],
-  'iptables.minSyncPeriod': ['', 'iptables'],
+  'iptables.masqueradeAll': ['iptables', 'ipvs'],
+  'iptables.syncPeriod': ['iptables'],
+  'iptables.minSyncPeriod': ['iptables'],
   'ipvs.syncPeriod': ['ipvs'],
   'ipvs.minSyncPeriod': ['ipvs'],
   'ipvs.tcpTimeout': ['ipvs'],
@@ -116,13 +120,13 @@ const ZERO_IS_A_VALUE: ReadonlySet<string> = new Set([
 
 /** @returns one note for each key that the document writes, in its order. `document` has passed the schema. */
 export function notesOf(document: Readonly<Record<string, unknown>>): ConfigurationNote[] {
-  const mode = typeof document.mode === 'string' ? document.mode : '';
+  const mode = typeof document.mode === 'string' && document.mode !== '' ? document.mode : 'iptables';
   return leaves(document, '').map(([key, value]) => {
     const [disposition, why] = key === ROUTER_KEY ? ROUTER_FATE : (FATES[key] ?? unneeded('unknown'));
     const readers = READ_BY[key];
     const set = ZERO_IS_A_VALUE.has(key) ? value !== null : !isEmpty(value);
     if (readers !== undefined && !readers.includes(mode)) {
-      return { key, disposition: 'not needed', why: `not read when mode is ${mode === '' ? 'unset' : mode}`, set };
+      return { key, disposition: 'not needed', why: `not read when mode is ${mode}`, set };
     }
     return { key, disposition, why, set };
   });

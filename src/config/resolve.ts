@@ -1,6 +1,5 @@
 /** Puts defaults in force and checks what types alone cannot (R-84, R-53, R-72). */
-import { familyOf, parseAddress } from '../model/address.ts';
-import { parseCidr } from '../model/cidr.ts';
+import { familyOf } from '../model/address.ts';
 import type { Cidr } from '../model/compiled.ts';
 import type {
   Configuration,
@@ -10,7 +9,9 @@ import type {
   NodePortAddresses,
   ProxyMode,
 } from '../model/configuration.ts';
+import { sloppyAddress, sloppyCidr } from './address.ts';
 import { parseDuration } from './duration.ts';
+import { effectiveOf } from './effective.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { ROUTER_GATE } from './notes.ts';
 import type { KubeProxyConfiguration } from './schema.ts';
@@ -28,21 +29,18 @@ export type Fail = (key: string, message: string) => never;
 
 /** @param file a document that has passed the schema, or an empty one for all defaults. */
 export function resolve(file: Partial<KubeProxyConfiguration>, fail: Fail): Configuration {
-  refuseWindows(file, fail);
-  const mode = oneOf<ProxyMode>('mode', file.mode, MODES, fail);
-  const bindAddress = parseAddress(file.bindAddress || '0.0.0.0') ?? fail('bindAddress', 'is no IP address');
+  // kube-proxy on Linux takes an empty mode for iptables.
+  const mode = oneOf<ProxyMode>('mode', file.mode, MODES, fail) ?? 'iptables';
+  const bindAddress = sloppyAddress(file.bindAddress || '0.0.0.0') ?? fail('bindAddress', 'is no IP address');
   const isIPv6 = familyOf(bindAddress) === 'IPv6';
-  const section = mode === undefined ? file.iptables : file[mode];
+  const section = file[mode];
   const syncPeriod = milliseconds(section?.syncPeriod) || 30_000;
   const minSyncPeriod = milliseconds(section?.minSyncPeriod);
-  if (minSyncPeriod > syncPeriod) fail(`${mode ?? 'iptables'}.minSyncPeriod`, 'is longer than syncPeriod');
+  if (minSyncPeriod > syncPeriod) fail(`${mode}.minSyncPeriod`, 'is longer than syncPeriod');
   return {
     mode,
-    featureGates: file.featureGates ?? {},
     routerIpMode: file.featureGates?.[ROUTER_GATE] ?? false,
     clientKubeconfig: file.clientConnection?.kubeconfig ?? '',
-    clientQps: file.clientConnection?.qps || 5,
-    clientBurst: file.clientConnection?.burst || 10,
     hostnameOverride: (file.hostnameOverride ?? '').trim().toLowerCase(),
     bindAddress,
     healthz: listen(
@@ -65,17 +63,10 @@ export function resolve(file: Partial<KubeProxyConfiguration>, fail: Fail): Conf
     ...detectLocal(file, fail),
     nodePortAddresses: nodePortAddresses(file.nodePortAddresses ?? [], mode, fail),
     timeouts: timeouts(file, mode),
-    tcpBeLiberal: file.conntrack?.tcpBeLiberal ?? false,
-    portRange: portRange(file.portRange ?? '', fail),
+    verbosity: file.logging?.verbosity ?? 0,
     oomScoreAdj: file.oomScoreAdj ?? undefined,
+    effective: effectiveOf(file, mode, isIPv6),
   };
-}
-
-function refuseWindows(file: Partial<KubeProxyConfiguration>, fail: Fail): void {
-  for (const [key, value] of Object.entries(file.winkernel ?? {})) {
-    if (value) fail(`winkernel.${key}`, 'is for Windows nodes; remove it');
-  }
-  if (file.windowsRunAsService) fail('windowsRunAsService', 'is for Windows nodes; remove it');
 }
 
 function oneOf<T extends string>(
@@ -113,17 +104,18 @@ function detectLocal(file: Partial<KubeProxyConfiguration>, fail: Fail): DetectL
   if (key !== undefined && !name) fail(key, `is empty; detectLocalMode: ${detectLocalMode} needs it`);
   if (key !== undefined && name !== undefined && name.length > 15)
     fail(key, `"${name}" is longer than a device name can be`);
-  const parts = (file.clusterCIDR ?? '').split(',').filter((part) => part.trim() !== '');
-  const cidrs = parts.map((part) => cidr('clusterCIDR', part.trim(), fail));
+  // Looked at in its mode alone, and with no spaces, as kube-proxy does.
+  const text = detectLocalMode === 'ClusterCIDR' ? file.clusterCIDR : '';
+  const cidrs = text ? text.split(',').map((part) => cidr('clusterCIDR', part, fail)) : [];
   const clusterCidrs = byFamily(cidrs);
   if (clusterCidrs.IPv4.length > 1 || clusterCidrs.IPv6.length > 1)
     fail('clusterCIDR', 'holds two networks of one family');
   return { detectLocalMode, bridgeInterface, interfaceNamePrefix, clusterCidrs };
 }
 
-function nodePortAddresses(list: readonly string[], mode: ProxyMode | undefined, fail: Fail): NodePortAddresses {
+function nodePortAddresses(list: readonly string[], mode: ProxyMode, fail: Fail): NodePortAddresses {
   const [first, ...more] = list;
-  const word = first ?? (mode === 'iptables' || mode === 'ipvs' ? 'all' : 'primary');
+  const word = first ?? (mode === 'nftables' ? 'primary' : 'all');
   if (word === 'primary' || word === 'all') {
     if (more.length > 0) fail('nodePortAddresses', `"${word}" must stand alone`);
     if (word === 'primary') return { primary: true };
@@ -138,7 +130,7 @@ function orEvery(networks: readonly Cidr[], zero: string): readonly Cidr[] {
   return networks.length === 0 || networks.some(({ bits }) => bits === 0) ? [{ address: zero, bits: 0 }] : networks;
 }
 
-function timeouts(file: Partial<KubeProxyConfiguration>, mode: ProxyMode | undefined): FlowTimeouts {
+function timeouts(file: Partial<KubeProxyConfiguration>, mode: ProxyMode): FlowTimeouts {
   const { conntrack } = file;
   const ipvs = mode === 'ipvs' ? file.ipvs : undefined;
   const seconds = (fallback: number, ...texts: (string | null | undefined)[]) =>
@@ -152,20 +144,12 @@ function timeouts(file: Partial<KubeProxyConfiguration>, mode: ProxyMode | undef
   };
 }
 
-function portRange(text: string, fail: Fail): string {
-  if (text === '') return text;
-  const [begin = Number.NaN, end = begin] = text.split(/[-+]/).map(Number);
-  if (!/^\d+([-+]\d+)?$/.test(text) || begin > 65535 || end > 65535)
-    fail('portRange', `"${text}" is no range; write for example 300-2000`);
-  return text;
-}
-
 function milliseconds(text: string | null | undefined): number {
   return parseDuration(text ?? '0') ?? 0;
 }
 
 function cidr(key: string, text: string, fail: Fail): Cidr {
-  return parseCidr(text) ?? fail(key, `"${text}" is no network; write for example 10.244.0.0/16`);
+  return sloppyCidr(text) ?? fail(key, `"${text}" is no network; write for example 10.244.0.0/16`);
 }
 
 function byFamily(networks: readonly Cidr[]): { IPv4: Cidr[]; IPv6: Cidr[] } {

@@ -19,7 +19,11 @@ const duration = z
   .nullish();
 
 /** Bytes, as a number or a Kubernetes quantity. */
-const quantity = z.union([z.int().min(0), z.string().regex(/^\d+(\.\d+)?([kMGTPE]i?)?$/)]).nullish();
+const quantity = z
+  .union([z.number(), z.string().regex(/^[+-]?(\d+\.?\d*|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?$/)], {
+    error: 'is no quantity; write for example 64Ki',
+  })
+  .nullish();
 
 const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).nullish();
 
@@ -28,7 +32,7 @@ const logFormat = section({ splitStream: flag, infoBufferSize: quantity });
 export const kubeProxyConfiguration = z.strictObject({
   apiVersion: z.literal('kubeproxy.config.k8s.io/v1alpha1'),
   kind: z.literal('KubeProxyConfiguration'),
-  featureGates: z.record(z.string(), z.boolean()).nullish(),
+  featureGates: z.record(z.string(), z.boolean().nullable()).nullish(),
   clientConnection: section({
     kubeconfig: text,
     acceptContentTypes: text,
@@ -39,7 +43,7 @@ export const kubeProxyConfiguration = z.strictObject({
   logging: section({
     format: text,
     flushFrequency: z.union([z.int().min(0), z.string()]).nullish(),
-    verbosity: int32(0),
+    verbosity: int32(0, 2 ** 32 - 1),
     vmodule: z.array(z.strictObject({ filePattern: z.string(), verbosity: z.int() })).nullish(),
     options: section({ text: logFormat, json: logFormat }),
   }),

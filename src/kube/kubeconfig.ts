@@ -8,6 +8,8 @@ import { SluiceError } from '../model/errors.ts';
 export interface LoadKubeConfigOptions {
   /** Absent: in-cluster. */
   readonly kubeconfigFile?: string | undefined;
+  /** URL of the API server, in place of the current cluster's. */
+  readonly server?: string | undefined;
 }
 
 /**
@@ -30,6 +32,12 @@ export async function loadKubeConfig(options: LoadKubeConfigOptions = {}): Promi
   } else {
     loadFile(kubeConfig, file);
   }
+  const { server } = options;
+  const current = kubeConfig.getCurrentCluster();
+  if (server !== undefined && current !== null)
+    kubeConfig.clusters = kubeConfig.clusters.map((cluster) =>
+      cluster === current ? { ...cluster, server } : cluster,
+    );
   check(kubeConfig, file ?? 'the service account');
   return kubeConfig;
 }

@@ -30,16 +30,12 @@ export interface FlowTimeouts {
 }
 
 export interface Configuration {
-  /** undefined: the file did not choose one. */
-  readonly mode: ProxyMode | undefined;
-  readonly featureGates: Readonly<Record<string, boolean>>;
+  /** `iptables` when the file chooses none. */
+  readonly mode: ProxyMode;
   /** Our feature gate LoadBalancerIPModeRouter: ipMode Router is served (R-33). */
   readonly routerIpMode: boolean;
   /** "" when the file names none. */
   readonly clientKubeconfig: string;
-  /** Requests per second to the API server, and how many may come at once. */
-  readonly clientQps: number;
-  readonly clientBurst: number;
   /** "" when the file names none. */
   readonly hostnameOverride: string;
   /** Overrides the node's primary address unless it is 0.0.0.0 or ::. */
@@ -61,11 +57,12 @@ export interface Configuration {
   readonly clusterCidrs: { readonly IPv4: readonly Cidr[]; readonly IPv6: readonly Cidr[] };
   readonly nodePortAddresses: NodePortAddresses;
   readonly timeouts: FlowTimeouts;
-  readonly tcpBeLiberal: boolean;
-  /** "" or "begin-end"; kube-proxy itself makes no use of it. */
-  readonly portRange: string;
+  /** As klog counts it: 0 says least. */
+  readonly verbosity: number;
   /** undefined: the process keeps its own. */
   readonly oomScoreAdj: number | undefined;
+  /** The whole KubeProxyConfiguration with kube-proxy's defaults, for /configz and --write-config-to (R-81). */
+  readonly effective: Readonly<Record<string, unknown>>;
 }
 
 /** What became of one key of the file (R-85). */

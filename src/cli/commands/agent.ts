@@ -1,7 +1,11 @@
 /** `sluice agent`: reads the flags; the agent itself is passed in. */
-import { statSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { Argument, Command, Option } from 'commander';
+import { Argument, Command, Option, type ParseOptionsResult } from 'commander';
+import { stringify } from 'yaml';
+import { flagValue } from '../../config/flags.ts';
+import { loadSources } from '../../config/sources.ts';
+import { SluiceError } from '../../model/errors.ts';
 import {
   DEFAULT_FORWARDING,
   DSR_ENCAPSULATIONS,
@@ -19,7 +23,8 @@ import {
   type SourceOption,
 } from '../agent-options.ts';
 import { bpfRootOption, type CliContext } from '../context.ts';
-import { usageError } from '../errors.ts';
+import { EXIT_OK, usageError } from '../errors.ts';
+import { addKubeProxyFlags, asCommanderReads, kubeProxyFlagsOf } from '../kube-proxy-flags.ts';
 import { cleanUp } from './cleanup.ts';
 
 interface Flags {
@@ -34,7 +39,8 @@ interface Flags {
   cgroupRoot?: string;
   bpfRoot: string;
   bindProtection: 'on' | 'off';
-  logLevel: LogLevel;
+  logLevel?: LogLevel;
+  strictConfig?: true;
   forwardingMode: ForwardingMode;
   dsrEncapsulation: DsrEncapsulation;
   genevePort: number;
@@ -46,14 +52,22 @@ interface Flags {
 
 const IN_CLUSTER = 'in-cluster';
 
+/** Reads its arguments as kube-proxy does too. */
+class AgentCommand extends Command {
+  override parseOptions(args: string[]): ParseOptionsResult {
+    return super.parseOptions(asCommanderReads(args));
+  }
+}
+
 export function agentCommand(context: CliContext): Command {
-  return new Command('agent')
+  return addKubeProxyFlags(new AgentCommand('agent'))
     .description('serve the Services of this node')
     .addArgument(new Argument('[source]', "in-cluster: use the Pod's service account").choices([IN_CLUSTER]))
     .option('--node-name <name>', "name of this node's Node object (default: the host name)")
     .option('--kubeconfig <file>', 'how to reach the API server (default: in-cluster)')
     .option('--manifests <directory>', 'read Services and EndpointSlices from YAML files instead')
     .option('--config <file>', 'a KubeProxyConfiguration')
+    .option('--strict-config', 'end when it has keys that are not known, or written twice')
     .option(
       '--devices <names>',
       "node devices, e.g. eth0,eth1 (default: those with the node's addresses and default routes)",
@@ -101,24 +115,64 @@ export function agentCommand(context: CliContext): Command {
         .choices(XDP_MODES)
         .default('auto'),
     )
-    .addOption(new Option('--log-level <level>', 'least severe log line').choices(LOG_LEVELS).default('info'))
+    .addOption(
+      new Option(
+        '--log-level <level>',
+        "least severe log line (default: info, or by the configuration's verbosity)",
+      ).choices(LOG_LEVELS),
+    )
     .option('--cleanup', 'remove everything Sluice made, and end')
+    .addHelpText(
+      'after',
+      '\nEvery flag of kube-proxy 1.36 is taken too: docs/configuration.md says what becomes of it.',
+    )
     .action(async (word: string | undefined, flags: Flags) => {
-      context.exit(
-        flags.cleanup === true
-          ? await cleanUp(context, flags.bpfRoot)
-          : await context.runAgent(agentOptions(word, flags, context.hostname)),
-      );
+      context.exit(await run(context, word, flags));
     });
+}
+
+/** @returns the exit code. */
+async function run(context: CliContext, word: string | undefined, flags: Flags): Promise<number> {
+  const { version, 'init-only': initOnly, 'write-config-to': written } = kubeProxyFlagsOf({ ...flags });
+  if (said(version) || version === 'raw') {
+    await context.out.write(`${context.version}\n`);
+    return EXIT_OK;
+  }
+  if (flags.cleanup === true) return cleanUp(context, flags.bpfRoot);
+  const options = agentOptions(word, flags, context.hostname);
+  if (written) {
+    writeConfiguration(written, loadSources(options).configuration.effective);
+    return EXIT_OK;
+  }
+  if (!said(initOnly)) return context.runAgent(options);
+  await context.out.write('nothing to initialize: the agent writes no sysctl\n');
+  return EXIT_OK;
+}
+
+const said = (flag: string | undefined) => flag !== undefined && flagValue('', 'boolean', flag) === true;
+
+/** @throws SluiceError CONFIG_INVALID */
+function writeConfiguration(file: string, configuration: Readonly<Record<string, unknown>>): void {
+  try {
+    writeFileSync(file, stringify(configuration, { sortMapEntries: true }));
+  } catch (cause) {
+    throw new SluiceError('CONFIG_INVALID', `write configuration ${file}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** @throws SluiceError FLAG_INVALID that names the flag. */
 function agentOptions(word: string | undefined, flags: Flags, hostname: () => string): AgentOptions {
+  const kubeProxyFlags = kubeProxyFlagsOf({ ...flags });
+  const { master, 'hostname-override': override } = kubeProxyFlags;
+  const name = flags.nodeName ?? (override || undefined);
   return {
-    nodeName: nodeName(flags.nodeName, hostname),
-    nodeNameGiven: flags.nodeName !== undefined,
+    nodeName: nodeName(name, hostname),
+    nodeNameGiven: name !== undefined,
     source: sourceOf(word, flags),
-    ...(flags.config !== undefined && { configFile: existing('--config', flags.config, 'file') }),
+    strictConfig: flags.strictConfig === true,
+    kubeProxyFlags,
+    ...(master && { master }),
+    ...(flags.config && { configFile: existing('--config', flags.config, 'file') }),
     ...(flags.devices !== undefined && { devices: deviceNames(flags.devices) }),
     socketLb: flags.socketLb,
     ...netfilter(flags),
@@ -133,7 +187,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
       geneveVni: flags.geneveVni,
       watchNodes: flags.watchNodes === true,
     },
-    logLevel: flags.logLevel,
+    ...(flags.logLevel !== undefined && { logLevel: flags.logLevel }),
   };
 }
 
@@ -164,15 +218,15 @@ function nodeName(flag: string | undefined, hostname: () => string): string {
 
 function sourceOf(word: string | undefined, flags: Flags): SourceOption {
   const given = [
-    flags.kubeconfig !== undefined && '--kubeconfig',
+    flags.kubeconfig && '--kubeconfig',
     flags.manifests !== undefined && '--manifests',
     word !== undefined && IN_CLUSTER,
-  ].filter((flag) => flag !== false);
+  ].filter((flag) => typeof flag === 'string' && flag !== '');
   if (given.length > 1) throw usageError(`${given.join(' and ')} exclude each other: give one source of Services`);
   if (flags.manifests !== undefined) {
     return { kind: 'manifests', directory: existing('--manifests', flags.manifests, 'directory') };
   }
-  if (flags.kubeconfig !== undefined) {
+  if (flags.kubeconfig) {
     return { kind: 'kubeconfig', file: existing('--kubeconfig', flags.kubeconfig, 'file') };
   }
   return { kind: 'in-cluster' };

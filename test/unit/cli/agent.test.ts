@@ -23,7 +23,8 @@ test('without flags: in-cluster, and the defaults', async () => {
     bpfRoot: '/sys/fs/bpf/sluice',
     bindProtection: true,
     forwarding: { mode: 'snat', encapsulation: 'geneve', genevePort: 6081, geneveVni: 0, watchNodes: false },
-    logLevel: 'info',
+    strictConfig: false,
+    kubeProxyFlags: {},
   });
 });
 
@@ -71,6 +72,8 @@ test('every flag', async () => {
     bindProtection: false,
     forwarding: { mode: 'hybrid', encapsulation: 'ipip', genevePort: 6082, geneveVni: 7, watchNodes: true },
     logLevel: 'debug',
+    strictConfig: false,
+    kubeProxyFlags: {},
   });
 });
 

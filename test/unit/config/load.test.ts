@@ -36,17 +36,22 @@ describe('loadConfiguration', () => {
       ...defaults,
       clientKubeconfig: '/var/lib/kube-proxy/kubeconfig.conf',
       clusterCidrs: { IPv4: [{ address: '10.244.0.0', bits: 16 }], IPv6: [] },
+      effective: {
+        ...defaults.effective,
+        clientConnection: {
+          ...(defaults.effective.clientConnection as object),
+          kubeconfig: '/var/lib/kube-proxy/kubeconfig.conf',
+        },
+        clusterCIDR: '10.244.0.0/16',
+      },
     });
   });
 
   test('R-84: the defaults', () => {
     expect(loadConfiguration(undefined).configuration).toEqual({
-      mode: undefined,
-      featureGates: {},
+      mode: 'iptables',
       routerIpMode: false,
       clientKubeconfig: '',
-      clientQps: 5,
-      clientBurst: 10,
       hostnameOverride: '',
       bindAddress: '0.0.0.0',
       healthz: { address: '0.0.0.0', port: 10256 },
@@ -60,22 +65,19 @@ describe('loadConfiguration', () => {
       bridgeInterface: '',
       interfaceNamePrefix: '',
       clusterCidrs: { IPv4: [], IPv6: [] },
-      nodePortAddresses: { primary: true },
+      nodePortAddresses: everyAddress,
       timeouts: { tcpEstablished: 86_400, tcpCloseWait: 3600, tcpHalfOpen: 120, udp: 30, udpStream: 120 },
-      tcpBeLiberal: false,
-      portRange: '',
+      verbosity: 0,
       oomScoreAdj: undefined,
+      effective: expect.objectContaining({ mode: 'iptables', configSyncPeriod: '15m0s' }),
     });
   });
 
   test('R-84: every key is read', () => {
     expect(loadConfiguration(file('every-key.yaml')).configuration).toEqual({
       mode: 'nftables',
-      featureGates: { AllAlpha: false, KubeProxyDrainingTerminatingNodes: true },
       routerIpMode: false,
       clientKubeconfig: '/etc/kubeconfig',
-      clientQps: 7.5,
-      clientBurst: 20,
       hostnameOverride: 'node-1',
       bindAddress: '192.0.2.10',
       healthz: { address: '192.0.2.10', port: 10356 },
@@ -88,7 +90,7 @@ describe('loadConfiguration', () => {
       detectLocalMode: 'BridgeInterface',
       bridgeInterface: 'cni0',
       interfaceNamePrefix: 'veth',
-      clusterCidrs: { IPv4: [{ address: '10.244.0.0', bits: 16 }], IPv6: [{ address: 'fd00:10:244::', bits: 56 }] },
+      clusterCidrs: { IPv4: [], IPv6: [] },
       nodePortAddresses: {
         primary: false,
         IPv4: [
@@ -98,9 +100,9 @@ describe('loadConfiguration', () => {
         IPv6: [{ address: '2001:db8::', bits: 32 }],
       },
       timeouts: { tcpEstablished: 7200, tcpCloseWait: 60, tcpHalfOpen: 120, udp: 10, udpStream: 21 },
-      tcpBeLiberal: true,
-      portRange: '300-2000',
+      verbosity: 2,
       oomScoreAdj: -998,
+      effective: expect.objectContaining({ mode: 'nftables', portRange: '' }),
     });
   });
 
@@ -124,17 +126,63 @@ describe('loadConfiguration', () => {
     ['udpIdleTimeout: 250ms', 'udpIdleTimeout'],
     ['logging: { options: { text: { color: true } } }', 'logging.options.text.color'],
     ['logging: { vmodule: [{ filePattern: a, verbosity: 1, level: 2 }] }', 'logging.vmodule[0].level'],
-  ])('R-84: an unknown key is an error that names it: %s', (text, key) => {
-    expect(() => load(text)).toThrow(
-      expect.objectContaining({
-        code: 'CONFIG_INVALID',
-        message: expect.stringContaining(`config.yaml: ${key} is no key`),
-      }),
+    ['detectLocal: { clusterCIDRs: [10.0.0.0/8] }', 'detectLocal.clusterCIDRs'],
+    ['resourceContainer: /kube-proxy', 'resourceContainer'],
+  ])('R-84: an unknown key is a warning that names it, an error with --strict-config: %s', (text, key) => {
+    const { warnings, configuration } = parseConfiguration(HEAD + text, 'config.yaml');
+    expect(warnings).toEqual([`configuration config.yaml: kube-proxy 1.36 knows no ${key}: not read`]);
+    expect(configuration.syncPeriod).toBe(30_000);
+    expect(() => parseConfiguration(HEAD + text, 'config.yaml', { strict: true })).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(key) }),
     );
   });
 
+  test('R-84: all keys that are unknown or written twice are named at once, and what is known counts', () => {
+    const text =
+      'metadata: { name: x }\nmode: ipvs\nmode: nftables\nipvs: { a: 1, b: 2 }\nconntrack: { max: 1, min: 2, min: 3 }';
+    const { warnings, configuration } = parseConfiguration(HEAD + text, 'f');
+    expect(warnings).toHaveLength(1);
+    for (const key of ['metadata', 'ipvs.a', 'ipvs.b', 'conntrack.max', 'last counts: mode, conntrack.min'])
+      expect(warnings[0]).toContain(key);
+    expect(configuration.mode).toBe('nftables');
+  });
+
+  test('R-84: an unknown key does not hide a wrong value', () => {
+    expect(() => load('strictARP: true\nmode: userspace')).toThrow(/mode/);
+    expect(() => load('strictARP: true\niptables: { syncPeriod: 30 }')).toThrow(/iptables\.syncPeriod/);
+  });
+
   test.each([
-    ['iptables: { masqueradeAll: "yes" }', 'iptables.masqueradeAll'],
+    ['booleans', 'iptables: { masqueradeAll: on }', { masqueradeAll: true }],
+    ['octal numbers', 'oomScoreAdj: 010', { oomScoreAdj: 8 }],
+    [
+      'merge keys, which what stands beside them overrides',
+      'nftables: &n { syncPeriod: 5s, masqueradeAll: yes }\niptables: { <<: *n, syncPeriod: 7s }',
+      { masqueradeAll: true, syncPeriod: 7000 },
+    ],
+    [
+      'no dates and no base-60 numbers',
+      'hostnameOverride: 2020-01-01\nclientConnection: { kubeconfig: 1:30 }',
+      { hostnameOverride: '2020-01-01', clientKubeconfig: '1:30' },
+    ],
+    ['CRLF', 'mode: ipvs\r\nhostnameOverride: a\r\n', { mode: 'ipvs', hostnameOverride: 'a' }],
+    ['the first document, whatever follows', 'mode: ipvs\n---\nmode: [', { mode: 'ipvs' }],
+  ])('R-84: YAML 1.1 as go-yaml reads it: %s', (_, text, expected) => {
+    expect(load(text)).toMatchObject(expected);
+  });
+
+  test.each(['0', '64Ki', '1.5Mi', '1e3', '100m', '4096', '".5k"'])('R-84: %s is a quantity', (text) => {
+    expect(() => load(`logging: { options: { json: { infoBufferSize: ${text} } } }`)).not.toThrow();
+  });
+
+  test('R-84: where we read what kube-proxy refuses, a line says so', () => {
+    expect(parseConfiguration(`${HEAD}nodePortAddresses: [all]`, 'f').warnings).toEqual([
+      expect.stringContaining('kube-proxy refuses it'),
+    ]);
+  });
+
+  test.each([
+    ['iptables: { masqueradeAll: "true" }', 'iptables.masqueradeAll'],
     ['iptables: { masqueradeBit: 32 }', 'iptables.masqueradeBit'],
     ['iptables: { syncPeriod: 30 }', 'iptables.syncPeriod'],
     ['iptables: { syncPeriod: 30 seconds }', 'iptables.syncPeriod'],
@@ -158,9 +206,8 @@ describe('loadConfiguration', () => {
     ['metricsBindAddress: "::1:99999"', 'metricsBindAddress'],
     ['oomScoreAdj: -1001', 'oomScoreAdj'],
     ['conntrack: { min: 1.5 }', 'conntrack.min'],
-    ['portRange: a-b', 'portRange'],
-    ['winkernel: { enableDSR: true }', 'winkernel.enableDSR'],
-    ['windowsRunAsService: true', 'windowsRunAsService'],
+    ['logging: { options: { json: { infoBufferSize: 64K } } }', 'logging.options.json.infoBufferSize'],
+    ['clusterCIDR: 10.0.0.0/8,', 'clusterCIDR'],
     ['featureGates: { A: 1 }', 'featureGates.A'],
     ['iptables: [1]', 'iptables'],
   ])('R-84: a wrong value is an error that names the key: %s', (text, key) => {
@@ -176,8 +223,8 @@ describe('loadConfiguration', () => {
       'kind must be KubeProxyConfiguration',
     ],
     ['another version', 'apiVersion: kubeproxy.config.k8s.io/v1\nkind: KubeProxyConfiguration', 'apiVersion must be'],
-    ['no document', '', 'it has a wrong value'],
-    ['a key written twice', `${HEAD}mode: ipvs\nmode: iptables`, 'unique'],
+    ['no document', '', 'it holds no KubeProxyConfiguration'],
+    ['an alias of nothing', `${HEAD}mode: *a`, 'config.yaml'],
     ['no YAML', '{ a: [', 'config.yaml'],
   ])('R-84: refuses %s', (_, text, message) => {
     expect(() => parseConfiguration(text, 'config.yaml')).toThrow(message);
@@ -187,9 +234,11 @@ describe('loadConfiguration', () => {
     expect(() => loadConfiguration('/nowhere/config.yaml')).toThrow(/\/nowhere\/config\.yaml: ENOENT/);
   });
 
-  test('R-53: NodePorts answer on the primary addresses, in mode iptables and ipvs on all', () => {
+  test('R-53: NodePorts answer on every address, in mode nftables on the primary ones', () => {
     expect(load('mode: nftables').nodePortAddresses).toEqual({ primary: true });
     expect(load('mode: iptables').nodePortAddresses).toEqual(everyAddress);
+    expect(load('mode: ""').nodePortAddresses).toEqual(everyAddress);
+    expect(load('').nodePortAddresses).toEqual(everyAddress);
     expect(load('mode: ipvs').nodePortAddresses).toEqual(everyAddress);
     expect(load('mode: iptables\nnodePortAddresses: [primary]').nodePortAddresses).toEqual({ primary: true });
     expect(load('nodePortAddresses: [all]').nodePortAddresses).toEqual(everyAddress);
@@ -247,13 +296,13 @@ describe('loadConfiguration', () => {
     });
     expect(of('iptables.localhostNodePorts')).toMatchObject({ disposition: 'honoured', set: true });
     expect(of('enableProfiling')).toMatchObject({ disposition: 'refused', set: true });
-    expect(of('winkernel.sourceVip')).toMatchObject({ disposition: 'refused', set: false });
+    expect(of('winkernel.sourceVip')).toMatchObject({ disposition: 'not needed', set: false });
   });
 
   test('R-33, R-85: our own feature gate is off unless written, and has a note of its own', () => {
     expect(load('').routerIpMode).toBe(false);
     const gates = 'featureGates: { LoadBalancerIPModeRouter: true, Other: true }';
-    expect(load(gates)).toMatchObject({ routerIpMode: true, featureGates: { LoadBalancerIPModeRouter: true } });
+    expect(load(gates).routerIpMode).toBe(true);
     expect(load('featureGates: { LoadBalancerIPModeRouter: false }').routerIpMode).toBe(false);
     const { notes } = parseConfiguration(`${HEAD}${gates}`, 'test');
     expect(notes.filter(({ key }) => key.startsWith('featureGates'))).toMatchObject([
@@ -293,12 +342,15 @@ describe('loadConfiguration', () => {
 });
 
 describe('configz', () => {
-  test.each([
-    'kubeadm.yaml',
-    'every-key.yaml',
-  ])('R-81: shows the configuration in force in the form that is read: %s', (name) => {
+  test.each(['kubeadm.yaml', 'every-key.yaml'])('R-81: shows the whole object in the form that is read: %s', (name) => {
     const { configuration } = loadConfiguration(file(name));
-    const shown = configz(configuration)['kubeproxy.config.k8s.io'];
-    expect(parseConfiguration(JSON.stringify(shown), 'configz').configuration).toEqual(configuration);
+    const shown = configz(configuration)['kubeproxy.config.k8s.io'] as Record<string, unknown>;
+    const again = parseConfiguration(JSON.stringify(shown), 'configz', { strict: true });
+    expect(again.configuration.effective).toEqual(shown);
+    const missing = leaves(kubeProxyConfiguration).filter(
+      (path) => path.split('.').reduce<unknown>((value, key) => (value as never)?.[key], shown) === undefined,
+    );
+    const optional = ['featureGates', 'logging.vmodule', /splitStream/];
+    expect(missing.filter((path) => !optional.some((name) => path.match(name)))).toEqual([]);
   });
 });
