@@ -49,8 +49,8 @@ export interface LeftOutDevice {
 /**
  * Devices by which traffic from outside enters. With names given: exactly those (lo never). Else
  * those that carry an InternalIP or ExternalIP of the Node object, those that a default route
- * leaves by, and those that carry another address of global scope: a bridge only when one of its ports
- * leads out, a veth only when it leads to a network and not to one pod. A packet must meet the hooks once: so a port of a
+ * leaves by, and those that carry another address of global scope: a bridge, or a VLAN of one, only when one of its
+ * ports leads out, of Open vSwitch none, for nobody tells what is behind it, a veth only when it leads to a network and not to one pod. A packet must meet the hooks once: so a port of a
  * bridge, bond or team is left to that, and a macvlan to its parent. A dummy and a VRF are never among them.
  *
  * @param names values of --devices
@@ -99,11 +99,26 @@ function leftOutInside(host: HostState, device: HostDevice): string | undefined 
   const { kind, addresses } = device;
   if (!addresses.some(isGlobal)) return 'it has no address of global scope';
   if (OVERLAY_KINDS.has(kind)) return undefined;
-  if (kind === 'bridge' && !host.devices.some((port) => port.master === device.name && WIRE_KINDS.has(port.kind)))
+  const bridge = bridgeOf(host, device);
+  if (kind === 'openvswitch' || (bridge !== undefined && !leadsOut(host, bridge)))
     return 'containers behind it are met on their own devices';
   if (kind === 'veth' && !addresses.some((address) => isGlobal(address) && !isHostAddress(address)))
     return 'its addresses are those of no network, so it is the device of a pod';
   return undefined;
+}
+
+/** The bridge whose ports' packets the device meets: itself, that of a VLAN, or the one that its other end is a port of. */
+function bridgeOf(host: HostState, device: HostDevice): HostDevice | undefined {
+  const { kind, parent, peerIfindex, peerNetns } = device;
+  const named = (name: string | undefined) => host.devices.find((other) => other.name === name);
+  const isPair = kind === 'veth' && peerNetns === undefined;
+  const peer = isPair ? host.devices.find(({ ifindex }) => ifindex === peerIfindex) : undefined;
+  const bridge = kind === 'bridge' ? device : named(isPair ? peer?.master : parent);
+  return bridge?.kind === 'bridge' ? bridge : undefined;
+}
+
+function leadsOut(host: HostState, bridge: HostDevice): boolean {
+  return host.devices.some((port) => port.master === bridge.name && WIRE_KINDS.has(port.kind));
 }
 
 /** Of two devices that meet the same packets one is enough, whoever named them. */
@@ -159,12 +174,12 @@ export function missingDevices(host: HostState, names: readonly string[]): strin
 /**
  * The host's side of pods' devices. With a pattern given: those whose name it matches. Else veths
  * whose other end is in another network namespace. Node devices and lo are never among them, nor are ports of a
- * bridge that is a node device: their packets would meet the hooks twice.
+ * bridge that is a node device, or has one for a VLAN of it: their packets would meet the hooks twice.
  *
  * @param pattern value of --pod-devices: names with `*` and `?`, separated by commas
  */
 export function selectPodDevices(host: HostState, nodeDevices: readonly HostDevice[], pattern?: string): HostDevice[] {
-  const ofNode = new Set(nodeDevices.map(({ name }) => name));
+  const ofNode = new Set(nodeDevices.flatMap((device) => [device.name, bridgeOf(host, device)?.name ?? device.name]));
   const others = host.devices.filter(
     (device) =>
       !device.loopback && !ofNode.has(device.name) && !ofNode.has(masterOf(host, device)?.name ?? device.name),

@@ -103,6 +103,41 @@ describe('selectNodeDevices', () => {
     }
   });
 
+  test('what gives a bridge of containers its gateway is no node device: a VLAN, a pair, a port of Open vSwitch', () => {
+    const state = host(
+      [
+        device(2, 'eth0', { addresses: [address('192.0.2.10')] }),
+        device(3, 'cni0', { kind: 'bridge' }),
+        podVeth(4, 'veth1', { master: 'cni0' }),
+        device(5, 'cni0.7', { kind: 'vlan', parent: 'cni0', addresses: [address('10.244.7.1')] }),
+        // As the bridge plugin makes it with `vlan` and `isGateway`.
+        device(6, 'veth0', { kind: 'veth', master: 'cni0', peerIfindex: 7 }),
+        device(7, 'cni0.100', { kind: 'veth', peerIfindex: 6, addresses: [address('10.244.1.1')] }),
+        device(8, 'ovs-system', { kind: 'openvswitch' }),
+        device(9, 'antrea-gw0', { kind: 'openvswitch', addresses: [address('10.245.1.1')] }),
+        podVeth(10, 'veth2', { master: 'ovs-system' }),
+      ],
+      'eth0',
+    );
+    const chosen = selectNodeDevices(state, undefined);
+    expect(names(chosen)).toEqual(['eth0']);
+    expect(names(selectPodDevices(state, chosen))).toEqual(['veth1', 'veth2']);
+    expect(names(selectNodeDevices(state, node('10.245.1.1')))).toEqual(['eth0', 'antrea-gw0']);
+  });
+
+  test('containers on a bridge whose VLAN carries the address of the node are met there alone', () => {
+    const state = host([
+      device(2, 'vmbr0', { kind: 'bridge' }),
+      device(3, 'eth0', { master: 'vmbr0' }),
+      podVeth(4, 'veth100i0', { master: 'vmbr0' }),
+      device(5, 'vmbr0.10', { kind: 'vlan', parent: 'vmbr0', addresses: [address('192.0.2.10')] }),
+      podVeth(6, 'cali1'),
+    ]);
+    const chosen = selectNodeDevices(state, node('192.0.2.10'));
+    expect(names(chosen)).toEqual(['vmbr0.10']);
+    expect(names(selectPodDevices(state, chosen))).toEqual(['cali1']);
+  });
+
   test('of two devices that meet the same packets one, also when both are named', () => {
     const state = host(
       [
