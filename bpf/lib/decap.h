@@ -204,6 +204,9 @@ GLOBAL int decap_begin(struct __sk_buff *skb)
 		return REASON_DROP_IMPOSSIBLE;
 	packet = &scratch->packet;
 	flow = &scratch->flow;
+	/* The node that took it in has looked already, but who says that this one is from there? */
+	if (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr))
+		return REASON_DROP_SOURCE;
 	row = decap_backend(&packet->key, &scratch->decap.backend, &id);
 	if (!row)
 		return REASON_DROP_NOT_BACKEND;

@@ -246,6 +246,13 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
         expect([outcome.verdict, outcome.frame.equals(frame), outcome.reasons]).toEqual(['NEXT', true, []]);
       });
 
+      it('nor is a peer about a source that nobody can have (R-106)', () => {
+        for (const from of family === 4 ? ['127.0.0.1', '0.0.0.0', NODE[4]] : ['::1', 'ff02::1', NODE[6]]) {
+          const forged = (_: string, destination: string, dport: number) => syn()(from, destination, dport);
+          expect(rig.ingress(arriving(forged))).toMatchObject({ verdict: 'DROP', reasons: ['DROP_SOURCE'] });
+        }
+      });
+
       it('other tunnels between the nodes are left alone', () => {
         const pods = segment(protocol, REMOTE_POD[family], POD[family], 1234, 8080).build();
         const around = { family, from: PEER[family], to: NODE[family] };
