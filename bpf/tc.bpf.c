@@ -285,7 +285,7 @@ INLINE int begin_any(struct __sk_buff *skb, const struct packet *packet)
 	if (verdict != NO_FRONTEND)
 		return verdict;
 	if (!output && unlikely(foreign_may_answer(packet)))
-		foreign_note(HOOK_EGRESS);
+		foreign_note(HOOK_EGRESS, skb->ifindex);
 	return carry_direct(skb, output);
 }
 
@@ -479,7 +479,7 @@ int egress(struct __sk_buff *skb)
 	if (!packet)
 		return verdict;
 	if (unlikely(foreign_may_answer(packet)))
-		foreign_note(HOOK_INGRESS);
+		foreign_note(HOOK_INGRESS, skb->ingress_ifindex);
 	if (skb->ingress_ifindex)
 		return leave_forwarded(skb, packet);
 	/* The node's own, of a socket that the socket hook does not serve. */

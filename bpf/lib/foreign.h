@@ -23,8 +23,27 @@ INLINE bool foreign_may_answer(const struct packet *packet)
 	       address_is_known(known, &packet->key.saddr);
 }
 
-/* Notes the answers to the packet in the scratch memory, when it comes from where a frontend is. @hook: theirs. */
-GLOBAL int foreign_note(__u32 hook)
+/*
+ * Can the packet be from where it says, an address and port of a Service? Whoever forges that would take the answers,
+ * which are another client's packets to the Service, away from it. So nothing comes from a cluster IP, and from behind
+ * the node's own devices only what netfilter masquerades.
+ * @ifindex: the device that it came in by; 0: the node sends it.
+ */
+NOINLINE bool foreign_is_genuine(const struct packet *packet, __u32 ifindex)
+{
+	const struct device *in;
+
+	if (!packet || address_is_virtual(&packet->key.saddr))
+		return false;
+	in = ifindex ? device_of(ifindex) : NULL;
+	return !in || in->flags & DEVICE_NODE || node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL;
+}
+
+/*
+ * Notes the answers to the packet in the scratch memory, when it comes from where a frontend is. @hook: theirs.
+ * @ifindex: as foreign_is_genuine has it.
+ */
+GLOBAL int foreign_note(__u32 hook, __u32 ifindex)
 {
 	struct scratch *scratch = scratch_get();
 	struct packet *packet;
@@ -35,7 +54,8 @@ GLOBAL int foreign_note(__u32 hook)
 	if (!scratch)
 		return 0;
 	packet = &scratch->packet;
-	if (!frontend_lookup(&packet->key.saddr, packet->key.sport, packet->key.proto, false))
+	if (!frontend_lookup(&packet->key.saddr, packet->key.sport, packet->key.proto, false) ||
+	    !foreign_is_genuine(packet, ifindex))
 		return 0;
 	key = &scratch->answer[ANSWER_FRONTEND];
 	flow_key_reverse(key, &packet->key, hook);
@@ -53,7 +73,8 @@ GLOBAL int foreign_note(__u32 hook)
 	address_copy(&flow->daddr, &key->daddr);
 	flow->sport = key->sport;
 	flow->dport = key->dport;
-	flow->flags = FLOW_FOREIGN;
+	/* OUTPUT: it is the first that the packets meet, so its time is looked at. */
+	flow->flags = FLOW_FOREIGN | (hook == HOOK_EGRESS ? FLOW_OUTPUT : 0);
 	flow->created = clock_now();
 	flow->last_seen = flow->created;
 	flow_put(ANSWER_FRONTEND);

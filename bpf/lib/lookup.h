@@ -58,6 +58,14 @@ INLINE const struct mark *service_address(const struct address *address)
 	return bpf_map_lookup_elem(&service_addresses, &key);
 }
 
+/* Is it a cluster IP that no device of this node has? Then nobody speaks from it for himself. */
+INLINE bool address_is_virtual(const struct address *address)
+{
+	const struct mark *mark = service_address(address);
+
+	return mark && mark->flags & SERVICE_ADDRESS_CLUSTER_IP && !(node_address_flags(address) & NODE_ADDRESS_LOCAL);
+}
+
 /*
  * The same for a packet.
  * @refuse: set when the address is a cluster IP without this port (R-32).

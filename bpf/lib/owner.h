@@ -112,11 +112,12 @@ INLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const struct
 
 /*
  * Is the packet, which is for a frontend, an answer to somebody's own traffic? Of those that nobody noted (foreign.h)
- * sockets know, of what comes in, and nf_conntrack. In TCP what begins a connection is no answer. (R-102)
+ * sockets know, of what comes in, and nf_conntrack. In TCP what begins a connection is no answer, and nobody's question
+ * came from a cluster IP, unless somebody forged it. (R-102)
  */
 NOINLINE bool owner_awaits(struct context *ctx, const struct packet *packet)
 {
-	if (!packet || packet->key.proto != IPPROTO_UDP)
+	if (!packet || packet->key.proto != IPPROTO_UDP || address_is_virtual(&packet->key.daddr))
 		return false;
 	return (packet->key.hook == HOOK_INGRESS && node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL &&
 		owner_is_socket(ctx, &packet->key, true)) ||

@@ -30,13 +30,18 @@ INLINE bool source_is_martian(const struct address *address)
 					 !address_word(address, 2) && bpf_ntohl(address_word(address, 3)) <= 1);
 }
 
-/* By which device do packets to the source go, as seen from where it came in? 0: no route leads there. */
-INLINE __u32 source_way_back(struct context *ctx, const struct packet *packet, bool *unknown)
+/*
+ * By which device do packets to the source go, as seen from where it came in? 0: no route leads there. @from: who would
+ * send them. By rules for a source, they go another way with the Service's address, which answers do not have while
+ * they are routed, than without.
+ */
+INLINE __u32 source_way_back(struct context *ctx, const struct packet *packet, const struct address *from,
+			     bool *unknown)
 {
 	struct fib_result back = {};
 
 	*unknown = false;
-	if (fib_lookup(ctx, &packet->key.daddr, &packet->key.saddr, &back))
+	if (fib_lookup(ctx, from, &packet->key.saddr, &back))
 		return back.ifindex;
 	/* The device does not forward, so the kernel does not say. */
 	*unknown = back.unknown;
@@ -56,15 +61,22 @@ NOINLINE enum source source_by_node_device(struct context *ctx, const struct pac
 
 	if (!packet || !in)
 		return SOURCE_OUTSIDE;
-	ifindex = source_way_back(ctx, packet, &unknown);
+	ifindex = source_way_back(ctx, packet, &packet->key.daddr, &unknown);
 	if (ifindex && (ifindex == context_ifindex(ctx) || ifindex == in->master))
 		return SOURCE_POD;
 	device = ifindex ? device_of(ifindex) : NULL;
-	if (!device)
+	/* Of tunnels those too that nothing is attached to, for want of an Ethernet header. */
+	if (!device || device->flags & DEVICE_OVERLAY)
 		return SOURCE_OUTSIDE;
 	if (!(device->flags & DEVICE_NODE))
 		return SOURCE_IMPOSSIBLE;
-	return (device->flags | in->flags) & DEVICE_OVERLAY ? SOURCE_OUTSIDE : SOURCE_POD;
+	return in->flags & DEVICE_OVERLAY ? SOURCE_OUTSIDE : SOURCE_POD;
+}
+
+/* fe80::/10: each device has its own, so no route tells whose it is. */
+INLINE bool source_is_link_local(const struct address *address)
+{
+	return address->b[0] == 0xfe && (address->b[1] & 0xc0) == 0x80;
 }
 
 /*
@@ -74,12 +86,14 @@ NOINLINE enum source source_by_node_device(struct context *ctx, const struct pac
 NOINLINE bool source_is_spoofed(struct context *ctx, const struct packet *packet, const struct device *in)
 {
 	const struct device *device;
+	struct address any;
 	__u32 ifindex;
 	bool unknown;
 
-	if (!packet || !in)
+	if (!packet || !in || source_is_link_local(&packet->key.saddr))
 		return false;
-	ifindex = source_way_back(ctx, packet, &unknown);
+	address_any(&any, &packet->key.saddr);
+	ifindex = source_way_back(ctx, packet, &any, &unknown);
 	if (!ifindex)
 		return !unknown;
 	if (ifindex == context_ifindex(ctx) || ifindex == in->master)

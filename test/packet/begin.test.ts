@@ -6,6 +6,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
+  DEVICE_NO_ETHERNET,
   DEVICE_NODE,
   DEVICE_OVERLAY,
   DEVICE_POD,
@@ -165,6 +166,10 @@ describe.each(WAYS)('by %s', (way) => {
         describeNode(DEVICE_NODE | DEVICE_OVERLAY);
         rig.forgetFlows();
         expect(led(SECOND_POD[family]).destination).toBe(OTHER_POD[family]);
+        // The same by one without Ethernet headers, which nothing is attached to: IP in IP, WireGuard.
+        describeNode(DEVICE_OVERLAY | DEVICE_NO_ETHERNET);
+        rig.forgetFlows();
+        expect(led(SECOND_POD[family]).destination).toBe(OTHER_POD[family]);
         describeNode();
       });
     });
@@ -179,6 +184,22 @@ describe.each(FAMILIES)('IPv%i', (family) => {
     };
 
     it('its own address is served', () => expect(send(POD[family]).reasons).toEqual(['NEW_FLOW']));
+
+    it('also where rules send what is from the address dialled another way', () => {
+      const ip = (...args: string[]) => run('ip', `-${family}`, ...args);
+      ip('route', 'add', 'default', 'dev', 'node0', 'table', '77');
+      ip('rule', 'add', 'from', LB[family], 'lookup', '77');
+      try {
+        expect(send(POD[family]).reasons).toEqual(['NEW_FLOW']);
+      } finally {
+        ip('rule', 'del', 'from', LB[family], 'lookup', '77');
+        ip('route', 'flush', 'table', '77');
+      }
+    });
+
+    it('a link-local one is its own, whatever other device has that network', () => {
+      if (family === 6) expect(send('fe80::5').reasons).toEqual(['NEW_FLOW']);
+    });
 
     it.each([
       ['the loopback', { 4: '127.0.0.1', 6: '::1' }],
@@ -221,6 +242,46 @@ describe.each(FAMILIES)('IPv%i', (family) => {
       rig.egress(question(NODE[family], CLIENT[family], 30081));
       rig.egress(question(CLIENT[family], POD[family]), { device: 'pod0', from: 'node0' });
       expect(rig.flows('halfOpenFlows')).toEqual([]);
+    });
+
+    it('nobody takes the answers to a Service away by a forged question', () => {
+      const taken = (from: string) => {
+        rig.egress(
+          packet(from, POD[family])
+            .udp(from === EXTERNAL[family] ? 7777 : 80, 40000)
+            .build(),
+          {
+            device: 'pod0',
+            from: from === VIP[family] ? 'node0' : 'pod0',
+          },
+        );
+        rig.ingress(
+          packet(from, NODE[family])
+            .udp(from === EXTERNAL[family] ? 7777 : 80, 40000)
+            .build(),
+          {
+            device: from === VIP[family] ? 'node0' : 'pod0',
+          },
+        );
+        return rig.flows('halfOpenFlows');
+      };
+      for (const from of [VIP[family], LB[family], EXTERNAL[family]]) expect(taken(from)).toEqual([]);
+      const asks = packet(POD[family], VIP[family]).udp(40000, 80).build();
+      expect(rig.ingress(asks, { device: 'pod0' }).reasons).toEqual(['NEW_FLOW']);
+    });
+
+    it('an answer that was awaited too long is a Service’s, whichever way', () => {
+      const age = () => {
+        for (const row of rig.flows('halfOpenFlows'))
+          rig.putFlow('halfOpenFlows', { ...row, flow: { ...row.flow, lastSeen: (row.flow.lastSeen - 60_000) >>> 0 } });
+      };
+      rig.ingress(packet(EXTERNAL[family], NODE[family]).udp(7777, 53).build());
+      age();
+      expect(rig.egress(packet(NODE[family], EXTERNAL[family]).udp(53, 7777).build()).reasons).toEqual(['NEW_FLOW']);
+      rig.forgetFlows();
+      rig.egress(question(NODE[family], CLIENT[family]));
+      age();
+      expect(rig.ingress(answer(CLIENT[family], NODE[family])).reasons).toEqual(['NEW_FLOW']);
     });
 
     it('a question that is repeated leaves its answers where they are', () => {
