@@ -68,8 +68,11 @@ NOINLINE enum source source_by_node_device(struct context *ctx, const struct pac
 	/* Of tunnels those too that nothing is attached to, for want of an Ethernet header. */
 	if (!device || device->flags & DEVICE_OVERLAY)
 		return SOURCE_OUTSIDE;
-	if (!(device->flags & DEVICE_NODE))
+	if (device->flags & DEVICE_POD)
 		return SOURCE_IMPOSSIBLE;
+	/* One that a CNI has made, and that leads to pods of this node or of others: who knows? */
+	if (!(device->flags & DEVICE_NODE))
+		return SOURCE_OUTSIDE;
 	return in->flags & DEVICE_OVERLAY ? SOURCE_OUTSIDE : SOURCE_POD;
 }
 

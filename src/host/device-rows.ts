@@ -28,7 +28,10 @@ export interface DeviceRow {
 
 type Settings = Pick<Configuration, 'bindAddress' | 'detectLocalMode' | 'bridgeInterface' | 'interfaceNamePrefix'>;
 
-/** One row for each device but lo: packets leave by devices that nothing is attached to as well. */
+/**
+ * One row for each device but lo: packets leave by devices that nothing is attached to as well. A bridge counts as the
+ * devices of pods that are its ports: routes lead to them by way of it.
+ */
 export function deviceRows(
   host: HostState,
   nodeDevices: readonly HostDevice[],
@@ -42,6 +45,7 @@ export function deviceRows(
     IPv4: fallbackSource(host, node, settings, 'IPv4'),
     IPv6: fallbackSource(host, node, settings, 'IPv6'),
   };
+  const bridges = new Set(podDevices.map(({ master }) => master));
   const indices = new Map(host.devices.map(({ name, ifindex }) => [name, ifindex]));
   return host.devices
     .filter((device) => !device.loopback)
@@ -51,7 +55,7 @@ export function deviceRows(
       masquerade6: masqueradeSource(device, 'IPv6') ?? fallback.IPv6 ?? '::',
       flags:
         (nodes.has(device.ifindex) ? DEVICE_NODE : 0) |
-        (pods.has(device.ifindex) ? DEVICE_POD : 0) |
+        (pods.has(device.ifindex) || (device.kind === 'bridge' && bridges.has(device.name)) ? DEVICE_POD : 0) |
         (carriesLocalPods(device, settings) ? DEVICE_LOCAL_PODS : 0) |
         (device.hasEthernet ? 0 : DEVICE_NO_ETHERNET) |
         (OVERLAY_KINDS.has(device.kind) ? DEVICE_OVERLAY : 0),

@@ -166,6 +166,10 @@ describe.each(WAYS)('by %s', (way) => {
         describeNode(DEVICE_NODE | DEVICE_OVERLAY);
         rig.forgetFlows();
         expect(led(SECOND_POD[family]).destination).toBe(OTHER_POD[family]);
+        // A device that a CNI has made, to its pods of any node.
+        describeNode(0);
+        rig.forgetFlows();
+        expect(led(SECOND_POD[family]).destination).toBe(OTHER_POD[family]);
         // The same by one without Ethernet headers, which nothing is attached to: IP in IP, WireGuard.
         describeNode(DEVICE_OVERLAY | DEVICE_NO_ETHERNET);
         rig.forgetFlows();
@@ -373,8 +377,8 @@ describe.each(FAMILIES)('IPv%i', (family) => {
   });
 });
 
-/** The node of the rig, with the broadcast address of its network. @param second flags of the second node device */
-function describeNode(second = 0): void {
+/** The node of the rig, with the broadcast address of its network. @param second flags of the second device; none: it is not described */
+function describeNode(second?: number): void {
   const device = (name: DeviceName, flags: number, of: Readonly<Record<4 | 6, string>>) => ({
     ifindex: rig.ifindex(name),
     device: {
@@ -395,7 +399,7 @@ function describeNode(second = 0): void {
     devices: [
       device('node0', DEVICE_NODE, NODE),
       device('pod0', DEVICE_POD, BRIDGE),
-      ...(second === 0 ? [] : [device('second0', second, NODE)]),
+      ...(second === undefined ? [] : [device('second0', second, NODE)]),
     ],
     podCidrs: [
       { address: '10.1.0.0', bits: 16 },

@@ -30,7 +30,8 @@ describe('deviceRows', () => {
     expect(rows().map(({ ifindex, flags, mtu }) => [ifindex, flags, mtu])).toEqual([
       [2, DEVICE_NODE, 1500],
       [3, 0, 9000],
-      [4, 0, 1500],
+      // A bridge leads to pods when a port of it is theirs.
+      [4, DEVICE_POD, 1500],
       [5, DEVICE_POD, 1500],
       [6, DEVICE_NODE | DEVICE_NO_ETHERNET | DEVICE_OVERLAY, 1420],
     ]);
