@@ -260,7 +260,7 @@ GLOBAL int carry_lost(struct __sk_buff *skb)
 		return VERDICT_NEXT;
 	if (frontend && frontend->flags & FRONTEND_ROUTER)
 		return VERDICT_NEXT;
-	if (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr))
+	if (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr) || source_is_mixed(packet))
 		return drop(packet, REASON_DROP_SOURCE);
 	if (frontend && !source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);

@@ -30,6 +30,12 @@ INLINE bool source_is_martian(const struct address *address)
 					 !address_word(address, 2) && bpf_ntohl(address_word(address, 3)) <= 1);
 }
 
+/* IPv4 in an address of an IPv6 packet (RFC 4291 2.5.5.2): on no wire, but flows would not tell it from IPv4. */
+INLINE bool source_is_mixed(const struct packet *packet)
+{
+	return !packet_is_v4(packet) && (address_is_v4(&packet->key.saddr) || address_is_v4(&packet->key.daddr));
+}
+
 /*
  * By which device do packets to the source go, as seen from where it came in? 0: no route leads there. @from: who would
  * send them. By rules for a source, they go another way with the Service's address, which answers do not have while
@@ -102,7 +108,7 @@ NOINLINE bool source_is_spoofed(struct context *ctx, const struct packet *packet
 	if (ifindex == context_ifindex(ctx) || ifindex == in->master)
 		return false;
 	device = device_of(ifindex);
-	return device && device->flags & (DEVICE_NODE | DEVICE_POD) && !(device->flags & DEVICE_OVERLAY);
+	return device && device->flags & (DEVICE_NODE | DEVICE_POD | DEVICE_OVERLAY);
 }
 
 /* Is it an address of this node, or one that reaches several hosts? */
@@ -126,7 +132,7 @@ NOINLINE enum source source_of(struct context *ctx, const struct packet *packet,
 		return SOURCE_IMPOSSIBLE;
 	detect = packet_is_v4(packet) ? knobs.detect_pods4 : knobs.detect_pods6;
 	if (packet->key.hook == HOOK_INGRESS &&
-	    (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr)))
+	    (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr) || source_is_mixed(packet)))
 		return SOURCE_IMPOSSIBLE;
 	if (in && device & DEVICE_POD && source_is_spoofed(ctx, packet, in))
 		return SOURCE_IMPOSSIBLE;

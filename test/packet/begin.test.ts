@@ -149,6 +149,17 @@ describe.each(WAYS)('by %s', (way) => {
         }
       });
 
+      it.runIf(family === 6)('IPv4 in the addresses of an IPv6 packet is nobody’s', () => {
+        rig.serve(...services(4, 'TCP'));
+        for (const flags of ['S', '.']) {
+          const sent = packet('::1:0', '::1:1').tcp(40000, 80, flags).build();
+          Buffer.concat([mapped(CLIENT[4]), mapped(VIP[4])]).copy(sent, 14 + 8);
+          sent.writeUInt16BE(0, 14 + 40 + 16);
+          expect(rig.ingress(sent, { way })).toMatchObject({ verdict: 'DROP', reasons: ['DROP_SOURCE'] });
+        }
+        expect(rig.flows('halfOpenFlows')).toEqual([]);
+      });
+
       it('a pod of another node counts as a pod when the way back leads there', () => {
         rig.serve(
           service('lists', {
@@ -186,6 +197,14 @@ describe.each(FAMILIES)('IPv%i', (family) => {
       rig.serve(...services(family, 'TCP'));
       return rig.ingress(packet(from, LB[family]).tcp(40000, 80).build(), { device: 'pod0' });
     };
+
+    it('that of a pod behind a tunnel is dropped', () => {
+      describeNode(DEVICE_NODE | DEVICE_OVERLAY);
+      expect(send(SECOND_POD[family])).toMatchObject({ verdict: 'DROP', reasons: ['DROP_SOURCE'] });
+      describeNode(DEVICE_OVERLAY | DEVICE_NO_ETHERNET);
+      expect(send(SECOND_POD[family])).toMatchObject({ verdict: 'DROP', reasons: ['DROP_SOURCE'] });
+      describeNode();
+    });
 
     it('its own address is served', () => expect(send(POD[family]).reasons).toEqual(['NEW_FLOW']));
 
@@ -376,6 +395,11 @@ describe.each(FAMILIES)('IPv%i', (family) => {
     expect(rig.flows('flows').map(({ key }) => key.dport)).toContain(other);
   });
 });
+
+/** The bytes of ::ffff:a.b.c.d. */
+function mapped(address: string): Buffer {
+  return Buffer.from([...Array<number>(10).fill(0), 0xff, 0xff, ...address.split('.').map(Number)]);
+}
 
 /** The node of the rig, with the broadcast address of its network. @param second flags of the second device; none: it is not described */
 function describeNode(second?: number): void {
