@@ -134,7 +134,7 @@ export function agentCommand(context: CliContext): Command {
 /** @returns the exit code. */
 async function run(context: CliContext, word: string | undefined, flags: Flags): Promise<number> {
   const { version, 'init-only': initOnly, 'write-config-to': written } = kubeProxyFlagsOf({ ...flags });
-  if (said(version) || version === 'raw') {
+  if (said(version)) {
     await context.out.write(`${context.version}\n`);
     return EXIT_OK;
   }
