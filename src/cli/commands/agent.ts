@@ -54,10 +54,7 @@ export function agentCommand(context: CliContext): Command {
     .option('--kubeconfig <file>', 'how to reach the API server (default: in-cluster)')
     .option('--manifests <directory>', 'read Services and EndpointSlices from YAML files instead')
     .option('--config <file>', 'a KubeProxyConfiguration')
-    .option(
-      '--devices <names>',
-      "node devices, e.g. eth0,eth1 (default: those with the node's addresses and default routes)",
-    )
+    .option('--devices <names>', 'node devices, e.g. eth0,eth1 (default: those with an address or a default route)')
     .addOption(
       new Option('--socket-lb <whom>', 'whom the socket hook serves; host-only: pods are served per packet')
         .choices(['all', 'host-only'])
