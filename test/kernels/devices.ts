@@ -5,6 +5,8 @@ import { createRig, type Rig } from '../support/cluster/rig.ts';
 import { type Agent, sluiceCommand } from '../support/lab/agent.ts';
 import { type Check, PATIENCE_MS } from './check.ts';
 
+/** Of iproute2: the guest's shell, through which hosts run what they are asked, takes busybox's own else. */
+const IP = '/usr/bin/ip';
 const SERVICES = { near: 11, far: 12 } as const;
 
 /** A wire between client and node1, and what both ends make of theirs: `device` has the address at last. */
@@ -88,7 +90,7 @@ class Devices {
   async make(kind: Kind): Promise<void> {
     const [client, node] = [this.rig.lab.client(), this.rig.lab.node(1)];
     const wire = `w${kind.name}`;
-    await client.run(['ip', 'link', 'add', wire, 'type', 'veth', 'peer', 'name', wire, 'netns', node.netns]);
+    await client.run([IP, 'link', 'add', wire, 'type', 'veth', 'peer', 'name', wire, 'netns', node.netns]);
     for (const [host, last] of [
       [client, 1],
       [node, 11],
@@ -101,7 +103,7 @@ class Devices {
         `link set ${device} up`,
         ...(host === node ? (kind.atNode?.(this.rig, device) ?? []) : []),
       ];
-      await host.run(['ip', '-batch', '-'], { input: `${lines.join('\n')}\n` });
+      await host.run([IP, '-batch', '-'], { input: `${lines.join('\n')}\n` });
       await host.run(['sysctl', '-qw', `net.ipv4.conf.${device}.rp_filter=2`]);
     }
     this.made.add(kind.name);
@@ -110,7 +112,7 @@ class Devices {
   async makeWithoutEthernet(): Promise<void> {
     for (const { name, line, device, net } of WITHOUT_ETHERNET) {
       const lines = [line, `addr add 172.40.${net}.11/24 dev ${device}`, `link set ${device} up`];
-      await this.rig.lab.node(1).run(['ip', '-batch', '-'], { input: `${lines.join('\n')}\n` });
+      await this.rig.lab.node(1).run([IP, '-batch', '-'], { input: `${lines.join('\n')}\n` });
       this.made.add(name);
     }
   }
