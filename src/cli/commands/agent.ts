@@ -68,10 +68,7 @@ export function agentCommand(context: CliContext): Command {
     .option('--manifests <directory>', 'read Services and EndpointSlices from YAML files instead')
     .option('--config <file>', 'a KubeProxyConfiguration')
     .option('--strict-config', 'end when it has keys that are not known, or written twice')
-    .option(
-      '--devices <names>',
-      "node devices, e.g. eth0,eth1 (default: those with the node's addresses and default routes)",
-    )
+    .option('--devices <names>', 'node devices, e.g. eth0,eth1 (default: those with an address or a default route)')
     .addOption(
       new Option('--socket-lb <whom>', 'whom the socket hook serves; host-only: pods are served per packet')
         .choices(['all', 'host-only'])
