@@ -4,10 +4,12 @@
  * else, coming in, a frontend leads to a backend and a flow is made.
  */
 #include "lib/packet_skb.h"
+#include "lib/agent.h"
 #include "lib/decap.h"
 #include "lib/direct.h"
 #include "lib/encap.h"
 #include "lib/established.h"
+#include "lib/frontend.h"
 #include "lib/held.h"
 #include "lib/icmp.h"
 #include "lib/known.h"
@@ -181,10 +183,10 @@ GLOBAL int begin(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	packet = &scratch->packet;
 	route.output = packet->key.hook == HOOK_EGRESS;
-	frontend = frontend_of_packet(&packet->key, &refuse);
+	frontend = frontend_of_packet(skb, &packet->key, &refuse);
 	if (refuse)
 		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
-	if (likely(!frontend))
+	if (likely(!frontend) || (route.output && agent_dialled(skb)))
 		return NO_FRONTEND;
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);

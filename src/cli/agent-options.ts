@@ -34,12 +34,17 @@ export interface AgentOptions {
   readonly bpfRoot: string;
   /** A process of the node cannot bind a NodePort. */
   readonly bindProtection: boolean;
+  /** Ports of proxies that stand beside a pod's process and are given its connections: two at most. */
+  readonly meshPorts: readonly number[];
   /** How packets from outside reach backends on other nodes. */
   readonly forwarding: ForwardingOptions;
   /** Whether node devices carry packets in XDP. */
   readonly xdp: XdpMode;
   readonly logLevel: LogLevel;
 }
+
+/** Where the proxies of Istio, Consul, Kuma and Linkerd listen. */
+export const MESH_PORTS = '15001,4140';
 
 /** Node names are compared in lower case, as kube-proxy does. */
 export function canonicalNodeName(name: string): string {
