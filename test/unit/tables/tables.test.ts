@@ -8,10 +8,10 @@ const A = backend('10.1.0.1');
 const B = backend('10.1.0.2');
 const C = backend('10.1.0.3');
 
-function setUp() {
+function setUp(options: { readonly remember?: number } = {}) {
   let now = 0;
   const maps = createMemoryMaps({ entries: 256 });
-  const tables = createTables(maps, { now: () => now });
+  const tables = createTables(maps, { now: () => now, ...options });
   const apply = (...changed: ReturnType<typeof service>[]) => tables.apply({ changed, removed: [] });
   const wait = (ms: number): void => {
     now += ms;
