@@ -225,6 +225,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         configuration,
         socketLbPods: options.socketLb === 'all',
         bindProtection: options.bindProtection,
+        meshPorts: options.meshPorts,
         netnsCookie: cookie,
         jiffiesPerSecond,
         haveSetRetval: hasFeature(features, 'set_retval'),

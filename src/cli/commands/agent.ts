@@ -19,6 +19,7 @@ import {
   canonicalNodeName,
   LOG_LEVELS,
   type LogLevel,
+  MESH_PORTS,
   type SocketLb,
   type SourceOption,
 } from '../agent-options.ts';
@@ -39,6 +40,7 @@ interface Flags {
   cgroupRoot?: string;
   bpfRoot: string;
   bindProtection: 'on' | 'off';
+  meshPorts: string;
   logLevel?: LogLevel;
   strictConfig?: true;
   forwardingMode: ForwardingMode;
@@ -82,6 +84,7 @@ export function agentCommand(context: CliContext): Command {
         .choices(['on', 'off'])
         .default('on'),
     )
+    .option('--mesh-ports <ports>', 'a pod that listens on one of these is served per packet; "": none', MESH_PORTS)
     .addOption(
       new Option('--forwarding-mode <mode>', 'how packets from outside reach backends on other nodes')
         .choices(FORWARDING_MODES)
@@ -177,6 +180,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     ...(flags.cgroupRoot !== undefined && { cgroupRoot: existing('--cgroup-root', flags.cgroupRoot, 'directory') }),
     bpfRoot: flags.bpfRoot,
     bindProtection: flags.bindProtection === 'on',
+    meshPorts: meshPorts(flags.meshPorts),
     forwarding: {
       mode: flags.forwardingMode,
       encapsulation: flags.dsrEncapsulation,
@@ -248,6 +252,14 @@ function deviceNames(list: string): string[] {
     }
   }
   return names;
+}
+
+function meshPorts(text: string): number[] {
+  const ports = text
+    .split(',')
+    .flatMap((port) => (port.trim() === '' ? [] : within('--mesh-ports', port.trim(), 1, 65_535)));
+  if (ports.length > 2) throw usageError(`--mesh-ports: '${text}' has ${ports.length} ports; give two at most`);
+  return ports;
 }
 
 function pattern(text: string): string {
