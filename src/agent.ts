@@ -193,6 +193,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           schedule.wake();
         },
         problem: ({ object, message }) => warn(message, { object }),
+        note: ({ object, message }) => inform(message, { object }),
       },
       stop.signal,
     ),
