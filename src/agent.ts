@@ -11,6 +11,7 @@ import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
 import { runSweep } from './bpf/sweep.ts';
 import { type AgentOptions, nodeNameOf } from './cli/agent-options.ts';
+import { endpoint } from './cli/format.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadConfiguration } from './config/load.ts';
 import { cgroup2Mount } from './host/cgroup.ts';
@@ -252,6 +253,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   };
 
   const started = new Date().toISOString();
+  let reported: number | undefined;
   /** For `sluice status`, which reads it with the agent dead too. */
   function tellReport(): void {
     writeReport(dataPath.maps.report.view, {
@@ -262,7 +264,11 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       configurationFile: options.configFile ?? null,
       configuration: notes,
       serviceCidrs: serviceCidrs ?? null,
+      healthz: endpoint(configuration.healthz.address, configuration.healthz.port),
+      problems: report.list(),
+      moreProblems: 0,
     });
+    reported = report.changes;
   }
 
   async function sync(periodic: boolean): Promise<boolean> {
@@ -276,10 +282,10 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     await load();
     const first = reconciler === undefined;
     reconciler ??= start();
-    if (first) tellReport();
     const began = performance.now();
     const result = reconciler.sync(periodic && !first);
     const { services, frontends, backends, written } = result.applied;
+    if (first || report.changes !== reported) tellReport();
     if (first || result.applied.stopped > 0) sweeper.wake();
     telemetry.synced(result, (performance.now() - began) / 1000, first || periodic);
     if (first)

@@ -73,7 +73,8 @@ function asGo(tags: Tags): Tags {
   for (const tag of tags) {
     if (typeof tag !== 'object') taken.push(tag);
     else if (tag.format === 'TIME' || UNUSUAL.test(tag.tag)) continue;
-    else if (tag.tag.endsWith(':bool') && 'test' in tag) taken.push({ ...tag, test: tag.test?.test('y') ? YES : NO });
+    else if (tag.collection === undefined && tag.tag.endsWith(':bool'))
+      taken.push({ ...tag, test: tag.test?.test('y') ? YES : NO });
     else taken.push(tag);
   }
   return taken;
