@@ -1,6 +1,7 @@
 /** What `sluice status` tells of the configuration of an agent that runs, and of one that was killed (R-85). */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AgentReport } from '../../src/model/agent-report.ts';
+import type { Service } from '../../src/model/kubernetes.ts';
 import { writeConfiguration } from '../support/cluster/configuration.ts';
 import { sluiceJson } from '../support/cluster/kernel.ts';
 import { createRig, type Rig } from '../support/cluster/rig.ts';
@@ -98,12 +99,7 @@ it('exit codes: 0 with a healthy agent, 1 with a dead one, also when another ans
   expect(await sluice('status')).toMatchObject({ code: 0 });
   await agent.kill();
   expect(await sluice('status')).toMatchObject({ code: 1 });
-  const node = rig.lab.node(1);
-  const other = await rig.lab.startAgent(node, {
-    manifests: rig.manifests.directory,
-    bpfRoot: `${node.bpfRoot}/other`,
-    cgroupRoot: node.cgroupRoot,
-  });
+  const other = await rig.startAgent(1, { extraArgs: ['--bpf-root', `${rig.lab.node(1).bpfRoot}/other`] });
   const { code, stdout } = await sluice('status');
   expect(stdout).toMatch(/^agent: +! stopped \(what answers at its address is another one\)/m);
   expect(code).toBe(1);
@@ -123,9 +119,14 @@ it('asks the address that the configuration names', async () => {
 
 it('what was refused, and why; which addresses answer NodePorts', async () => {
   const bad = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'bad', namespace: 'shop' } };
-  rig.manifests.write('bad.yaml', [{ ...bad, spec: { clusterIP: '10.96.0.999', ports: [{ port: 80 }] } }]);
-  await poll('the refusal', async () => (await sluice('service', 'problems', 'shop/bad')).stdout.includes('10.96.0.999'));
-  expect((await sluice('service', 'bad')).stderr).toMatch(/^sluice: Service shop\/bad: spec\.clusterIP.*10\.96\.0\.999/);
+  const service: Service = { ...bad, spec: { clusterIP: '10.96.0.999', ports: [{ port: 80 }] } };
+  rig.manifests.write('bad.yaml', [service]);
+  await poll('the refusal', async () =>
+    (await sluice('service', 'problems', 'shop/bad')).stdout.includes('10.96.0.999'),
+  );
+  expect((await sluice('service', 'bad')).stderr).toMatch(
+    /^sluice: Service shop\/bad: spec\.clusterIP.*10\.96\.0\.999/,
+  );
   const { stdout } = await sluice('status');
   expect(stdout).toMatch(/^shop +Service +bad +spec\.clusterIP/m);
   expect(stdout).toMatch(/^nodeports: \d+\./m);

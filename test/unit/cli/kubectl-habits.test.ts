@@ -35,7 +35,10 @@ test.each([
   [['-o', 'Custom-Columns=N:{.name}', '-n', 'data'], 'N\ndb\n'],
   [['-l', 'types=NodePort', '-o', 'name'], 'shop/web\n'],
   [['-l', 'namespace!=shop,PROTOCOL==UDP', '-o', 'name'], 'data/db\n'],
-  [['web', '--no-headers', '-l', 'types=NodePort'], 'shop        web    http   NodePort   0.0.0.0:30080/TCP   0          -\n'],
+  [
+    ['web', '--no-headers', '-l', 'types=NodePort'],
+    'shop        web    http   NodePort   0.0.0.0:30080/TCP   0          -\n',
+  ],
 ])('sluice service %j', async (words, out) => {
   expect(await list(...words)).toBe(out);
 });
