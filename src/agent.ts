@@ -12,6 +12,7 @@ import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
 import { runSweep } from './bpf/sweep.ts';
 import { type AgentOptions, logLevelOf, nodeNameOf } from './cli/agent-options.ts';
+import { endpoint } from './cli/format.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadSources } from './config/sources.ts';
 import { cgroup2Mount } from './host/cgroup.ts';
@@ -198,6 +199,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           schedule.wake();
         },
         problem: ({ object, message }) => warn(message, { object }),
+        note: ({ object, message }) => inform(message, { object }),
       },
       stop.signal,
     ),
@@ -259,6 +261,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
 
   const started = new Date().toISOString();
   let leftOutTold: readonly LeftOutDevice[] = [];
+  let reported: number | undefined;
   /** For `sluice status`, which reads it with the agent dead too. */
   function tellReport(): void {
     writeReport(dataPath.maps.report.view, {
@@ -271,7 +274,11 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       serviceCidrs: serviceCidrs ?? null,
       respectNetfilter: options.respectNetfilter,
       leftOut: leftOutTold.slice(0, LEFT_OUT_TOLD).map(({ device, why }) => ({ device, why })),
+      healthz: endpoint(configuration.healthz.address, configuration.healthz.port),
+      problems: report.list(),
+      moreProblems: 0,
     });
+    reported = report.changes;
   }
 
   async function sync(periodic: boolean): Promise<boolean> {
@@ -289,10 +296,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const result = reconciler.sync(periodic && !first);
     const { services, frontends, backends, written } = result.applied;
     const { leftOut } = result.view;
-    if (first || !isDeepStrictEqual(leftOut, leftOutTold)) {
-      leftOutTold = leftOut;
-      tellReport();
-    }
+    const devicesChanged = !isDeepStrictEqual(leftOut, leftOutTold);
+    leftOutTold = leftOut;
+    if (first || devicesChanged || report.changes !== reported) tellReport();
     if (first || result.applied.stopped > 0) sweeper.wake();
     telemetry.synced(result, (performance.now() - began) / 1000, first || periodic);
     if (first)
