@@ -34,6 +34,8 @@ export interface AgentOptions {
   readonly bpfRoot: string;
   /** A process of the node cannot bind a NodePort. */
   readonly bindProtection: boolean;
+  /** Serve the Services with this service.kubernetes.io/service-proxy-name; undefined: those without one. */
+  readonly serviceProxyName?: string;
   /** How packets from outside reach backends on other nodes. */
   readonly forwarding: ForwardingOptions;
   /** Whether node devices carry packets in XDP. */

@@ -40,6 +40,7 @@ interface Flags {
   genevePort: number;
   geneveVni: number;
   watchNodes?: true;
+  serviceProxyName?: string;
   cleanup?: true;
 }
 
@@ -96,6 +97,10 @@ export function agentCommand(context: CliContext): Command {
         .choices(XDP_MODES)
         .default('auto'),
     )
+    .option(
+      '--service-proxy-name <name>',
+      'serve only Services with this label service.kubernetes.io/service-proxy-name, beside another proxy',
+    )
     .addOption(new Option('--log-level <level>', 'least severe log line').choices(LOG_LEVELS).default('info'))
     .option('--cleanup', 'remove everything Sluice made, and end')
     .action(async (word: string | undefined, flags: Flags) => {
@@ -121,6 +126,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     ...(flags.cgroupRoot !== undefined && { cgroupRoot: existing('--cgroup-root', flags.cgroupRoot, 'directory') }),
     bpfRoot: flags.bpfRoot,
     bindProtection: flags.bindProtection === 'on',
+    ...(flags.serviceProxyName && { serviceProxyName: flags.serviceProxyName }),
     forwarding: {
       mode: flags.forwardingMode,
       encapsulation: flags.dsrEncapsulation,

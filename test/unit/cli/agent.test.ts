@@ -50,6 +50,8 @@ test('every flag', async () => {
     '--geneve-vni',
     '7',
     '--watch-nodes',
+    '--service-proxy-name',
+    'sluice',
   );
   expect((await sluice(words)).agent).toEqual({
     nodeName: 'node-b',
@@ -63,6 +65,7 @@ test('every flag', async () => {
     cgroupRoot: directory,
     bpfRoot: '/sys/fs/bpf/other',
     bindProtection: false,
+    serviceProxyName: 'sluice',
     forwarding: { mode: 'hybrid', encapsulation: 'ipip', genevePort: 6082, geneveVni: 7, watchNodes: true },
     logLevel: 'debug',
   });
