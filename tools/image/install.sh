@@ -9,7 +9,7 @@ cp dist/sluice.cjs dist/sluice.cjs.map tools/image/prepare-node.mjs LICENSE "$ou
 cp dist/bpf/*.bpf.o "$out/bpf/"
 cp -R node_modules/koffi "$out/node_modules/"
 cp -R node_modules/@koromix/koffi-* "$out/node_modules/@koromix/"
-# The sources of the FFI are for those who compile it.
-rm -rf "$out/node_modules/koffi/src" "$out/node_modules/koffi/vendor" "$out/node_modules/koffi/doc"
+# What the FFI is compiled from.
+rm -rf "$out/node_modules/koffi/vendor" "$out/node_modules/koffi/doc"
 printf '#!/usr/bin/node --enable-source-maps\nrequire("/opt/sluice/sluice.cjs");\n' >"$root/usr/bin/sluice"
 chmod 755 "$root/usr/bin/sluice"

@@ -1,9 +1,6 @@
 /** Checks objects as an API server does when it is asked for strict field validation: types, required fields, unknown keys. */
-import { createRequire } from 'node:module';
 import * as models from '@kubernetes/client-node/dist/gen/models/all.js';
 import type { KubernetesObject } from '../../../src/model/kubernetes.ts';
-
-const require = createRequire(import.meta.url);
 
 interface Attribute {
   readonly name: string;
@@ -33,20 +30,20 @@ function* unknownKeys(value: unknown, type: string, path: string): Generator<str
 }
 
 /** The constructor that validates a kind, of the package that has its OpenAPI schema. */
-function schemaOf(apiVersion: string, kind: string): new (object: object) => { validate(): void } {
+async function schemaOf(apiVersion: string, kind: string): Promise<new (object: object) => { validate(): void }> {
   const [group, version] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion];
   const name = group?.endsWith('coreos.com') ? '@kubernetes-models/prometheus-operator' : 'kubernetes-models';
-  const module = require([name, group, version].filter(Boolean).join('/'));
+  const module = await import([name, group, version].filter(Boolean).join('/'));
   if (module[kind] === undefined) throw new Error(`check ${kind} of ${apiVersion}: ${name} has no such kind`);
   return module[kind];
 }
 
 /** @returns what is wrong with the object; nothing when all is well. */
-export function faultsOf(object: KubernetesObject): string[] {
+export async function faultsOf(object: KubernetesObject): Promise<string[]> {
   const { apiVersion = '', kind = '' } = object;
   const faults = [...unknownKeys(object, `V1${kind}`, kind)];
   try {
-    new (schemaOf(apiVersion, kind))(object).validate();
+    new (await schemaOf(apiVersion, kind))(object).validate();
   } catch (error) {
     faults.push(`${kind} ${object.metadata?.name}: ${(error as Error).message}`);
   }
