@@ -19,7 +19,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-const validator = new Ajv({ strict: false }).compile(JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8')));
+const validator = new Ajv({ strict: false }).compile(
+  JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8')),
+);
 const values = (file: string) => parse(readFileSync(file, 'utf8'));
 // biome-ignore lint/suspicious/noExplicitAny: objects of every kind, read by path
 const daemonSet = (objects: Record<string, any>) => objects['DaemonSet kube-system/sluice'].spec.template.spec;
@@ -59,7 +61,9 @@ describe.each(['base', ...overlays.map((name) => `overlays/${name}`)])('%s', (di
 it('finds an unknown key, a wrong type and a missing field', async () => {
   const faulty = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a', lables: {} }, data: { a: 1 } };
   expect((await faultsOf(faulty as never)).join('\n')).toMatch(/lables.*[\s\S]*string/);
-  expect((await faultsOf({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: {}, spec: {} } as never)).join()).toMatch(/selector|template/);
+  expect(
+    (await faultsOf({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: {}, spec: {} } as never)).join(),
+  ).toMatch(/selector|template/);
 });
 
 describe('values.schema.json', () => {
@@ -69,9 +73,11 @@ describe('values.schema.json', () => {
 
   it('knows every value of the chart', () => {
     const schema = JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8'));
-    expect(Object.keys(schema.properties).filter((key) => key !== 'global').sort()).toEqual(
-      Object.keys(values(join(CHART, 'values.yaml'))).sort(),
-    );
+    expect(
+      Object.keys(schema.properties)
+        .filter((key) => key !== 'global')
+        .sort(),
+    ).toEqual(Object.keys(values(join(CHART, 'values.yaml'))).sort());
   });
 
   it.each([
@@ -117,7 +123,8 @@ describe('values', () => {
   };
 
   it('the address of the API server reaches the agent', () => {
-    const { env } = daemonSet(rendered({ kubernetesServiceHost: '2001:db8::1', kubernetesServicePort: 8443 })).containers[0];
+    const { env } = daemonSet(rendered({ kubernetesServiceHost: '2001:db8::1', kubernetesServicePort: 8443 }))
+      .containers[0];
     expect(env).toContainEqual({ name: 'KUBERNETES_SERVICE_HOST', value: '2001:db8::1' });
     expect(env).toContainEqual({ name: 'KUBERNETES_SERVICE_PORT', value: '8443' });
   });
@@ -140,7 +147,8 @@ describe('values', () => {
 });
 
 describe('Prometheus', () => {
-  const promtool = (...args: string[]) => execFileSync(join(REPOSITORY, 'tools/deploy/promtool.sh'), args, { encoding: 'utf8' });
+  const promtool = (...args: string[]) =>
+    execFileSync(join(REPOSITORY, 'tools/deploy/promtool.sh'), args, { encoding: 'utf8' });
 
   it('accepts the rules', () => {
     expect(promtool('check', 'rules', join(CHART, 'files/rules.yaml'))).toMatch(/SUCCESS: \d+ rules found/);
@@ -152,7 +160,9 @@ describe('Prometheus', () => {
 
   it('knows every metric that rules and dashboard name', async () => {
     const known = new Set((await createMetrics().scrape()).match(/^# TYPE \S+/gm)?.map((line) => line.slice(7)));
-    const text = ['rules.yaml', 'dashboard.json'].map((file) => readFileSync(join(CHART, 'files', file), 'utf8')).join();
+    const text = ['rules.yaml', 'dashboard.json']
+      .map((file) => readFileSync(join(CHART, 'files', file), 'utf8'))
+      .join();
     const named = new Set(text.match(/\b(sluice|kubeproxy)_[a-z_]+/g));
     expect(named.size).toBeGreaterThan(8);
     expect([...named].filter((name) => !known.has(name.replace(/_bucket$/, '')))).toEqual([]);

@@ -34,7 +34,8 @@ export function renderChart(...values: readonly string[]): Rendered[] {
 }
 
 const kustomization = (content: object) =>
-  NOTE + stringify({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', ...content }, { lineWidth: 0 });
+  NOTE +
+  stringify({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', ...content }, { lineWidth: 0 });
 
 function writeBase(directory: string, base: readonly Rendered[]): void {
   rmSync(directory, { recursive: true, force: true });

@@ -57,6 +57,8 @@ echo 'root:x:0:' >"$out/etc/group"
 echo 'hosts: files dns' >"$out/etc/nsswitch.conf"
 cp -L /etc/os-release "$out/etc/os-release"
 chmod 1777 "$out/tmp"
+# Nothing here is run by others than root.
+find "$out" -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
 for package in "${!packages[@]}"; do
 	name=${package%%:*}

@@ -19,16 +19,25 @@ export type Objects = Readonly<Record<string, KubernetesObject>>;
 function byName(text: string): Objects {
   const objects = parseAllDocuments(text).map((document) => document.toJS() as KubernetesObject);
   return Object.fromEntries(
-    objects.filter(Boolean).map((object) => [`${object.kind} ${object.metadata?.namespace ?? ''}/${object.metadata?.name}`, object]),
+    objects
+      .filter(Boolean)
+      .map((object) => [`${object.kind} ${object.metadata?.namespace ?? ''}/${object.metadata?.name}`, object]),
   );
 }
 
 /** The chart as helm renders it. @param values files, as for --values. @throws Error with what helm would say */
 export function chart(...values: readonly string[]): Objects {
-  return byName(execFileSync(join(REPOSITORY, 'tools/deploy/render.sh'), values, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }));
+  return byName(
+    execFileSync(join(REPOSITORY, 'tools/deploy/render.sh'), values, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }),
+  );
 }
 
 /** What `kubectl kustomize` prints. @param directory below deploy/kustomize */
 export function kustomize(directory: string): Objects {
-  return byName(execFileSync('kubectl', ['kustomize', join(REPOSITORY, 'deploy/kustomize', directory)], { encoding: 'utf8' }));
+  return byName(
+    execFileSync('kubectl', ['kustomize', join(REPOSITORY, 'deploy/kustomize', directory)], { encoding: 'utf8' }),
+  );
 }

@@ -61,7 +61,8 @@ function mounts(pod: PodSpec, container: Container, node: LabNode, context: PodC
   for (const { name, hostPath, configMap } of pod.volumes) {
     if (hostPath !== undefined) {
       const source = context.hostPaths[hostPath.path];
-      if (source === undefined) throw new Error(`run the Pod on ${node.name}: no directory stands for ${hostPath.path}`);
+      if (source === undefined)
+        throw new Error(`run the Pod on ${node.name}: no directory stands for ${hostPath.path}`);
       sources.set(name, source);
     } else if (configMap !== undefined) {
       sources.set(name, files(join(scratch, 'config'), context.configMaps[configMap.name] ?? {}));
@@ -110,12 +111,11 @@ function script(pod: PodSpec, container: Container, node: LabNode, context: PodC
   return [
     'set -eu',
     `root=${quote(join(scratch, 'root'))}`,
-    `. ${quote(join(fileURLToPath(new URL('.', import.meta.url)), 'root.sh'))}`,
+    `. ${quote(fileURLToPath(new URL('root.sh', import.meta.url)))}`,
     `lay_root ${quote(context.image.root)} ${quote(scratch)}`,
     ...mounts(pod, container, node, context, scratch),
-    'enter_root',
-    `exec chroot . ${shell('/usr/bin/env', '-i', ...pairs).replace(/^'\/usr\/bin\/env' '-i'/, '')}`,
-    shell(...confined(container), ...argv),
+    'mount -o remount,bind,ro "$root"',
+    `exec env -i ${shell(...pairs)} chroot "$root" ${shell(...confined(container), ...argv)}`,
   ].join('\n');
 }
 
