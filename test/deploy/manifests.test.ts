@@ -1,5 +1,5 @@
 /** Chart and kustomize say the same, and it is what an API server, Prometheus and the agent accept. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -166,6 +166,15 @@ describe('Prometheus', () => {
     const named = new Set(text.match(/\b(sluice|kubeproxy)_[a-z_]+/g));
     expect(named.size).toBeGreaterThan(8);
     expect([...named].filter((name) => !known.has(name.replace(/_bucket$/, '')))).toEqual([]);
+  });
+
+  it('reads the scrape; it minds only names that are kube-proxy’s or those of Node.js', async () => {
+    const input = await createMetrics().scrape();
+    const program = join(REPOSITORY, 'tools/deploy/promtool.sh');
+    const { status, stderr } = spawnSync(program, ['check', 'metrics'], { input, encoding: 'utf8' });
+    expect([0, 3]).toContain(status); // 1: it cannot be read
+    const lines = stderr.split('\n').filter((line) => line !== '' && !/^(nodejs|kubeproxy)_/.test(line));
+    expect(lines).toEqual([]);
   });
 
   it('is shown a dashboard that is JSON, with an expression in each panel', () => {
