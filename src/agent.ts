@@ -60,11 +60,17 @@ async function createSource(
   log: Logger,
   signal: AbortSignal,
 ): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder }> {
-  const { source } = options;
-  if (source.kind === 'manifests') return { source: createManifestSource({ directory: source.directory, nodeName }) };
+  const { source, serviceProxyName } = options;
+  if (source.kind === 'manifests')
+    return { source: createManifestSource({ directory: source.directory, nodeName, serviceProxyName }) };
   const kubeconfigFile = source.kind === 'kubeconfig' ? source.file : configuration.clientKubeconfig || undefined;
   const kubeConfig = await loadKubeConfig({ kubeconfigFile, server: options.master });
-  const common = { kubeConfig, nodeName, log: (message: string, fields: object) => log.debug(fields, message) };
+  const common = {
+    kubeConfig,
+    nodeName,
+    serviceProxyName,
+    log: (message: string, fields: object) => log.debug(fields, message),
+  };
   return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }) };
 }
 
@@ -112,6 +118,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     nodeName,
     detectLocal: { IPv4: false, IPv6: false },
     routerIpMode: configuration.routerIpMode,
+    ...(options.serviceProxyName !== undefined && { serviceProxyName: options.serviceProxyName }),
     families: ['IPv4', 'IPv6'],
   });
   const report = createReporter((problem) =>
@@ -189,8 +196,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           schedule.wake();
         },
         serviceCidrs(networks) {
-          serviceCidrs = networks;
-          reconciler?.setServiceCidrs(networks ?? []);
+          // Beside another proxy an address that no Service of ours has may be one of its own.
+          serviceCidrs = options.serviceProxyName === undefined ? networks : undefined;
+          reconciler?.setServiceCidrs(serviceCidrs ?? []);
           if (reconciler !== undefined) tellReport();
           schedule.wake();
         },

@@ -38,6 +38,8 @@ export interface AgentOptions {
   readonly respectNetfilter: boolean;
   /** Ports of proxies that stand beside a pod's process and are given its connections: two at most. */
   readonly meshPorts: readonly number[];
+  /** Serve the Services with this service.kubernetes.io/service-proxy-name; undefined: those without one. */
+  readonly serviceProxyName?: string;
   /** How packets from outside reach backends on other nodes. */
   readonly forwarding: ForwardingOptions;
   /** Whether node devices carry packets in XDP. */

@@ -49,6 +49,7 @@ interface Flags {
   geneveVni: number;
   watchNodes?: true;
   respectNetfilter?: true;
+  serviceProxyName?: string;
   cleanup?: true;
 }
 
@@ -114,6 +115,10 @@ export function agentCommand(context: CliContext): Command {
       new Option('--xdp <mode>', 'carry packets for other nodes in XDP; auto: native, on network cards that can')
         .choices(XDP_MODES)
         .default('auto'),
+    )
+    .option(
+      '--service-proxy-name <name>',
+      'serve only Services with this label service.kubernetes.io/service-proxy-name, beside another proxy',
     )
     .addOption(
       new Option(
@@ -181,6 +186,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     bpfRoot: flags.bpfRoot,
     bindProtection: flags.bindProtection === 'on',
     meshPorts: meshPorts(flags.meshPorts),
+    ...(flags.serviceProxyName && { serviceProxyName: flags.serviceProxyName }),
     forwarding: {
       mode: flags.forwardingMode,
       encapsulation: flags.dsrEncapsulation,

@@ -66,6 +66,8 @@ test('every flag', async () => {
     '--geneve-vni',
     '7',
     '--watch-nodes',
+    '--service-proxy-name',
+    'sluice',
   );
   expect((await sluice(words)).agent).toEqual({
     nodeName: 'node-b',
@@ -81,6 +83,7 @@ test('every flag', async () => {
     bpfRoot: '/sys/fs/bpf/other',
     bindProtection: false,
     meshPorts: [4143],
+    serviceProxyName: 'sluice',
     forwarding: { mode: 'hybrid', encapsulation: 'ipip', genevePort: 6082, geneveVni: 7, watchNodes: true },
     logLevel: 'debug',
     strictConfig: false,
