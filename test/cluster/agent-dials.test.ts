@@ -1,6 +1,6 @@
 /** A Service with the API server's address and port takes nothing from the agent. */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, it } from 'vitest';
 import { writeConfiguration } from '../support/cluster/configuration.ts';
 import type { Agent } from '../support/lab/agent.ts';
 import { type Cluster, startCluster } from '../support/lab/cluster.ts';
