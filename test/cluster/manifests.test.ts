@@ -85,7 +85,7 @@ it('the log says what was not as meant, and what a change of a file did, a line 
     expect.stringMatching(/^Service default\/none has no spec\.clusterIP, .*: write /),
     'Service default/none: spec.clusterIP: is missing',
   ]);
-  expect(messages()).toContain('read 9 files: 15 Service, 1 Endpoints, 2 Pod, 3 EndpointSlice');
+  expect(messages()).toContain('read 9 files: 13 Service, 1 Endpoints, 2 Pod, 3 EndpointSlice');
   rig.manifests.writeText('two-objects.json', json('two', '10.96.7.21'));
   const line = 'two-objects.json changed: changed Service default/two; removed Service default/one';
   await poll('the line', () => messages().includes(line));
