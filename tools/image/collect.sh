@@ -12,17 +12,18 @@ for link in bin sbin lib lib64; do ln -s "usr/$link" "$out/$link"; done
 # A path without links in its directories: /lib/x is /usr/lib/x.
 canonical() { echo "$(readlink -f "$(dirname "$1")")/$(basename "$1")"; }
 
-declare -A packages
+# What was asked for, and the files that were copied.
+declare -A seen
+files=()
 copy() { # copy FILE: with what it links to, and its libraries
 	local file target
+	[ -z "${seen[$1]:-}" ] || return 0
+	seen[$1]=1
 	file=$(canonical "$1")
-	[ -e "$out$file" ] || [ -L "$out$file" ] && return
+	if [ -e "$out$file" ] || [ -L "$out$file" ]; then return 0; fi
 	mkdir -p "$out$(dirname "$file")"
 	cp -a "$file" "$out$file"
-	local package
-	package=$(dpkg -S "$file" 2>/dev/null || dpkg -S "${file#/usr}" 2>/dev/null || true)
-	package=${package%%: *}
-	[ -z "$package" ] || packages[${package%%,*}]=1
+	files+=("$file" "${file#/usr}")
 	if [ -L "$file" ]; then
 		target=$(readlink "$file")
 		case $target in /*) ;; *) target=$(dirname "$file")/$target ;; esac
@@ -60,7 +61,9 @@ chmod 1777 "$out/tmp"
 # Nothing here is run by others than root.
 find "$out" -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
-for package in "${!packages[@]}"; do
+# Packages name their files with /usr or without it.
+packages=$(dpkg -S "${files[@]}" 2>/dev/null | sed 's/: .*//; s/, .*//' | sort -u || true)
+for package in $packages; do
 	name=${package%%:*}
 	dpkg -s "$package" >"$out/var/lib/dpkg/status.d/$name"
 	[ ! -e "/usr/share/doc/$name/copyright" ] || {
