@@ -162,6 +162,14 @@ INLINE int dial6(struct bpf_sock_addr *ctx, bool datagram)
 	return SOCK_PROCEED;
 }
 
+/* Could it be a datagram that looks like a frontend's? */
+INLINE bool may_be_frontend(const struct sock_address *peer)
+{
+	const struct known_addresses *known = known_get();
+
+	return port_is_known(known, peer->port) && address_is_known(known, &peer->address);
+}
+
 INLINE int peer4(struct bpf_sock_addr *ctx, bool received)
 {
 	struct sock_address peer = {};
@@ -169,6 +177,8 @@ INLINE int peer4(struct bpf_sock_addr *ctx, bool received)
 	dialled4(&peer, ctx);
 	if (sock_translate_back(&peer, peer_cookie(ctx, &peer, received), received))
 		redial4(ctx, &peer);
+	else if (received && unlikely(may_be_frontend(&peer)))
+		sock_heard(&peer, bpf_get_socket_cookie(ctx));
 	return SOCK_PROCEED;
 }
 
@@ -179,6 +189,8 @@ INLINE int peer6(struct bpf_sock_addr *ctx, bool received)
 	dialled6(&peer, ctx);
 	if (sock_translate_back(&peer, peer_cookie(ctx, &peer, received), received))
 		redial6(ctx, &peer);
+	else if (received && unlikely(may_be_frontend(&peer)))
+		sock_heard(&peer, bpf_get_socket_cookie(ctx));
 	return SOCK_PROCEED;
 }
 

@@ -666,6 +666,11 @@ export const schema: Schema = {
       bits: [
         { name: 'CONNECTED', bit: 0, doc: 'in sock_peers: connect() pointed the socket there' },
         { name: 'SHARED', bit: 1, doc: 'the socket calls the backend by several names: sock_names has them' },
+        {
+          name: 'ANSWERED',
+          bit: 2,
+          doc: 'sock_flows: the socket has heard from there, and answers: its datagrams are left as they are',
+        },
       ],
     },
   ],

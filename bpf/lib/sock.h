@@ -56,6 +56,23 @@ INLINE void sock_flow_shared(const struct sock_key *frontend, const struct sock_
 }
 
 /*
+ * A datagram has come from where a frontend is, and none of the Service's: from a process whose port is a NodePort,
+ * say. What the socket sends there from now on is an answer, and goes there (R-102).
+ */
+NOINLINE void sock_heard(const struct sock_address *from, __u64 cookie)
+{
+	struct sock_flow flow = {.flags = SOCK_FLOW_ANSWERED, .last_seen = clock_now()};
+	struct sock_key key;
+
+	if (!from || !frontend_lookup(&from->address, from->port, IPPROTO_UDP, false))
+		return;
+	address_copy(&flow.address, &from->address);
+	flow.port = from->port;
+	sock_key_set(&key, cookie, &from->address, from->port, IPPROTO_UDP);
+	bpf_map_update_elem(&sock_flows, &key, &flow, BPF_ANY);
+}
+
+/*
  * An unconnected UDP socket keeps its backend per frontend, as conntrack would, while datagrams
  * follow one another and the backend serves (R-69, R-72).
  */
@@ -68,6 +85,8 @@ INLINE bool sock_flow_continues(struct sock_address *to, const struct sock_key *
 	    !backend_serves(flow->backend_id, flow->backend_generation))
 		return false;
 	flow->last_seen = now;
+	if (unlikely(flow->flags & SOCK_FLOW_ANSWERED))
+		return true;
 	flow->datagrams++;
 	if (unlikely(flow->flags & SOCK_FLOW_SHARED))
 		sock_flow_shared(key, flow, to);
