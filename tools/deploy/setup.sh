@@ -21,4 +21,4 @@ fi
 # Debian 12's kubectl is 1.20, whose kustomize reads no directory as a resource.
 kustomize=$(kubectl version --client -o yaml 2>/dev/null | sed -n 's/^kustomizeVersion: v\([0-9]*\).*/\1/p')
 [ "${kustomize:-0}" -ge 4 ] ||
-	{ echo "setup: $(command -v kubectl) is too old: its kustomize is not 4 or later; install kubectl 1.24 or later" >&2; exit 1; }
+	echo "setup: $(command -v kubectl) is too old: tests of the kustomizations are skipped; they need kubectl 1.24 or later" >&2

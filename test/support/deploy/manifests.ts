@@ -35,6 +35,14 @@ export function chart(...values: readonly string[]): Objects {
   );
 }
 
+/** Whether kubectl reads directories as kustomizations name them: from 1.24 on (Debian 12 has 1.20). */
+export const haveKustomize: boolean = (() => {
+  const { kustomizeVersion = '' } = JSON.parse(
+    execFileSync('kubectl', ['version', '--client', '-o', 'json'], { encoding: 'utf8' }),
+  ) as { kustomizeVersion?: string };
+  return Number(/^v(\d+)/.exec(kustomizeVersion)?.[1] ?? 0) >= 4;
+})();
+
 /** What `kubectl kustomize` prints. @param directory below deploy/kustomize */
 export function kustomize(directory: string): Objects {
   return byName(
