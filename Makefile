@@ -60,8 +60,24 @@ demo-down: node_modules ## remove every trace of a demo that was kept
 	node_modules/.bin/tsx demo/down.ts
 
 .PHONY: test
-test: build lint ## the whole suite (root; under 25 minutes)
+test: build lint image ## the whole suite (root; under 30 minutes)
 	node_modules/.bin/vitest run
+
+.PHONY: image
+image: ## build the container image without asking a registry (root; IMAGE=name, ARCHIVE=file)
+	@tools/deploy/setup.sh
+	@IMAGE="$(IMAGE)" ARCHIVE="$(ARCHIVE)" tools/image/build.sh
+
+.PHONY: manifests
+manifests: node_modules ## write deploy/kustomize from the chart
+	@tools/deploy/setup.sh
+	node_modules/.bin/tsx tools/deploy/generate.ts
+
+.PHONY: deploy-check
+deploy-check: node_modules generate ## chart, kustomize, rules and the kubectl plugin; the image run as its DaemonSet says (root)
+	@tools/deploy/setup.sh
+	@[ -e build/image/config.json ] || $(MAKE) --no-print-directory image
+	node_modules/.bin/vitest run --project deploy
 
 .PHONY: test-unit
 test-unit: generate ## the tests that need no kernel

@@ -27,6 +27,9 @@ export default defineConfig({
           ...serial,
         },
       },
+      {
+        test: { name: 'deploy', include: ['test/deploy/**/*.test.ts'], ...serial },
+      },
     ],
   },
 });

@@ -59,17 +59,88 @@ INLINE bool refuse(struct sock_address *to)
 	return false;
 }
 
+/*
+ * Sockets that connect pointed at a backend: their cookies. A socket of MPTCP is another one than that which it
+ * connects by, and getpeername is asked of it: the other is found by its addresses, and its cookie here.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u64);
+} sock_cookies SEC(".maps");
+
+INLINE void remember_cookie(struct bpf_sock_addr *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct bpf_sock *sk = ctx->sk;
+
+	if (sk && ctx->protocol == IPPROTO_TCP)
+		bpf_sk_storage_get(&sock_cookies, sk, &cookie, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+/* The cookie of the TCP socket behind one of MPTCP; 0: none is known. */
+INLINE __u64 subflow_cookie(struct bpf_sock_addr *ctx, const struct sock_address *peer)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk = ctx->sk;
+	__u64 *known, cookie = 0;
+	struct address own;
+	__u32 length, v4;
+	__be16 port;
+
+	if (!sk)
+		return 0;
+	port = bpf_htons(sk->src_port);
+	v4 = ((const volatile struct bpf_sock *)sk)->src_ip4;
+	for (int i = 0; i < 4; i++)
+		address_set_word(&own, i, ((const volatile struct bpf_sock *)sk)->src_ip6[i]);
+	if (address_is_v4(&peer->address)) {
+		tuple.ipv4.saddr = address_word(&peer->address, 3);
+		tuple.ipv4.sport = peer->port;
+		tuple.ipv4.daddr = v4;
+		tuple.ipv4.dport = port;
+		length = sizeof(tuple.ipv4);
+	} else {
+		for (int i = 0; i < 4; i++) {
+			tuple.ipv6.saddr[i] = address_word(&peer->address, i);
+			tuple.ipv6.daddr[i] = address_word(&own, i);
+		}
+		tuple.ipv6.sport = peer->port;
+		tuple.ipv6.dport = port;
+		length = sizeof(tuple.ipv6);
+	}
+	sk = bpf_sk_lookup_tcp(ctx, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	known = bpf_sk_storage_get(&sock_cookies, sk, NULL, 0);
+	if (known)
+		cookie = *known;
+	bpf_sk_release(sk);
+	return cookie;
+}
+
+INLINE __u64 peer_cookie(struct bpf_sock_addr *ctx, struct sock_address *peer, bool received)
+{
+	if (received || ctx->protocol != IPPROTO_MPTCP)
+		return bpf_get_socket_cookie(ctx);
+	peer->proto = IPPROTO_TCP;
+	return subflow_cookie(ctx, peer);
+}
+
 INLINE int dial4(struct bpf_sock_addr *ctx, bool datagram)
 {
 	struct sock_address to = {};
 	enum sock_verdict verdict;
 
 	dialled4(&to, ctx);
-	verdict = sock_dial(&to, bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx), datagram);
+	verdict = sock_dial(ctx, &to, datagram);
 	if (verdict == SOCK_AS_IT_IS)
 		return SOCK_PROCEED;
 	if (verdict == SOCK_NO_BACKEND && refuse(&to))
 		return SOCK_REFUSE;
+	if (!datagram)
+		remember_cookie(ctx);
 	redial4(ctx, &to);
 	return SOCK_PROCEED;
 }
@@ -80,38 +151,54 @@ INLINE int dial6(struct bpf_sock_addr *ctx, bool datagram)
 	enum sock_verdict verdict;
 
 	dialled6(&to, ctx);
-	verdict = sock_dial(&to, bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx), datagram);
+	verdict = sock_dial(ctx, &to, datagram);
 	if (verdict == SOCK_AS_IT_IS)
 		return SOCK_PROCEED;
 	if (verdict == SOCK_NO_BACKEND && refuse(&to))
 		return SOCK_REFUSE;
+	if (!datagram)
+		remember_cookie(ctx);
 	redial6(ctx, &to);
 	return SOCK_PROCEED;
 }
 
-INLINE int peer4(struct bpf_sock_addr *ctx)
+/* Could it be a datagram that looks like a frontend's? */
+INLINE bool may_be_frontend(const struct sock_address *peer)
+{
+	const struct known_addresses *known = known_get();
+
+	return port_is_known(known, peer->port) && address_is_known(known, &peer->address);
+}
+
+INLINE int peer4(struct bpf_sock_addr *ctx, bool received)
 {
 	struct sock_address peer = {};
 
 	dialled4(&peer, ctx);
-	if (sock_translate_back(&peer, bpf_get_socket_cookie(ctx)))
+	if (sock_translate_back(&peer, peer_cookie(ctx, &peer, received), received))
 		redial4(ctx, &peer);
+	else if (received && unlikely(may_be_frontend(&peer)))
+		sock_heard(&peer, bpf_get_socket_cookie(ctx));
 	return SOCK_PROCEED;
 }
 
-INLINE int peer6(struct bpf_sock_addr *ctx)
+INLINE int peer6(struct bpf_sock_addr *ctx, bool received)
 {
 	struct sock_address peer = {};
 
 	dialled6(&peer, ctx);
-	if (sock_translate_back(&peer, bpf_get_socket_cookie(ctx)))
+	if (sock_translate_back(&peer, peer_cookie(ctx, &peer, received), received))
 		redial6(ctx, &peer);
+	else if (received && unlikely(may_be_frontend(&peer)))
+		sock_heard(&peer, bpf_get_socket_cookie(ctx));
 	return SOCK_PROCEED;
 }
 
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
+	if (ctx->user_ip4 == AGENT_KNOCK_ADDRESS && ctx->user_port == AGENT_KNOCK_PORT && ctx->protocol == IPPROTO_UDP)
+		agent_knock(bpf_get_socket_cookie(ctx));
 	return dial4(ctx, false);
 }
 
@@ -136,37 +223,46 @@ int sendmsg6(struct bpf_sock_addr *ctx)
 SEC("cgroup/recvmsg4")
 int recvmsg4(struct bpf_sock_addr *ctx)
 {
-	return peer4(ctx);
+	return peer4(ctx, true);
 }
 
 SEC("cgroup/recvmsg6")
 int recvmsg6(struct bpf_sock_addr *ctx)
 {
-	return peer6(ctx);
+	return peer6(ctx, true);
 }
 
 SEC("cgroup/getpeername4")
 int getpeername4(struct bpf_sock_addr *ctx)
 {
-	return peer4(ctx);
+	return peer4(ctx, false);
 }
 
 SEC("cgroup/getpeername6")
 int getpeername6(struct bpf_sock_addr *ctx)
 {
-	return peer6(ctx);
+	return peer6(ctx, false);
 }
 
-/* A process of the node asks for a port: is it a NodePort of this protocol? */
-INLINE int bind_checked(struct bpf_sock *ctx, bool v4)
+/*
+ * A process of the node asks for a port: is it a NodePort of this protocol? (R-57)
+ * @families: which NodePorts it would shadow.
+ */
+#define BINDS_V4 1
+#define BINDS_V6 2
+
+INLINE int bind_checked(struct bpf_sock *ctx, int families)
 {
-	struct frontend_key key = {.port = bpf_htons(ctx->src_port), .proto = ctx->protocol};
+	struct frontend_key v4 = {.port = bpf_htons(ctx->src_port), .proto = ctx->protocol};
+	struct frontend_key v6 = v4;
 
 	if (!knobs.bind_protection || !sock_is_host(bpf_get_netns_cookie(ctx)))
 		return SOCK_PROCEED;
-	if (v4)
-		address_from_v4(&key.address, 0);
-	if (!bpf_map_lookup_elem(&frontends, &key))
+	if (ctx->protocol == IPPROTO_MPTCP)
+		v4.proto = v6.proto = IPPROTO_TCP;
+	address_from_v4(&v4.address, 0);
+	if (!(families & BINDS_V4 && bpf_map_lookup_elem(&frontends, &v4)) &&
+	    !(families & BINDS_V6 && bpf_map_lookup_elem(&frontends, &v6)))
 		return SOCK_PROCEED;
 	stats_count(REASON_SOCKET_BIND_REFUSED, 0);
 	if (knobs.have_set_retval)
@@ -177,13 +273,22 @@ INLINE int bind_checked(struct bpf_sock *ctx, bool v4)
 SEC("cgroup/post_bind4")
 int post_bind4(struct bpf_sock *ctx)
 {
-	return bind_checked(ctx, true);
+	return bind_checked(ctx, BINDS_V4);
 }
 
+/* [::] takes IPv4 too, unless the socket is for IPv6 only: the hook cannot tell, so that is refused as well. */
 SEC("cgroup/post_bind6")
 int post_bind6(struct bpf_sock *ctx)
 {
-	return bind_checked(ctx, false);
+	struct address address;
+
+	address_set_word(&address, 0, ctx->src_ip6[0]);
+	address_set_word(&address, 1, ctx->src_ip6[1]);
+	address_set_word(&address, 2, ctx->src_ip6[2]);
+	address_set_word(&address, 3, ctx->src_ip6[3]);
+	if (address_is_v4(&address))
+		return bind_checked(ctx, BINDS_V4);
+	return bind_checked(ctx, address_is_none(&address) ? BINDS_V4 | BINDS_V6 : BINDS_V6);
 }
 
 /*

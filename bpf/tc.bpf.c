@@ -4,11 +4,13 @@
  * else, coming in, a frontend leads to a backend and a flow is made.
  */
 #include "lib/packet_skb.h"
+#include "lib/agent.h"
 #include "lib/decap.h"
 #include "lib/direct.h"
 #include "lib/encap.h"
 #include "lib/established.h"
 #include "lib/foreign.h"
+#include "lib/frontend.h"
 #include "lib/held.h"
 #include "lib/icmp.h"
 #include "lib/known.h"
@@ -188,8 +190,8 @@ GLOBAL int begin(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	packet = &scratch->packet;
 	route.output = packet->key.hook == HOOK_EGRESS;
-	frontend = frontend_of_packet(&packet->key, &refuse);
-	if (likely(!frontend && !refuse))
+	frontend = frontend_of_packet(skb, &packet->key, &refuse);
+	if (likely(!frontend && !refuse) || (route.output && agent_dialled(skb)))
 		return NO_FRONTEND;
 	if (!route.output)
 		route.in = device_of(skb->ifindex);
@@ -255,7 +257,7 @@ GLOBAL int carry_lost(struct __sk_buff *skb)
 	/* The stack knows its own connections, and netfilter its own. */
 	if (packet->tcp_flags & TCP_SYN || node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL)
 		return VERDICT_NEXT;
-	frontend = frontend_of_packet(&packet->key, &refuse);
+	frontend = frontend_of_packet(skb, &packet->key, &refuse);
 	if (likely(!frontend && !refuse))
 		return VERDICT_NEXT;
 	if (frontend && frontend->flags & FRONTEND_ROUTER)

@@ -5,6 +5,7 @@
  */
 #include "lib/packet_xdp.h"
 #include "lib/established.h"
+#include "lib/frontend.h"
 #include "lib/known.h"
 #include "lib/lookup.h"
 #include "lib/new_flow.h"
@@ -87,7 +88,7 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 		return XDP_PASS;
 	packet = &scratch->packet;
 	v4 = packet_is_v4(packet);
-	frontend = frontend_of_packet(&packet->key, &refuse);
+	frontend = frontend_of_packet(ctx, &packet->key, &refuse);
 	if (likely(!frontend))
 		return XDP_PASS;
 	route.in = device_of(ctx->ingress_ifindex);

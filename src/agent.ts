@@ -12,6 +12,7 @@ import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
 import { runSweep } from './bpf/sweep.ts';
 import { type AgentOptions, logLevelOf, nodeNameOf } from './cli/agent-options.ts';
+import { endpoint } from './cli/format.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadSources } from './config/sources.ts';
 import { cgroup2Mount } from './host/cgroup.ts';
@@ -59,11 +60,17 @@ async function createSource(
   log: Logger,
   signal: AbortSignal,
 ): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder }> {
-  const { source } = options;
-  if (source.kind === 'manifests') return { source: createManifestSource({ directory: source.directory, nodeName }) };
+  const { source, serviceProxyName } = options;
+  if (source.kind === 'manifests')
+    return { source: createManifestSource({ directory: source.directory, nodeName, serviceProxyName }) };
   const kubeconfigFile = source.kind === 'kubeconfig' ? source.file : configuration.clientKubeconfig || undefined;
   const kubeConfig = await loadKubeConfig({ kubeconfigFile, server: options.master });
-  const common = { kubeConfig, nodeName, log: (message: string, fields: object) => log.debug(fields, message) };
+  const common = {
+    kubeConfig,
+    nodeName,
+    serviceProxyName,
+    log: (message: string, fields: object) => log.debug(fields, message),
+  };
   return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }) };
 }
 
@@ -111,6 +118,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     nodeName,
     detectLocal: { IPv4: false, IPv6: false },
     routerIpMode: configuration.routerIpMode,
+    ...(options.serviceProxyName !== undefined && { serviceProxyName: options.serviceProxyName }),
     families: ['IPv4', 'IPv6'],
   });
   const report = createReporter((problem) =>
@@ -188,8 +196,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           schedule.wake();
         },
         serviceCidrs(networks) {
-          serviceCidrs = networks;
-          reconciler?.setServiceCidrs(networks ?? []);
+          // Beside another proxy an address that no Service of ours has may be one of its own.
+          serviceCidrs = options.serviceProxyName === undefined ? networks : undefined;
+          reconciler?.setServiceCidrs(serviceCidrs ?? []);
           if (reconciler !== undefined) tellReport();
           schedule.wake();
         },
@@ -198,6 +207,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           schedule.wake();
         },
         problem: ({ object, message }) => warn(message, { object }),
+        note: ({ object, message }) => inform(message, { object }),
       },
       stop.signal,
     ),
@@ -225,6 +235,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         configuration,
         socketLbPods: options.socketLb === 'all',
         bindProtection: options.bindProtection,
+        meshPorts: options.meshPorts,
         netnsCookie: cookie,
         jiffiesPerSecond,
         haveSetRetval: hasFeature(features, 'set_retval'),
@@ -258,6 +269,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
 
   const started = new Date().toISOString();
   let leftOutTold: readonly LeftOutDevice[] = [];
+  let reported: number | undefined;
   /** For `sluice status`, which reads it with the agent dead too. */
   function tellReport(): void {
     writeReport(dataPath.maps.report.view, {
@@ -270,7 +282,11 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       serviceCidrs: serviceCidrs ?? null,
       respectNetfilter: options.respectNetfilter,
       leftOut: leftOutTold.slice(0, LEFT_OUT_TOLD).map(({ device, why }) => ({ device, why })),
+      healthz: endpoint(configuration.healthz.address, configuration.healthz.port),
+      problems: report.list(),
+      moreProblems: 0,
     });
+    reported = report.changes;
   }
 
   async function sync(periodic: boolean): Promise<boolean> {
@@ -288,10 +304,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const result = reconciler.sync(periodic && !first);
     const { services, frontends, backends, written } = result.applied;
     const { leftOut } = result.view;
-    if (first || !isDeepStrictEqual(leftOut, leftOutTold)) {
-      leftOutTold = leftOut;
-      tellReport();
-    }
+    const devicesChanged = !isDeepStrictEqual(leftOut, leftOutTold);
+    leftOutTold = leftOut;
+    if (first || devicesChanged || report.changes !== reported) tellReport();
     if (first || result.applied.stopped > 0) sweeper.wake();
     telemetry.synced(result, (performance.now() - began) / 1000, first || periodic);
     if (first)

@@ -14,6 +14,7 @@ need sysctl procps
 need openssl openssl
 need curl curl
 need ping iputils-ping
+need python3 python3
 # Tests lay down the rules of kube-proxy.
 need iptables iptables
 need nft nftables

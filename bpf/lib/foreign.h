@@ -1,9 +1,9 @@
 /*
  * Answers to what others send. Whoever speaks from the address and port of a frontend without being its backend (a
  * process whose port is a NodePort, a pod that netfilter masquerades with such a port, a server on the address of a
- * Service) has answers that look like a Service's packets. In TCP they begin nothing. A datagram would, so its answer
- * is noted when the question leaves, by whichever device; and when it comes in for a process of this node, whose
- * answer leaves (R-102):
+ * Service) has answers that look like a Service's packets. In TCP they begin nothing, but a SYN of the other side would
+ * meet their connection. A datagram may begin a flow, so its answer is noted when the question leaves, by whichever
+ * device; and when it comes in for a process of this node, whose answer leaves (R-102):
  *
  *   out  V>C: in   C>V => C>V
  *   in   V>C: out  C>V => C>V
@@ -14,13 +14,17 @@
 #include "known.h"
 #include "lookup.h"
 
-/* May the packet, which no flow has, have answers that look like a Service's? */
+/*
+ * May the packet, which no flow has, have answers that look like a Service's? Of TCP a SYN that leaves: else a SYN of
+ * the other side, forged perhaps, would begin a flow over the connection.
+ */
 INLINE bool foreign_may_answer(const struct packet *packet)
 {
 	const struct known_addresses *known = known_get();
 
-	return packet->key.proto != IPPROTO_TCP && port_is_known(known, packet->key.sport) &&
-	       address_is_known(known, &packet->key.saddr);
+	if (packet->key.proto == IPPROTO_TCP && (packet->key.hook == HOOK_INGRESS || !packet_may_begin(packet)))
+		return false;
+	return port_is_known(known, packet->key.sport) && address_is_known(known, &packet->key.saddr);
 }
 
 /*

@@ -65,26 +65,3 @@ INLINE bool address_is_virtual(const struct address *address)
 
 	return mark && mark->flags & SERVICE_ADDRESS_CLUSTER_IP && !(node_address_flags(address) & NODE_ADDRESS_LOCAL);
 }
-
-/*
- * The same for a packet.
- * @refuse: set when the address is a cluster IP without this port (R-32).
- */
-INLINE const struct frontend *frontend_of_packet(const struct flow_key *packet, bool *refuse)
-{
-	struct frontend_key key = {.port = packet->dport, .proto = packet->proto};
-	const struct frontend *frontend;
-	const struct mark *mark;
-
-	*refuse = false;
-	address_copy(&key.address, &packet->daddr);
-	frontend = bpf_map_lookup_elem(&frontends, &key);
-	/* No packet dials a NodePort's own row. */
-	if (frontend && likely(!address_is_any(&key.address)))
-		return frontend;
-	mark = service_address(&packet->daddr);
-	*refuse = mark && mark->flags & SERVICE_ADDRESS_CLUSTER_IP;
-	if (!(node_address_flags(&packet->daddr) & NODE_ADDRESS_NODE_PORT))
-		return NULL;
-	return frontend_of_node_port(&packet->daddr, packet->dport, packet->proto);
-}

@@ -75,10 +75,24 @@ struct bpf_ct_opts___sluice {
 	__u8 reserved[2];
 };
 
-/* Defined, for the types to be compared; nothing of it is read. */
-struct nf_conn {
-	unsigned long status;
+/* enum tcp_conntrack of the kernel: states in which a connection still has its tuple. */
+#define CONNTRACK_TCP_SYN_SENT 1
+#define CONNTRACK_TCP_LAST_ACK 6
+
+/* What is read of the kernel's own; where it lies the loader finds out from the kernel's BTF. */
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct ip_ct_tcp {
+	__u8 state;
 };
+
+union nf_conntrack_proto {
+	struct ip_ct_tcp tcp;
+};
+
+struct nf_conn {
+	union nf_conntrack_proto proto;
+};
+#pragma clang attribute pop
 
 extern struct nf_conn *context_ct_lookup(struct context *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size,
 					 struct bpf_ct_opts___sluice *opts, __u32 opts_size) __ksym;
@@ -102,11 +116,36 @@ NOINLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const stru
 	bpf_ct_release(conn);
 	return opts.dir ? CONNTRACK_REPLY : CONNTRACK_ORIGINAL;
 }
+
+/* Does a TCP connection have packets of @key that has not ended? */
+NOINLINE bool owner_is_open(struct context *ctx, const struct flow_key *key)
+{
+	struct bpf_ct_opts___sluice opts = {.netns_id = BPF_F_CURRENT_NETNS, .l4proto = IPPROTO_TCP};
+	struct bpf_sock_tuple tuple = {};
+	struct nf_conn *conn;
+	__u32 length;
+	__u8 state;
+
+	if (!key || key->proto != IPPROTO_TCP)
+		return false;
+	length = owner_tuple(&tuple, key);
+	conn = context_ct_lookup(ctx, &tuple, length, &opts, sizeof(opts));
+	if (!conn)
+		return false;
+	state = conn->proto.tcp.state;
+	bpf_ct_release(conn);
+	return state >= CONNTRACK_TCP_SYN_SENT && state <= CONNTRACK_TCP_LAST_ACK;
+}
 #else
 /* An object that calls functions of the kernel does not load where it has none: so there are two (Makefile). */
 INLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const struct flow_key *key)
 {
 	return CONNTRACK_NONE;
+}
+
+INLINE bool owner_is_open(struct context *ctx, const struct flow_key *key)
+{
+	return false;
 }
 #endif
 

@@ -59,7 +59,7 @@ GLOBAL int snat_port_draw(void)
 
 /* Where the answers go whose port is chosen: who else may have their tuple depends on it. */
 enum snat_side {
-	/* From a backend to its client, by here: flows alone can be in the way. */
+	/* From a backend to its client, by here: connections that the client has opened itself can be in the way. */
 	SNAT_PASSING,
 	/* From a process of this node to the client: its own connections can be, too. */
 	SNAT_OUTWARD,
@@ -72,8 +72,11 @@ NOINLINE bool snat_taken(struct context *ctx, struct flow_key *key, __u32 side)
 {
 	struct scratch *scratch = scratch_get();
 
-	if (!key || !scratch || side == SNAT_PASSING)
+	if (!key || !scratch)
 		return false;
+	/* The tuple of a flow that has ended is left behind in nf_conntrack for a while, by our own packets. */
+	if (side == SNAT_PASSING)
+		return owner_is_open(ctx, key);
 	if (side == SNAT_INWARD)
 		return owner_is_socket(ctx, key, false) || owner_in_conntrack(ctx, key) != CONNTRACK_NONE;
 	/* In UDP a server's socket for this one client may be that of the very flow that is made again. */
@@ -135,7 +138,7 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 		if (i && !port)
 			continue;
 		key->dport = bpf_htons(port);
-		if (side != SNAT_PASSING && snat_taken(ctx, key, side))
+		if (snat_taken(ctx, key, side))
 			continue;
 		flow_set_deltas_fast(&scratch->flow, key);
 		claim = flow_claim(answer);

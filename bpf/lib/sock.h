@@ -1,21 +1,14 @@
 /* What the socket programs share: one body for both families and both calls. */
 #pragma once
 
-#include "clock.h"
-#include "lookup.h"
-#include "select.h"
+#include "agent.h"
+#include "bound.h"
+#include "sock_names.h"
 #include "stats.h"
 
 /* What a cgroup program returns. */
 #define SOCK_REFUSE 0
 #define SOCK_PROCEED 1
-
-/* A destination as a process named it, or the backend it is to be. */
-struct sock_address {
-	struct address address;
-	__be16 port;
-	__u8 proto;
-};
 
 enum sock_verdict {
 	/* Nothing of ours, or left to the packet path. */
@@ -37,15 +30,6 @@ INLINE bool address_is_loopback4(const struct address *address)
 	return address_is_v4(address) && address->b[12] == 127;
 }
 
-INLINE void sock_key_set(struct sock_key *key, __u64 cookie, const struct address *address, __be16 port, __u8 proto)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	key->cookie = cookie;
-	address_copy(&key->address, address);
-	key->port = port;
-	key->proto = proto;
-}
-
 /*
  * Does the rule need the client's address, which a socket does not have yet? Then the packet path
  * serves it, with the same result for everyone (R-51, R-62). The node's own processes have no
@@ -56,6 +40,36 @@ INLINE bool sock_needs_packets(const struct frontend *frontend, bool host)
 	if (host)
 		return (frontend->flags & FRONTEND_SOURCE_RANGES) && !(frontend->flags & FRONTEND_HOST_ALLOWED);
 	return frontend->affinity_seconds || (frontend->flags & FRONTEND_SOURCE_RANGES);
+}
+
+/* The socket calls the backend of this flow by several names; now by @name. */
+INLINE void sock_flow_shared(const struct sock_key *frontend, const struct sock_flow *flow,
+			     const struct sock_address *name)
+{
+	struct sock_flow *peer;
+	struct sock_key key;
+
+	sock_key_set(&key, frontend->cookie, &flow->address, flow->port, frontend->proto);
+	peer = bpf_map_lookup_elem(&sock_peers, &key);
+	if (peer)
+		sock_names_sent(&key, peer, name);
+}
+
+/*
+ * A datagram has come from where a frontend is, and none of the Service's: from a process whose port is a NodePort,
+ * say. What the socket sends there from now on is an answer, and goes there (R-102).
+ */
+NOINLINE void sock_heard(const struct sock_address *from, __u64 cookie)
+{
+	struct sock_flow flow = {.flags = SOCK_FLOW_ANSWERED, .last_seen = clock_now()};
+	struct sock_key key;
+
+	if (!from || !frontend_lookup(&from->address, from->port, IPPROTO_UDP, false))
+		return;
+	address_copy(&flow.address, &from->address);
+	flow.port = from->port;
+	sock_key_set(&key, cookie, &from->address, from->port, IPPROTO_UDP);
+	bpf_map_update_elem(&sock_flows, &key, &flow, BPF_ANY);
 }
 
 /*
@@ -71,6 +85,11 @@ INLINE bool sock_flow_continues(struct sock_address *to, const struct sock_key *
 	    !backend_serves(flow->backend_id, flow->backend_generation))
 		return false;
 	flow->last_seen = now;
+	if (unlikely(flow->flags & SOCK_FLOW_ANSWERED))
+		return true;
+	flow->datagrams++;
+	if (unlikely(flow->flags & SOCK_FLOW_SHARED))
+		sock_flow_shared(key, flow, to);
 	address_copy(&to->address, &flow->address);
 	to->port = flow->port;
 	return true;
@@ -83,7 +102,7 @@ INLINE bool sock_flow_continues(struct sock_address *to, const struct sock_key *
 NOINLINE void sock_remember(__u64 cookie, const struct sock_address *from, const struct backend_slot *slot,
 			    const struct frontend *frontend, bool datagram)
 {
-	const struct sock_flow *before;
+	struct sock_flow *before;
 	struct sock_flow flow = {};
 	struct sock_key key;
 
@@ -94,19 +113,97 @@ NOINLINE void sock_remember(__u64 cookie, const struct sock_address *from, const
 	flow.backend_generation = backend_generation(slot->backend_id);
 	flow.last_seen = clock_now();
 
+	address_make_known(&slot->address);
 	sock_key_set(&key, cookie, &slot->address, slot->port, from->proto);
 	address_copy(&flow.address, &from->address);
 	flow.port = from->port;
-	before = datagram ? bpf_map_lookup_elem(&sock_peers, &key) : NULL;
-	flow.flags = datagram ? (before ? before->flags : 0) : SOCK_FLOW_CONNECTED;
-	bpf_map_update_elem(&sock_peers, &key, &flow, BPF_ANY);
-	flow.flags = 0;
-	if (!datagram)
+	if (!datagram) {
+		flow.flags = SOCK_FLOW_CONNECTED;
+		bpf_map_update_elem(&sock_peers, &key, &flow, BPF_ANY);
 		return;
+	}
+	before = bpf_map_lookup_elem(&sock_peers, &key);
+	if (before && (before->port != from->port || !address_equal(&before->address, &from->address)) &&
+	    !sock_peer_is_old(&key, before, flow.last_seen)) {
+		sock_names_sent(&key, before, from);
+		flow.flags = SOCK_FLOW_SHARED;
+	} else {
+		flow.flags = before ? before->flags & SOCK_FLOW_CONNECTED : 0;
+		bpf_map_update_elem(&sock_peers, &key, &flow, BPF_ANY);
+		flow.flags = 0;
+	}
 	sock_key_set(&key, cookie, &from->address, from->port, from->proto);
 	address_copy(&flow.address, &slot->address);
 	flow.port = slot->port;
+	flow.datagrams = 1;
 	bpf_map_update_elem(&sock_flows, &key, &flow, BPF_ANY);
+}
+
+/*
+ * Does the pod redirect its own connections to a proxy beside it, as service meshes do? Then the proxy asks for the
+ * original destination, which is to be the Service's. It is told by the port that such a proxy listens on.
+ */
+INLINE bool sock_has_mesh(struct bpf_sock_addr *ctx, const struct address *to, __be16 port)
+{
+	struct bpf_sock_tuple tuple;
+	struct address loopback = {};
+	struct bpf_sock *sk;
+	__u32 length;
+
+	if (!port)
+		return false;
+	if (address_is_v4(to))
+		address_from_v4(&loopback, bpf_htonl(0x7f000001));
+	else
+		loopback.b[15] = 1;
+	length = bound_tuple(&tuple, &loopback, port);
+	sk = bpf_sk_lookup_tcp(ctx, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
+/*
+ * The frontend that a process dials; NULL when it dials something else. An unspecified address is the caller's
+ * own loopback (Linux reads it so), not the key of NodePorts.
+ */
+INLINE const struct frontend *sock_frontend(const struct sock_address *to, bool host, bool *localhost)
+{
+	bool any = address_is_any(&to->address);
+
+	*localhost = host && knobs.localhost_node_ports &&
+		     (address_is_loopback4(&to->address) || (any && address_is_v4(&to->address)));
+	if (any)
+		return *localhost ? frontend_of_node_port(&to->address, to->port, to->proto) : NULL;
+	return frontend_lookup(&to->address, to->port, to->proto, *localhost);
+}
+
+/* Is the socket left alone, although it dials a frontend? */
+INLINE bool sock_is_left(struct bpf_sock_addr *ctx, const struct sock_address *to, const struct frontend *frontend,
+			 __u64 cookie, bool host)
+{
+	if (sock_needs_packets(frontend, host)) {
+		stats_count(REASON_SOCKET_LEFT_TO_PACKETS, 0);
+		return true;
+	}
+	/* No object takes an address of a ServiceCIDR away: cluster IPs lead to the API server, where it is dialled so.
+	 */
+	if (host && !(frontend->flags & FRONTEND_CLUSTER_IP) && agent_calls()) {
+		agent_remember(cookie);
+		return true;
+	}
+	/* The node has the address: from a pod the packet path asks whether a socket has it too. */
+	if (frontend->flags & FRONTEND_CLUSTER_IP && node_address_flags(&to->address) & NODE_ADDRESS_LOCAL &&
+	    (!host || bound_here(ctx, &to->address, to->port, to->proto)))
+		return true;
+	if (!host && to->proto == IPPROTO_TCP &&
+	    (sock_has_mesh(ctx, &to->address, knobs.mesh_port1) ||
+	     sock_has_mesh(ctx, &to->address, knobs.mesh_port2))) {
+		stats_count(REASON_SOCKET_LEFT_TO_PACKETS, 0);
+		return true;
+	}
+	return false;
 }
 
 /*
@@ -114,8 +211,9 @@ NOINLINE void sock_remember(__u64 cookie, const struct sock_address *from, const
  * @to: in: what the process dialled; out: the backend, when SOCK_TRANSLATED is returned.
  * @datagram: a single datagram (sendmsg); else the socket is being connected.
  */
-NOINLINE enum sock_verdict sock_translate(struct sock_address *to, __u64 cookie, __u64 netns_cookie, bool datagram)
+NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock_address *to, bool datagram)
 {
+	__u64 cookie = bpf_get_socket_cookie(ctx);
 	const struct frontend *frontend;
 	const struct backend_slot *slot;
 	struct sock_address dialled;
@@ -125,17 +223,12 @@ NOINLINE enum sock_verdict sock_translate(struct sock_address *to, __u64 cookie,
 
 	if (!to || (to->proto != IPPROTO_TCP && to->proto != IPPROTO_UDP))
 		return SOCK_AS_IT_IS;
-	host = sock_is_host(netns_cookie);
+	host = sock_is_host(bpf_get_netns_cookie(ctx));
 	if (!host && !knobs.socket_lb_pods)
 		return SOCK_AS_IT_IS;
-	localhost = host && knobs.localhost_node_ports && address_is_loopback4(&to->address);
-	frontend = frontend_lookup(&to->address, to->port, to->proto, localhost);
-	if (!frontend)
+	frontend = sock_frontend(to, host, &localhost);
+	if (!frontend || sock_is_left(ctx, to, frontend, cookie, host))
 		return SOCK_AS_IT_IS;
-	if (sock_needs_packets(frontend, host)) {
-		stats_count(REASON_SOCKET_LEFT_TO_PACKETS, 0);
-		return SOCK_AS_IT_IS;
-	}
 	dialled = *to;
 	if (datagram) {
 		sock_key_set(&key, cookie, &to->address, to->port, to->proto);
@@ -160,36 +253,24 @@ NOINLINE enum sock_verdict sock_translate(struct sock_address *to, __u64 cookie,
 }
 
 /*
- * The frontend that the socket's peer stands for, for recvmsg and getpeername.
- * @peer: in: the backend; out: the frontend, when true is returned.
+ * connect and sendmsg. Most of what is dialled is nobody's here: a byte says so (lib/known.h). What a UDP socket is
+ * connected to by itself stands for no frontend, whatever it was connected to before.
  */
-NOINLINE bool sock_translate_back(struct sock_address *peer, __u64 cookie)
+INLINE enum sock_verdict sock_dial(struct bpf_sock_addr *ctx, struct sock_address *to, bool datagram)
 {
-	const struct sock_flow *flow;
+	enum sock_verdict verdict;
 	struct sock_key key;
 
-	if (!peer)
-		return false;
-	sock_key_set(&key, cookie, &peer->address, peer->port, peer->proto);
-	flow = bpf_map_lookup_elem(&sock_peers, &key);
-	if (!flow)
-		return false;
-	address_copy(&peer->address, &flow->address);
-	peer->port = flow->port;
-	return true;
-}
-
-/*
- * connect and sendmsg. What a UDP socket is connected to by itself stands for no frontend, whatever it
- * was connected to before.
- */
-INLINE enum sock_verdict sock_dial(struct sock_address *to, __u64 cookie, __u64 netns_cookie, bool datagram)
-{
-	enum sock_verdict verdict = sock_translate(to, cookie, netns_cookie, datagram);
-	struct sock_key key;
-
-	if (verdict == SOCK_AS_IT_IS && !datagram && to->proto == IPPROTO_UDP) {
-		sock_key_set(&key, cookie, &to->address, to->port, to->proto);
+	if (likely(!address_is_known(known_get(), &to->address)) && !address_is_any(&to->address) &&
+	    !(knobs.localhost_node_ports && address_is_loopback4(&to->address)))
+		return SOCK_AS_IT_IS;
+	verdict = sock_translate(ctx, to, datagram);
+	if (verdict != SOCK_AS_IT_IS || to->proto != IPPROTO_UDP)
+		return verdict;
+	if (datagram) {
+		sock_names_direct(to, bpf_get_socket_cookie(ctx));
+	} else {
+		sock_key_set(&key, bpf_get_socket_cookie(ctx), &to->address, to->port, to->proto);
 		bpf_map_delete_elem(&sock_peers, &key);
 	}
 	return verdict;

@@ -46,7 +46,7 @@ export class KernelError extends Error {
 }
 
 /** What an unprivileged caller is told. */
-export const PRIVILEGE_HINT = 'run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN';
+export const PRIVILEGE_HINT = 'run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON';
 
 /**
  * @param code used unless the errno says that privileges are missing.

@@ -88,6 +88,10 @@ export const socket: (domain: number, type: number, protocol: number) => number 
 export const getsockopt: (fd: number, level: number, name: number, value: Buffer, length: Buffer) => number = libc.func(
   'int getsockopt(int fd, int level, int name, void *value, void *length)',
 );
+/** connect(2); `address` is a struct sockaddr. */
+export const connect: (fd: number, address: Buffer, length: number) => number = libc.func(
+  'int connect(int fd, const void *address, uint32_t length)',
+);
 /** close(2). */
 export const close: (fd: number) => number = libc.func('int close(int fd)');
 /** malloc_trim(3): gives free memory back to the system. */

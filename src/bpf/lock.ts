@@ -5,6 +5,7 @@ import { EAGAIN, kernelError } from './errno.ts';
 import { errno, flock } from './ffi.ts';
 
 const LOCK_EX_NB = 2 | 4;
+const LOCK_SH_NB = 1 | 4;
 
 export interface Lock {
   release(): void;
@@ -18,6 +19,25 @@ function holderOf(inode: number): string | undefined {
     if (match?.[2] === String(inode)) return match[1];
   }
   return undefined;
+}
+
+/**
+ * Does a process hold the lock of a directory? A process that this one cannot see, in another PID namespace, is found
+ * too: for that the lock is tried for a moment.
+ * @returns undefined when the directory cannot be opened
+ */
+export function isLocked(directory: string): boolean | undefined {
+  let fd: number;
+  try {
+    fd = openSync(directory, 'r');
+  } catch {
+    return undefined;
+  }
+  try {
+    return holderOf(fstatSync(fd).ino) !== undefined || flock(fd, LOCK_SH_NB) !== 0;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**

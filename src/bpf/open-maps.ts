@@ -8,7 +8,14 @@ import type { OpenOptions } from './open.ts';
 import { mapPin } from './paths.ts';
 
 /** Maps of type ARRAY. A test holds these two types against the schema. */
-export type ArrayName = 'knownAddresses' | 'backendSlots' | 'backendStates' | 'control' | 'report' | 'reservedPorts';
+export type ArrayName =
+  | 'agentProcess'
+  | 'knownAddresses'
+  | 'backendSlots'
+  | 'backendStates'
+  | 'control'
+  | 'report'
+  | 'reservedPorts';
 /** Maps of type PERCPU_ARRAY. */
 export type PerCpuArrayName = 'counters' | 'tableEvents';
 /** What user space reads and writes: all but the tags of the tables of flows. */

@@ -5,7 +5,7 @@ import { SluiceError } from '../model/errors.ts';
 
 const BPF_FS_MAGIC = 0xcafe4a11;
 const CGROUP2_MAGIC = 0x63677270;
-const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_BPF: 39 } as const;
+const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
 
 /** Type of the file system that a path, or the nearest parent that exists, lies on. */
 function fileSystemOf(path: string): number {
@@ -42,17 +42,18 @@ export function effectiveCapabilities(status = readFileSync('/proc/self/status',
 
 /**
  * @throws SluiceError PERMISSION that names the capabilities missing. CAP_SYS_ADMIN stands for
- * CAP_BPF, as in the kernel; attaching to devices and cgroups wants CAP_NET_ADMIN beside it.
+ * CAP_BPF and CAP_PERFMON (without which the verifier refuses to compare pointers), as in the kernel; attaching to devices and cgroups wants CAP_NET_ADMIN beside it.
  */
 export function checkPrivileges(capabilities = effectiveCapabilities()): void {
   const has = (name: keyof typeof CAPABILITIES) => (capabilities >> BigInt(CAPABILITIES[name])) % 2n === 1n;
   const missing = [
     ...(has('CAP_BPF') || has('CAP_SYS_ADMIN') ? [] : ['CAP_BPF']),
     ...(has('CAP_NET_ADMIN') ? [] : ['CAP_NET_ADMIN']),
+    ...(has('CAP_PERFMON') || has('CAP_SYS_ADMIN') ? [] : ['CAP_PERFMON']),
   ];
   if (missing.length === 0) return;
   throw new SluiceError(
     'PERMISSION',
-    `load programs: ${missing.join(' and ')} missing; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN`,
+    `load programs: ${missing.join(' and ')} missing; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON`,
   );
 }

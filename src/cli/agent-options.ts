@@ -36,6 +36,10 @@ export interface AgentOptions {
   readonly bindProtection: boolean;
   /** Packets for backends on other nodes go through the stack, where rules of netfilter meet them. */
   readonly respectNetfilter: boolean;
+  /** Ports of proxies that stand beside a pod's process and are given its connections: two at most. */
+  readonly meshPorts: readonly number[];
+  /** Serve the Services with this service.kubernetes.io/service-proxy-name; undefined: those without one. */
+  readonly serviceProxyName?: string;
   /** How packets from outside reach backends on other nodes. */
   readonly forwarding: ForwardingOptions;
   /** Whether node devices carry packets in XDP. */
@@ -55,6 +59,9 @@ export function logLevelOf(verbosity: number): LogLevel {
   if (verbosity >= 6) return 'trace';
   return verbosity >= 4 ? 'debug' : 'info';
 }
+
+/** Where the proxies of Istio, Consul, Kuma and Linkerd listen. */
+export const MESH_PORTS = '15001,4140';
 
 /** Node names are compared in lower case, as kube-proxy does. */
 export function canonicalNodeName(name: string): string {

@@ -21,14 +21,17 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /**
- * @param debug with stack and causes; always so for what is no SluiceError: it should not have happened.
+ * @param debug with stack and causes
  * @returns lines for stderr, with line feeds; "" when the error was shown already.
  */
 export function describeError(error: unknown, debug: boolean): string {
   if (error instanceof CommanderError || error instanceof ReaderGone) return '';
   if (!(error instanceof Error)) return `sluice: ${String(error)}\n`;
-  const line = `sluice: ${error.message}\n`;
-  return debug || !(error instanceof SluiceError) ? `${line}${stackOf(error)}` : line;
+  const line = `sluice: ${error.message || error.name}\n`;
+  if (debug) return `${line}${stackOf(error)}`;
+  // The system says what went wrong; anything else should not have happened.
+  const known = error instanceof SluiceError || (error as NodeJS.ErrnoException).syscall !== undefined;
+  return known ? line : `${line}This should not have happened: run it again with --debug and report what it says.\n`;
 }
 
 function stackOf(error: Error): string {

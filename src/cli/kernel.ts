@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Feature, probeFeatures } from '../bpf/features.ts';
 import { measureJiffiesPerSecond, openJiffies } from '../bpf/jiffies.ts';
 import { listLinks, type PinnedLink } from '../bpf/links.ts';
+import { isLocked } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { listPins, pinDirectoryOf } from '../bpf/paths.ts';
 import { listPrograms } from '../bpf/programs.ts';
@@ -25,6 +26,8 @@ export interface Kernel {
   listPrograms(root: string): readonly { readonly name: string; readonly id: number }[];
   /** Devices with a clsact filter of ours, as recorded when it was attached. */
   listFilters(root: string): readonly ClsactFilter[];
+  /** Does an agent hold the pins of a root? undefined: it cannot be seen. */
+  agentHolds(root: string): boolean | undefined;
   probeFeatures(): readonly Feature[];
   /** Takes about 0.1 s. @returns undefined when the kernel does not let it be read. */
   readClock(): Promise<FlowClock | undefined>;
@@ -55,6 +58,7 @@ export const kernel: Kernel = {
       }),
     );
   },
+  agentHolds: (root) => isLocked(pinDirectoryOf(root)),
   probeFeatures,
   readClock,
   removeEverything,

@@ -3,11 +3,17 @@ import { Command, type OutputConfiguration } from 'commander';
 import { agentCommand } from './commands/agent.ts';
 import { backendCommand } from './commands/backend.ts';
 import { cleanupCommand } from './commands/cleanup.ts';
+import { completeCommand, completionCommand } from './commands/completion.ts';
 import { dropsCommand } from './commands/drops.ts';
 import { flowCommand } from './commands/flow.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
+import { versionCommand } from './commands/version.ts';
 import type { CliContext } from './context.ts';
+
+const EXIT_CODES = `
+Exit codes: 0 done; 1 failed, or nothing by that name, or no healthy agent; 2 called wrongly.
+`;
 
 /**
  * Every way out throws or returns: nothing in here ends the process (`runCli` turns the outcome into an exit code).
@@ -24,7 +30,11 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(backendCommand(context))
     .addCommand(flowCommand(context))
     .addCommand(dropsCommand(context))
-    .addCommand(cleanupCommand(context));
+    .addCommand(cleanupCommand(context))
+    .addCommand(versionCommand(context))
+    .addCommand(completionCommand(context))
+    .addHelpText('after', EXIT_CODES);
+  program.addCommand(completeCommand(context, program), { hidden: true });
   for (const command of withSubcommands(program)) {
     command.exitOverride().configureOutput(output).showSuggestionAfterError().allowExcessArguments(false);
   }

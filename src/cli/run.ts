@@ -1,5 +1,6 @@
 /** Runs one command line. */
 import { hostname } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import type { AgentOptions } from './agent-options.ts';
 import type { CliContext } from './context.ts';
 import { describeError, EXIT_OK, exitCodeOf } from './errors.ts';
@@ -16,6 +17,7 @@ export interface CliDependencies {
   readonly err?: Sink;
   readonly kernel?: CliContext['kernel'];
   readonly hostname?: () => string;
+  readonly wait?: CliContext['wait'];
 }
 
 /**
@@ -33,6 +35,7 @@ export async function runCli(args: readonly string[], dependencies: CliDependenc
     runAgent: dependencies.runAgent,
     hostname: dependencies.hostname ?? hostname,
     version: dependencies.version,
+    wait: dependencies.wait ?? (async (ms) => setTimeout(ms, true)),
     exit: (result) => {
       code = result;
     },
@@ -52,9 +55,11 @@ export async function runCli(args: readonly string[], dependencies: CliDependenc
   }
   try {
     await out.write(help.join(''));
-    await err.write(complaints.join(''));
-  } catch {
-    // Nobody reads.
+  } catch (error) {
+    code = exitCodeOf(error);
+    complaints.push(describeError(error, false));
   }
+  // When nobody can be told, the code says enough.
+  await err.write(complaints.join('')).catch(() => undefined);
   return code;
 }

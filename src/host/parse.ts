@@ -59,7 +59,7 @@ function parseList(text: string): unknown[] {
 function parseDevice(row: IpDevice): HostDevice[] {
   if (row.ifindex === undefined || row.ifname === undefined) return [];
   const kind = row.linkinfo?.info_kind ?? '';
-  const isVeth = kind === 'veth';
+  const isPair = kind === 'veth' || kind === 'netkit';
   return [
     {
       ifindex: row.ifindex,
@@ -68,9 +68,9 @@ function parseDevice(row: IpDevice): HostDevice[] {
       loopback: row.link_type === 'loopback',
       hasEthernet: row.link_type === 'ether' || row.link_type === 'loopback',
       master: row.master,
-      parent: isVeth ? undefined : row.link,
-      peerIfindex: isVeth ? row.link_index : undefined,
-      peerNetns: isVeth ? row.link_netnsid : undefined,
+      parent: isPair ? undefined : row.link,
+      peerIfindex: isPair ? row.link_index : undefined,
+      peerNetns: isPair ? row.link_netnsid : undefined,
       mtu: row.mtu ?? 1500,
       mac: row.link_type === 'ether' ? (row.address ?? '') : '',
       up: row.flags?.includes('UP') ?? false,

@@ -25,6 +25,9 @@ const INNER_KINDS: ReadonlySet<string> = new Set(['dummy', 'ifb', 'nlmon']);
 /** Devices beside another one, whose packets meet the hooks of that one as well. */
 const CHILD_KINDS: ReadonlySet<string> = new Set(['macvlan', 'macvtap', 'ipvlan', 'ipvtap']);
 
+/** Two ends, one of them in a pod. */
+const PAIR_KINDS: ReadonlySet<string> = new Set(['veth', 'netkit']);
+
 /** Ports by which a bridge leads out of the machine, or to virtual machines: network cards, what is made of them, taps. */
 const WIRE_KINDS: ReadonlySet<string> = new Set(['', 'bond', 'team', 'vlan', 'tun', 'macvtap']);
 
@@ -102,7 +105,7 @@ function leftOutInside(host: HostState, device: HostDevice): string | undefined 
   const bridge = bridgeOf(host, device);
   if (kind === 'openvswitch' || (bridge !== undefined && !leadsOut(host, bridge)))
     return 'containers behind it are met on their own devices';
-  if (kind === 'veth' && !addresses.some((address) => isGlobal(address) && !isHostAddress(address)))
+  if (PAIR_KINDS.has(kind) && !addresses.some((address) => isGlobal(address) && !isHostAddress(address)))
     return 'its addresses are those of no network, so it is the device of a pod';
   return undefined;
 }
@@ -172,7 +175,7 @@ export function missingDevices(host: HostState, names: readonly string[]): strin
 }
 
 /**
- * The host's side of pods' devices. With a pattern given: those whose name it matches. Else veths
+ * The host's side of pods' devices. With a pattern given: those whose name it matches. Else veths and netkits
  * whose other end is in another network namespace. Node devices and lo are never among them, nor are ports of a
  * bridge that is a node device, or has one for a VLAN of it: their packets would meet the hooks twice.
  *
@@ -188,7 +191,7 @@ export function selectPodDevices(host: HostState, nodeDevices: readonly HostDevi
     const matches = globs(pattern);
     return others.filter(({ name }) => matches.some((glob) => glob.test(name)));
   }
-  return others.filter(({ kind, peerNetns }) => kind === 'veth' && peerNetns !== undefined);
+  return others.filter(({ kind, peerNetns }) => PAIR_KINDS.has(kind) && peerNetns !== undefined);
 }
 
 function globs(pattern: string): RegExp[] {

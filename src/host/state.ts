@@ -31,9 +31,9 @@ export interface HostDevice {
   readonly master: string | undefined;
   /** macvlan, VLAN and the like: name of the device that it is on, when that is in this namespace. */
   readonly parent: string | undefined;
-  /** veth: index of the other end, in its own namespace. */
+  /** veth, netkit: index of the other end, in its own namespace. */
   readonly peerIfindex: number | undefined;
-  /** veth: number of the other end's namespace; undefined when that is this one. */
+  /** veth, netkit: number of the other end's namespace; undefined when that is this one. */
   readonly peerNetns: number | undefined;
   /** Bytes. */
   readonly mtu: number;

@@ -21,9 +21,8 @@ export interface WatchOptions {
   readonly onProblem?: (message: string) => void;
 }
 
-/** Both sides of a pipe: the shell ends `ip` when this process is gone, however it ended. */
-const MONITOR =
-  'ip -o monitor link address route </dev/null & child=$!; exec >&-; read -r _; kill "$child"; wait "$child"';
+/** Ends with this process, however that ends; no shell is needed for it. */
+const MONITOR = ['--pdeathsig', 'KILL', 'ip', '-o', 'monitor', 'link', 'address', 'route'];
 
 /** Milliseconds before a monitor that died is started again: doubled each time, up to the last. */
 const BACKOFF = [100, 10_000] as const;
@@ -55,12 +54,10 @@ export async function watchHost(
 }
 
 async function monitor(look: Look, signal: AbortSignal, options: WatchOptions): Promise<void> {
-  const child = spawn('sh', ['-c', MONITOR], { stdio: ['pipe', 'pipe', 'ignore'] });
-  const stop = () => child.stdin.end();
+  const child = spawn('setpriv', MONITOR, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const stop = () => child.kill('SIGKILL');
   child.on('error', (error) => options.onProblem?.(`watch network devices: ${error.message}`));
-  child.stdin.on('error', () => {});
   child.stdout.on('data', () => look.soon(true));
-  child.stdout.on('end', stop);
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
   // What changed before the monitor listened gave no trigger.

@@ -1,4 +1,4 @@
-/** Services, EndpointSlices and this node's own Node from a directory of manifests, watched for changes. */
+/** Services, their endpoints and this node's own Node from a directory of manifests, watched for changes. */
 import { statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { SluiceError } from '../model/errors.ts';
@@ -12,9 +12,13 @@ import {
 } from '../model/kubernetes.ts';
 import type { ObjectEvent, ObjectSource, SourceListener } from '../model/source.ts';
 import { createDirectoryWatch, type DirectoryWatchOptions } from './directory-watch.ts';
+import { nameOfObject } from './manifest-changes.ts';
+import { deriveSlices } from './manifest-endpoints.ts';
 import { createManifestStore, type ManifestStore } from './manifest-store.ts';
+import type { Endpoints, Pod } from './manifest-workloads.ts';
 import { selectsService, selectsSlice } from './selectors.ts';
 import { networksOf } from './service-cidrs.ts';
+import { unallocated } from './unallocated.ts';
 
 export interface ManifestSourceOptions {
   /** Every *.yaml, *.yml and *.json below it is read. */
@@ -43,7 +47,7 @@ export function createManifestSource(options: ManifestSourceOptions): ObjectSour
 
     async run(listener, signal) {
       const watch = createDirectoryWatch({ ...DEFAULT_WATCH, ...options.watch });
-      const store = createManifestStore(directory, (problem) => listener.problem(problem));
+      const store = createManifestStore(directory, listener);
       const deliver = createDelivery(options, listener);
       try {
         let synced = false;
@@ -75,24 +79,24 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
   let nodes = new Map<string, Node>();
   let node: Node | undefined | null = null;
   let networks: readonly string[] | undefined;
-  let duplicates = new Set<string>();
+  let told = new Set<string>();
 
   return (store) => {
     const nextServices = new Map<string, Service>();
     const nextSlices = new Map<string, EndpointSlice>();
-    const nextDuplicates = new Set<string>();
+    const problems: { object: string; message: string }[] = [];
+    const endpoints = new Map<string, Endpoints>();
+    const pods: Pod[] = [];
     const origins = new Map<string, string>();
     const nextNodes = new Map<string, Node>();
     let nextNode: Node | undefined;
     const serviceCidrs: ServiceCIDR[] = [];
 
     for (const [file, object] of store.objects()) {
-      const name = `${object.kind} ${object.metadata?.namespace ? objectKey(object) : object.metadata?.name}`;
+      const name = nameOfObject(object);
       const origin = origins.get(name);
       if (origin !== undefined) {
-        const message = `${name} is in ${origin} and again in ${file}; the first is taken`;
-        nextDuplicates.add(message);
-        if (!duplicates.has(message)) listener.problem({ object: name, message });
+        problems.push({ object: name, message: `${name} is in ${origin} and again in ${file}; the first is taken` });
         continue;
       }
       origins.set(name, file);
@@ -102,11 +106,28 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
       } else if (object.kind === 'ServiceCIDR') {
         serviceCidrs.push(object as ServiceCIDR);
       } else if (object.kind === 'Service') {
-        if (selectsService(object, options.serviceProxyName)) nextServices.set(objectKey(object), object as Service);
+        if (!selectsService(object, options.serviceProxyName)) continue;
+        nextServices.set(objectKey(object), object as Service);
+        for (const message of unallocated(object as Service)) problems.push({ object: name, message });
+      } else if (object.kind === 'Endpoints') {
+        endpoints.set(objectKey(object), object as Endpoints);
+      } else if (object.kind === 'Pod') {
+        pods.push(object as Pod);
       } else if (selectsSlice(object)) {
         nextSlices.set(objectKey(object), object as EndpointSlice);
       }
     }
+
+    const derived = deriveSlices({
+      services: nextServices.values(),
+      slices: nextSlices.values(),
+      endpoints,
+      pods,
+      nodes: nextNodes.values(),
+    });
+    for (const slice of derived.slices) nextSlices.set(objectKey(slice), slice);
+    problems.push(...derived.notes);
+    for (const problem of problems) if (!told.has(problem.message)) listener.problem(problem);
 
     const serviceEvents = difference(services, nextServices);
     const sliceEvents = difference(slices, nextSlices);
@@ -119,7 +140,7 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
     nodes = nextNodes;
     node = nextNode;
     networks = nextNetworks;
-    duplicates = nextDuplicates;
+    told = new Set(problems.map(({ message }) => message));
     if (serviceEvents.length > 0) listener.services(serviceEvents);
     if (sliceEvents.length > 0) listener.endpointSlices(sliceEvents);
     if (nodeChanged) listener.node(nextNode);

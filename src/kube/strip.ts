@@ -23,7 +23,7 @@ function stripAnnotations(annotations: unknown): Record<string, string> | undefi
   return kept;
 }
 
-function stripMetadata(metadata: ObjectMeta | undefined): ObjectMeta {
+export function stripMetadata(metadata: ObjectMeta | undefined): ObjectMeta {
   return {
     name: metadata?.name,
     namespace: metadata?.namespace,

@@ -1,4 +1,5 @@
 /** What the agent tells the command line of itself, through the map `report`: it can be read when the agent is dead. */
+import type { Problem } from './compiled.ts';
 import type { ConfigurationNote } from './configuration.ts';
 
 export interface AgentReport {
@@ -18,15 +19,37 @@ export interface AgentReport {
   readonly respectNetfilter?: boolean;
   /** Devices with addresses or a default route that nothing is attached to, and why; the first few. */
   readonly leftOut?: readonly { readonly device: string; readonly why: string }[];
+  /** Where /healthz answers, e.g. `0.0.0.0:10256`. */
+  readonly healthz: string;
+  /** What is wrong with Services and their endpoints now, as far as there is room. */
+  readonly problems: readonly Problem[];
+  /** So many more. */
+  readonly moreProblems: number;
 }
 
 /** Writes the report over the view of the map, whose pieces lie one after another. @throws RangeError when it is too long. */
 export function writeReport(view: Buffer, report: AgentReport): void {
-  const text = Buffer.from(JSON.stringify(report));
+  const text = Buffer.from(JSON.stringify(fitting(report, view.length)));
   if (text.length > view.length)
     throw new RangeError(`write the report: ${text.length} bytes, with room for ${view.length}`);
   text.copy(view);
   view.fill(0, text.length);
+}
+
+/** The same report with as many problems as there is room for. */
+function fitting(report: AgentReport, room: number): AgentReport {
+  const { problems } = report;
+  const bytes = (part: unknown) => Buffer.byteLength(JSON.stringify(part));
+  // The count of those left out may take some digits.
+  let left = room - bytes({ ...report, problems: [] }) - 16;
+  let kept = 0;
+  for (const problem of problems) {
+    left -= bytes(problem) + 1;
+    if (left < 0) break;
+    kept++;
+  }
+  const moreProblems = report.moreProblems + problems.length - kept;
+  return { ...report, problems: problems.slice(0, kept), moreProblems };
 }
 
 /** @returns undefined when none was written, or it is being written. */

@@ -20,7 +20,8 @@ export type ErrorCode =
   | 'STATE_LOCKED'
   | 'SOURCE_INVALID'
   | 'NODE_INVALID'
-  | 'LISTEN_FAILED';
+  | 'LISTEN_FAILED'
+  | 'OUTPUT_FAILED';
 
 export class SluiceError extends Error {
   readonly code: ErrorCode;

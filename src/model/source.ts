@@ -31,6 +31,8 @@ export interface SourceListener {
   synced(): void;
   /** Status for people: a connection lost, a file that does not parse. Reported once per change. */
   problem(problem: { readonly object: string; readonly message: string }): void;
+  /** What a change of the source itself did, for people: a file that was read. */
+  note?(note: { readonly object: string; readonly message: string }): void;
 }
 
 export interface ObjectSource {

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { CONTROL_SERVICE_CIDRS4, CONTROL_SERVICE_CIDRS6, type Knobs } from '../../maps-schema/gen/codecs.ts';
+import { forgetAgent, introduceAgent } from '../bpf/agent-process.ts';
 import { haveConntrack } from '../bpf/conntrack.ts';
 import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
 import { acquireLock } from '../bpf/lock.ts';
@@ -72,6 +73,8 @@ export function createDataPath(options: DataPathOptions): DataPath {
   let maps: Maps | undefined;
   let staleSockets = false;
   let socketsAttached = false;
+  /** Hooks of a former run are in force: they are to know this process before it dials anything. */
+  let introduced = introduceEarly(pinDirectory);
 
   function loadedAttachments(): Attachments {
     if (attachments === undefined) throw new Error('the programs are not loaded');
@@ -82,6 +85,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
     if (socketsAttached) return;
     loadedAttachments().attachSockets(options.cgroupRoot, staleSockets);
     socketsAttached = true;
+    if (maps !== undefined) introduced ||= introduceAgent(maps.agentProcess);
   }
 
   function setStaleSockets(stale: boolean): void {
@@ -175,11 +179,25 @@ export function createDataPath(options: DataPathOptions): DataPath {
     },
 
     close() {
+      if (maps !== undefined && introduced) forgetAgent(maps.agentProcess);
       loaded?.close();
       maps?.close();
       lock.release();
     },
   };
+}
+
+/** @returns whether the socket hook of a former run, if there is one, knows this process. */
+function introduceEarly(pinDirectory: string): boolean {
+  const maps = openMaps(pinDirectory);
+  try {
+    return introduceAgent(maps.agentProcess);
+  } catch {
+    // Nothing is pinned, or what is pinned is another's: loading says so.
+    return false;
+  } finally {
+    maps.close();
+  }
 }
 
 /** @returns the directory of the compiled objects beside the bundle, or in the source tree. */

@@ -13,6 +13,8 @@ export interface KnobInputs {
   /** `--socket-lb all` */
   readonly socketLbPods: boolean;
   readonly bindProtection: boolean;
+  /** Ports of proxies beside a pod's process: two at most. */
+  readonly meshPorts: readonly number[];
   /** Cookie of the node's network namespace; 0n: the initial one. */
   readonly netnsCookie: bigint;
   /** HZ of the running kernel. */
@@ -61,5 +63,7 @@ export function knobsOf(inputs: KnobInputs): Knobs {
     nodeAddress4: inputs.ownAddresses.IPv4 ?? '::',
     nodeAddress6: inputs.ownAddresses.IPv6 ?? '::',
     selectSeed: inputs.selectSeed,
+    meshPort1: inputs.meshPorts[0] ?? 0,
+    meshPort2: inputs.meshPorts[1] ?? 0,
   };
 }

@@ -1,6 +1,7 @@
 /**
  * backend_states: ids of backends, their generations, and whether they serve (R-66). An id that is
- * given to another backend has another generation, so that flows to the one before are stale.
+ * given to another backend has another generation, so that flows to the one before are stale. A backend that
+ * comes back finds its id and generation again: to sockets and flows that it still has it is the same (R-110).
  */
 import { BACKEND_STATE_SERVING, backendState } from '../../maps-schema/gen/codecs.ts';
 import type { KernelArray } from '../bpf/kernel-map.ts';
@@ -11,6 +12,9 @@ import type { Written } from './state.ts';
 /** Bytes of a state. */
 const STATE = backendState.size;
 
+/** Backends that are gone and remembered: more than a node's sockets and flows are likely to have lost at a time. */
+export const REMEMBERED_BACKENDS = 16_384;
+
 export class BackendStore {
   readonly #view: Buffer;
   readonly #written: Written;
@@ -19,6 +23,13 @@ export class BackendStore {
   /** Generation and flags by id: what was written. */
   #copy = new Uint32Array(2048);
   #next = 1;
+  /** Backends that are gone, by name, the oldest first. */
+  readonly #gone = new Map<string, { readonly id: number; readonly due: number }>();
+  /** Names of ids that came back and are not published yet. */
+  readonly #returned = new Map<number, string>();
+  readonly #now: Clock;
+  readonly #graceMs: number;
+  readonly #remember: number;
   /** Ids that were taken and never used. */
   readonly #spare: number[] = [];
   #added: number[] = [];
@@ -26,7 +37,8 @@ export class BackendStore {
   #live = 0;
   #stopped = 0;
 
-  constructor(array: KernelArray, written: Written, now: Clock, graceMs: number) {
+  /** @param remember backends that are gone: when there are more, the oldest id is given to another. */
+  constructor(array: KernelArray, written: Written, now: Clock, graceMs: number, remember: number) {
     if (array.stride !== STATE) {
       throw new SluiceError(
         'SCHEMA_MISMATCH',
@@ -35,6 +47,9 @@ export class BackendStore {
     }
     this.#view = array.view;
     this.#written = written;
+    this.#now = now;
+    this.#graceMs = graceMs;
+    this.#remember = remember;
     this.#resting = new GraceQueue(now, graceMs);
     this.maxEntries = array.shape.maxEntries;
   }
@@ -52,22 +67,50 @@ export class BackendStore {
     return ((this.#copy[2 * id + 1] ?? 0) & BACKEND_STATE_SERVING) !== 0;
   }
 
-  /** Gives an id to a backend that serves. @returns undefined when all ids are in use or resting. */
-  acquire(): number | undefined {
-    const id = this.#spare.pop() ?? this.#resting.take() ?? (this.#next < this.maxEntries ? this.#next++ : undefined);
+  /**
+   * Gives an id to a backend that serves: the one that it had before, if that is remembered.
+   * @param name says which backend it is: its ServicePort, address and port
+   * @returns undefined when all ids are in use or resting.
+   */
+  acquire(name: string): number | undefined {
+    const before = this.#gone.get(name)?.id;
+    const id = before ?? this.#unused();
     if (id === undefined) return undefined;
-    this.#reach(id + 1);
-    this.#copy[2 * id] = (this.generation(id) + 1) >>> 0;
+    if (before !== undefined) {
+      this.#gone.delete(name);
+      this.#returned.set(id, name);
+    } else {
+      this.#reach(id + 1);
+      this.#copy[2 * id] = (this.generation(id) + 1) >>> 0;
+    }
     this.#live++;
     this.markServing(id);
     return id;
   }
 
+  #unused(): number | undefined {
+    const id = this.#spare.pop() ?? this.#resting.take();
+    if (id !== undefined) return id;
+    if (this.#gone.size <= this.#remember && this.#next < this.maxEntries) return this.#next++;
+    for (const [name, oldest] of this.#gone) {
+      if (oldest.due > this.#now()) break;
+      this.#gone.delete(name);
+      return oldest.id;
+    }
+    return this.#next < this.maxEntries ? this.#next++ : undefined;
+  }
+
   /** Gives back an id whose state was never published. */
   unacquire(id: number): void {
     this.#live--;
-    this.#copy[2 * id] = (this.generation(id) - 1) >>> 0;
     this.#copy[2 * id + 1] = 0;
+    const name = this.#returned.get(id);
+    if (name !== undefined) {
+      this.#returned.delete(id);
+      this.#gone.set(name, { id, due: this.#now() });
+      return;
+    }
+    this.#copy[2 * id] = (this.generation(id) - 1) >>> 0;
     this.#spare.push(id);
   }
 
@@ -77,18 +120,19 @@ export class BackendStore {
     this.#added.push(id);
   }
 
-  /** The backend is gone: stages the removal of its flag; the id rests before it is given out again. */
-  release(id: number): void {
+  /** The backend is gone: stages the removal of its flag; it is remembered, and the id rests before another gets it. */
+  release(id: number, name: string): void {
     this.#live--;
     this.#copy[2 * id + 1] = 0;
     this.#cleared.push(id);
-    this.#resting.push(id);
+    this.#gone.set(name, { id, due: this.#now() + this.#graceMs });
   }
 
   /** Writes new backends. The generation goes first: until the flag follows, no flow is taken for valid. */
   publishAdded(): void {
     for (const id of this.#added) if (this.isServing(id)) this.#write(id);
     this.#added = [];
+    this.#returned.clear();
   }
 
   /** Takes the flag of backends that are gone. */

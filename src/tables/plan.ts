@@ -8,6 +8,7 @@ import { SluiceError } from '../model/errors.ts';
 import { dsrBackendKeyOf, sourceRangeKeyOf, writeBackend } from './rows.ts';
 import {
   backendIdOf,
+  backendName,
   createSlotBuffer,
   endpointKey,
   SLOT,
@@ -151,7 +152,7 @@ function encode(list: readonly Backend[], first: number): void {
 function assignIds(stores: Stores, plan: PortPlan, end: number, lists: number): ReadonlyMap<string, number> {
   const { port } = plan;
   if (port.extents.length === 0 && lists === 1) {
-    for (let slot = 0; slot < end; slot++) setBackendId(scratch, slot, newId(stores));
+    for (let slot = 0; slot < end; slot++) setBackendId(scratch, slot, newId(stores, port, endpointKey(scratch, slot)));
     return NONE;
   }
   const only = port.extents.length === 1 ? port.extents[0] : undefined;
@@ -163,7 +164,7 @@ function assignIds(stores: Stores, plan: PortPlan, end: number, lists: number): 
     const key = endpointKey(scratch, slot);
     let id = known.get(key);
     if (id === undefined) {
-      id = newId(stores);
+      id = newId(stores, port, key);
       known.set(key, id);
     } else {
       rest.delete(key);
@@ -174,8 +175,8 @@ function assignIds(stores: Stores, plan: PortPlan, end: number, lists: number): 
   return rest;
 }
 
-function newId(stores: Stores): number {
-  const id = stores.backends.acquire() ?? full('backend_states', stores.backends.maxEntries);
+function newId(stores: Stores, port: PortState, endpoint: string): number {
+  const id = stores.backends.acquire(backendName(port, endpoint)) ?? full('backend_states', stores.backends.maxEntries);
   newIds.push(id);
   return id;
 }

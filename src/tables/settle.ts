@@ -3,7 +3,7 @@ import { exact } from '../model/exact.ts';
 import type { PortPlan } from './plan.ts';
 import type { RowTable } from './row-table.ts';
 import { affinityMemberKeyOf, FRONTEND_EXTERNAL_BASE, FRONTEND_INTERNAL_BASE } from './rows.ts';
-import { backendIdOf } from './slots.ts';
+import { backendIdOf, backendName, endpointKey } from './slots.ts';
 import type { Extent, PortState, Stores } from './state.ts';
 
 /**
@@ -73,21 +73,26 @@ function releaseBackends(
     for (let slot = base; slot < base + count; slot++) selectable.add(backendIdOf(copy, slot));
 
   const alive = new Set(selectable);
-  const gone = new Set<number>();
+  /** Their names by id. */
+  const gone = new Map<number, string>();
+  const note = (id: number, slot: number) => gone.set(id, backendName(plan.port, endpointKey(copy, slot)));
   for (const { base, count, length } of staying) {
     for (let slot = base + count; slot < base + length; slot++) {
       const id = backendIdOf(copy, slot);
       if (id === 0) continue;
       if (failed || (plan.kept.has(id) && !selectable.has(id))) alive.add(id);
       else {
+        note(id, slot);
         stores.slots.forgetKept(slot);
-        gone.add(id);
       }
     }
   }
   for (const { base, length } of going)
-    for (let slot = base; slot < base + length; slot++) gone.add(backendIdOf(copy, slot));
-  for (const id of gone) if (id !== 0 && !alive.has(id)) stores.backends.release(id);
+    for (let slot = base; slot < base + length; slot++) {
+      const id = backendIdOf(copy, slot);
+      if (id !== 0) note(id, slot);
+    }
+  for (const [id, name] of gone) if (!alive.has(id)) stores.backends.release(id, name);
 }
 
 function stageMemberDeletes(stores: Stores, { base, count }: Extent): void {

@@ -39,6 +39,11 @@ export function endpointKey(slots: SlotBuffer, slot: number): string {
   return slots.bytes.toString('latin1', slot * SLOT, slot * SLOT + 18);
 }
 
+/** @returns what says which backend it is, whether it is there or gone. @param endpoint as endpointKey has it */
+export function backendName(port: { readonly name: string }, endpoint: string): string {
+  return `${port.name} ${endpoint}`;
+}
+
 /** Do two slots hold the same address and port? */
 export function sameEndpoint(a: SlotBuffer, slotA: number, b: SlotBuffer, slotB: number): boolean {
   const x = slotA * SLOT_WORDS;

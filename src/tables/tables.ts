@@ -4,7 +4,7 @@ import type { Problem } from '../model/compiled.ts';
 import { AddressMarks } from './address-marks.ts';
 import { adopt, type Leftovers, stageLeftovers } from './adopt.ts';
 import { commit, expire } from './apply.ts';
-import { BackendStore } from './backends.ts';
+import { BackendStore, REMEMBERED_BACKENDS } from './backends.ts';
 import { Claims } from './claims.ts';
 import { type Delta, Desired } from './desired.ts';
 import { ExtentAllocator } from './extents.ts';
@@ -24,6 +24,8 @@ export interface TablesOptions {
   readonly now?: Clock;
   /** Milliseconds before extents and ids that frontends no longer name are used again; default 1000. */
   readonly graceMs?: number;
+  /** Backends that are gone and find their id again when they come back; default 16,384. */
+  readonly remember?: number;
 }
 
 export interface ApplyResult {
@@ -197,7 +199,7 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
     serviceCidrs: new RowTable(maps.serviceCidrs, written),
     reservedPorts: new ReservedPorts(maps.reservedPorts, written),
     slots: new SlotStore(maps.backendSlots, written),
-    backends: new BackendStore(maps.backendStates, written, now, graceMs),
+    backends: new BackendStore(maps.backendStates, written, now, graceMs, options.remember ?? REMEMBERED_BACKENDS),
     extents: new ExtentAllocator(maps.backendSlots.shape.maxEntries),
     resting: new GraceQueue(now, graceMs),
     ids: new ServicePortIds(now, graceMs, maps.servicePorts.shape.maxEntries),

@@ -49,6 +49,7 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
     const { lab, manifests } = rig;
     await lab.client(1).actor.serve({ tcp: [SERVER.tcp, POD_PORTS.tcp], udp: [SERVER.udp] });
     await lab.node(1).run(['nft', '-f', '-'], { input: MASQUERADE });
+    await lab.route('10.244.1.0/24', 'node1');
     manifests.write('services.json', [
       service('here', HERE),
       ...slices('here', [lab.pod(1, 1)]),
@@ -151,6 +152,24 @@ describe.each(['all', 'host-only'] as const)('--socket-lb %s', (socketLb) => {
     }
     manifests.remove('host.json');
     await host.actor.unserve({ ports: [POD_PORTS.tcp], connections: true });
+  });
+
+  it('a client reaches a pod by itself and by a NodePort from one port, whoever is first', async () => {
+    const { lab } = rig;
+    const { actor } = lab.client(2);
+    const pod = lab.pod(1, 1);
+    const byService = (localPort: number) => actor.open('tcp', lab.node(1).ipv4, nodePortOf(HERE) + 100, { localPort });
+    const byItself = (localPort: number) => actor.open('tcp', pod.ipv4, POD_PORTS.tcp, { localPort });
+    for (const [i, order] of [
+      [byService, byItself],
+      [byItself, byService],
+    ].entries()) {
+      const both: Conversation[] = [];
+      for (const open of order) both.push(await open(43_000 + i));
+      for (const { opened } of both) expect(opened).toMatchObject({ ok: true, who: pod.name });
+      for (const one of both) expect(await one.exchange()).toMatchObject({ ok: true });
+      for (const one of both) await one.close();
+    }
   });
 
   it('a container on the bridge of Docker reaches Services of its node', async () => {

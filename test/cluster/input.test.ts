@@ -212,7 +212,6 @@ describe('a wrong flag', () => {
 
 describe('a wrong configuration', () => {
   it.each([
-    ['an unknown key', { iptables: { masqeradeAll: true } }, 'iptables.masqeradeAll'],
     ['a wrong type', { iptables: { syncPeriod: 'soon' } }, 'iptables.syncPeriod'],
     ['a wrong CIDR', { clusterCIDR: '10.0.0.0/99' }, 'clusterCIDR'],
     ['another kind', { kind: 'KubeletConfiguration' }, 'kind'],
@@ -230,6 +229,29 @@ describe('a wrong configuration', () => {
     const result = await refused(['--config', path]);
     expect(result.code).toBe(1);
     expectOneLine(result, path);
+  });
+});
+
+describe("kube-proxy's own arguments", () => {
+  it("a stock DaemonSet's serve, with a warning for what kube-proxy warns of", async () => {
+    const config = writeConfiguration(rig.lab, { udpIdleTimeout: '250ms', oomScoreAdj: 100 }, 'stock');
+    const extraArgs = ['--hostname-override', rig.lab.node(1).name, '--v=2', '--proxy-mode=nftables'];
+    const agent = await rig.startAgent(1, { config, extraArgs });
+    expect((await ask(GOOD)).ok).toBe(true);
+    expect(textOf(agent).filter((line) => line.includes('udpIdleTimeout'))).toHaveLength(1);
+    await agent.stop();
+  });
+
+  it('older ones, without a file', async () => {
+    const extraArgs = ['--proxy-mode=iptables', '--masquerade-all', '--nodeport-addresses=0.0.0.0/0,::/0', '--v=2'];
+    extraArgs.push(
+      '--iptables-min-sync-period=0s',
+      '--healthz-bind-address=127.0.0.1:10256',
+      '--cluster-cidr=10.244.0.0/16',
+    );
+    const agent = await rig.startAgent(1, { config: undefined, extraArgs });
+    expect((await ask(GOOD)).ok).toBe(true);
+    await agent.stop();
   });
 });
 

@@ -1,10 +1,12 @@
 /** What `sluice status` tells of the configuration of an agent that runs, and of one that was killed (R-85). */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AgentReport } from '../../src/model/agent-report.ts';
+import type { Service } from '../../src/model/kubernetes.ts';
 import { writeConfiguration } from '../support/cluster/configuration.ts';
 import { sluiceJson } from '../support/cluster/kernel.ts';
 import { createRig, type Rig } from '../support/cluster/rig.ts';
 import { type Agent, sluiceCommand } from '../support/lab/agent.ts';
+import { poll } from '../support/lab/poll.ts';
 
 /** Keys of each kind: honoured, not needed, refused; and an empty one, as kubeadm writes them. */
 const SETTINGS = {
@@ -47,7 +49,7 @@ afterAll(() => rig?.lab.destroy());
 
 const status = (...words: string[]) => {
   const node = rig.lab.node(1);
-  return node.run(sluiceCommand('status', '--bpf-root', node.bpfRoot, ...words));
+  return node.exec(sluiceCommand('status', '--bpf-root', node.bpfRoot, ...words)).then(({ stdout }) => stdout);
 };
 
 /** The rows of the table of the configuration: key and disposition. */
@@ -77,7 +79,7 @@ it('keys that are empty with -o wide, and all in JSON (R-85)', async () => {
 
 it('the same when the agent was killed, until one with another configuration runs (R-85)', async () => {
   await agent.kill();
-  expect(await status()).toMatch(/^agent: +unreachable/m);
+  expect(await status()).toMatch(/^agent: +! unreachable/m);
   expect(await shown()).toEqual(FATES);
   agent = await rig.startAgent(1);
   expect(await shown()).toEqual({
@@ -86,4 +88,58 @@ it('the same when the agent was killed, until one with another configuration run
     clusterCIDR: 'honoured',
     nodePortAddresses: 'honoured',
   });
+});
+
+const sluice = (...words: string[]) => {
+  const node = rig.lab.node(1);
+  return node.exec(sluiceCommand(...words, '--bpf-root', node.bpfRoot));
+};
+
+it('exit codes: 0 with a healthy agent, 1 with a dead one, also when another answers at its address', async () => {
+  expect(await sluice('status')).toMatchObject({ code: 0 });
+  await agent.kill();
+  expect(await sluice('status')).toMatchObject({ code: 1 });
+  const other = await rig.startAgent(1, { extraArgs: ['--bpf-root', `${rig.lab.node(1).bpfRoot}/other`] });
+  const { code, stdout } = await sluice('status');
+  expect(stdout).toMatch(/^agent: +! stopped \(what answers at its address is another one\)/m);
+  expect(code).toBe(1);
+  await other.stop();
+  agent = await rig.startAgent(1);
+});
+
+it('asks the address that the configuration names', async () => {
+  await agent.stop();
+  agent = await rig.startAgent(1, {
+    config: writeConfiguration(rig.lab, { healthzBindAddress: '127.0.0.1:12345' }, 'healthz'),
+  });
+  const { code, stdout } = await sluice('status');
+  expect(stdout).toMatch(/^agent: +healthy {2}http:\/\/127\.0\.0\.1:12345\/healthz$/m);
+  expect(code).toBe(0);
+});
+
+it('what was refused, and why; which addresses answer NodePorts', async () => {
+  const bad = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'bad', namespace: 'shop' } };
+  const service: Service = { ...bad, spec: { clusterIP: '10.96.0.999', ports: [{ port: 80 }] } };
+  rig.manifests.write('bad.yaml', [service]);
+  await poll('the refusal', async () =>
+    (await sluice('service', 'problems', 'shop/bad')).stdout.includes('10.96.0.999'),
+  );
+  expect((await sluice('service', 'bad')).stderr).toMatch(
+    /^sluice: Service shop\/bad: spec\.clusterIP.*10\.96\.0\.999/,
+  );
+  const { stdout } = await sluice('status');
+  expect(stdout).toMatch(/^shop +Service +bad +spec\.clusterIP/m);
+  expect(stdout).toMatch(/^nodeports: \d+\./m);
+  rig.manifests.write('bad.yaml', []);
+  await poll('it is gone', async () => (await sluice('service', 'problems')).stdout === '');
+});
+
+it('a full disk is one line and exit code 1', async () => {
+  const node = rig.lab.node(1);
+  for (const words of [['status'], ['drops', '-o', 'json'], ['--help'], ['version']]) {
+    const command = [...sluiceCommand(...words), ...(words[0] === '--help' ? [] : ['--bpf-root', node.bpfRoot])];
+    const { code, stderr } = await node.exec(['sh', '-c', '"$@" > /dev/full', 'sh', ...command]);
+    expect(stderr).toBe('sluice: write the output: no space left on the device\n');
+    expect(code).toBe(1);
+  }
 });

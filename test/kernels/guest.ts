@@ -2,6 +2,7 @@
 import { openSync, writeSync } from 'node:fs';
 import { release } from 'node:os';
 import type { Check } from './check.ts';
+import { deviceChecks } from './devices.ts';
 import { loadChecks } from './load.ts';
 import { nodeChecks } from './node.ts';
 import { packetChecks } from './packets.ts';
@@ -28,7 +29,13 @@ async function runCheck({ name, run }: Check): Promise<boolean> {
 
 report({ kind: 'kernel', release: release() });
 /** In this order. The kernel hands what it does not know of its command line to init: so CHECKS arrives here. */
-const groups = { load: loadChecks, node: () => nodeChecks(report), lab: trafficChecks, packets: packetChecks };
+const groups = {
+  load: loadChecks,
+  node: () => nodeChecks(report),
+  lab: trafficChecks,
+  devices: deviceChecks,
+  packets: packetChecks,
+};
 const chosen = process.env.CHECKS?.split(',') ?? Object.keys(groups);
 for (const [name, checks] of Object.entries(groups))
   for (const check of chosen.includes(name) ? checks() : []) if (!(await runCheck(check)) && check.vital) break;

@@ -149,16 +149,17 @@ describe.each(WAYS)('by %s', (way) => {
         }
       });
 
-      it.runIf(family === 6)('IPv4 in the addresses of an IPv6 packet is nobody’s', () => {
-        rig.serve(...services(4, 'TCP'));
-        for (const flags of ['S', '.']) {
-          const sent = packet('::1:0', '::1:1').tcp(40000, 80, flags).build();
-          Buffer.concat([mapped(CLIENT[4]), mapped(VIP[4])]).copy(sent, 14 + 8);
-          sent.writeUInt16BE(0, 14 + 40 + 16);
-          expect(rig.ingress(sent, { way })).toMatchObject({ verdict: 'DROP', reasons: ['DROP_SOURCE'] });
-        }
-        expect(rig.flows('halfOpenFlows')).toEqual([]);
-      });
+      if (family === 6)
+        it('IPv4 in the addresses of an IPv6 packet is nobody’s', () => {
+          rig.serve(...services(4, 'TCP'));
+          for (const flags of ['S', '.']) {
+            const sent = packet('::1:0', '::1:1').tcp(40000, 80, flags).build();
+            Buffer.concat([mapped(CLIENT[4]), mapped(VIP[4])]).copy(sent, 14 + 8);
+            sent.writeUInt16BE(0, 14 + 40 + 16);
+            expect(rig.ingress(sent, { way })).toMatchObject({ verdict: 'DROP', reasons: ['DROP_SOURCE'] });
+          }
+          expect(rig.flows('halfOpenFlows')).toEqual([]);
+        });
 
       it('a pod of another node counts as a pod when the way back leads there', () => {
         rig.serve(
@@ -374,6 +375,19 @@ describe.each(FAMILIES)('IPv%i', (family) => {
       rig.forgetFlows();
     }
     run('nft', 'delete table inet track');
+  });
+
+  it('a SYN that meets a connection of the node, from a port that is a NodePort, begins nothing (R-104)', () => {
+    rig.serve(...services(family, 'TCP'));
+    const dials = packet(NODE[family], CLIENT[family]).tcp(NODE_PORT, 7000, 'S').build();
+    expectUntouched(rig.egress(dials), dials);
+    for (const way of WAYS)
+      for (const flags of ['S', 'S.', '.', 'P.']) {
+        const sent = packet(CLIENT[family], NODE[family]).tcp(7000, NODE_PORT, flags, { seq: 1 }).build();
+        expectUntouched(rig.ingress(sent, { way }), sent);
+      }
+    const another = packet(CLIENT[family], NODE[family]).tcp(7001, NODE_PORT, 'S').build();
+    expect(rig.ingress(another).reasons).toEqual(['NEW_FLOW']);
   });
 
   it('what netfilter masquerades to a port that a flow has gets another one (R-103)', () => {

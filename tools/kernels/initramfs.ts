@@ -24,7 +24,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 /** Where the repository's files lie in the guest. */
 export const GUEST_ROOT = '/sluice';
 
-const PROGRAMS = ['ip', 'tc', 'ss', 'nsenter'];
+const PROGRAMS = ['ip', 'tc', 'ss', 'nsenter', 'setpriv'];
 /** What busybox stands in for; the tests start these by name. */
 const APPLETS = ['sh', 'mount', 'umount', 'cat', 'env', 'readlink', 'dirname', 'sleep', 'ls', 'sysctl'];
 

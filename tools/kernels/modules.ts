@@ -4,7 +4,10 @@ import { basename, join } from 'node:path';
 import { run } from './command.ts';
 
 /** Those the kernel has built in are not there as files: that is fine. */
-const WANTED = ['veth', 'bridge', 'br_netfilter', 'dummy', 'sch_ingress', 'cls_bpf', 'sctp', 'crc32c_generic'];
+const WANTED = [
+  ...['veth', 'bridge', 'br_netfilter', 'dummy', 'nf_conntrack', 'sch_ingress', 'cls_bpf', 'sctp', 'crc32c_generic'],
+  ...['8021q', 'bonding', 'macvlan', 'vrf', 'wireguard', 'ipip'],
+];
 
 export interface Module {
   readonly name: string;

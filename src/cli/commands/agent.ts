@@ -19,6 +19,7 @@ import {
   canonicalNodeName,
   LOG_LEVELS,
   type LogLevel,
+  MESH_PORTS,
   type SocketLb,
   type SourceOption,
 } from '../agent-options.ts';
@@ -39,6 +40,7 @@ interface Flags {
   cgroupRoot?: string;
   bpfRoot: string;
   bindProtection: 'on' | 'off';
+  meshPorts: string;
   logLevel?: LogLevel;
   strictConfig?: true;
   forwardingMode: ForwardingMode;
@@ -47,6 +49,7 @@ interface Flags {
   geneveVni: number;
   watchNodes?: true;
   respectNetfilter?: true;
+  serviceProxyName?: string;
   cleanup?: true;
 }
 
@@ -68,10 +71,7 @@ export function agentCommand(context: CliContext): Command {
     .option('--manifests <directory>', 'read Services and EndpointSlices from YAML files instead')
     .option('--config <file>', 'a KubeProxyConfiguration')
     .option('--strict-config', 'end when it has keys that are not known, or written twice')
-    .option(
-      '--devices <names>',
-      "node devices, e.g. eth0,eth1 (default: those with the node's addresses and default routes)",
-    )
+    .option('--devices <names>', 'node devices, e.g. eth0,eth1 (default: those with an address or a default route)')
     .addOption(
       new Option('--socket-lb <whom>', 'whom the socket hook serves; host-only: pods are served per packet')
         .choices(['all', 'host-only'])
@@ -85,6 +85,7 @@ export function agentCommand(context: CliContext): Command {
         .choices(['on', 'off'])
         .default('on'),
     )
+    .option('--mesh-ports <ports>', 'a pod that listens on one of these is served per packet; "": none', MESH_PORTS)
     .addOption(
       new Option('--forwarding-mode <mode>', 'how packets from outside reach backends on other nodes')
         .choices(FORWARDING_MODES)
@@ -115,6 +116,10 @@ export function agentCommand(context: CliContext): Command {
         .choices(XDP_MODES)
         .default('auto'),
     )
+    .option(
+      '--service-proxy-name <name>',
+      'serve only Services with this label service.kubernetes.io/service-proxy-name, beside another proxy',
+    )
     .addOption(
       new Option(
         '--log-level <level>',
@@ -134,7 +139,7 @@ export function agentCommand(context: CliContext): Command {
 /** @returns the exit code. */
 async function run(context: CliContext, word: string | undefined, flags: Flags): Promise<number> {
   const { version, 'init-only': initOnly, 'write-config-to': written } = kubeProxyFlagsOf({ ...flags });
-  if (said(version) || version === 'raw') {
+  if (said(version)) {
     await context.out.write(`${context.version}\n`);
     return EXIT_OK;
   }
@@ -180,6 +185,8 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     ...(flags.cgroupRoot !== undefined && { cgroupRoot: existing('--cgroup-root', flags.cgroupRoot, 'directory') }),
     bpfRoot: flags.bpfRoot,
     bindProtection: flags.bindProtection === 'on',
+    meshPorts: meshPorts(flags.meshPorts),
+    ...(flags.serviceProxyName && { serviceProxyName: flags.serviceProxyName }),
     forwarding: {
       mode: flags.forwardingMode,
       encapsulation: flags.dsrEncapsulation,
@@ -251,6 +258,14 @@ function deviceNames(list: string): string[] {
     }
   }
   return names;
+}
+
+function meshPorts(text: string): number[] {
+  const ports = text
+    .split(',')
+    .flatMap((port) => (port.trim() === '' ? [] : within('--mesh-ports', port.trim(), 1, 65_535)));
+  if (ports.length > 2) throw usageError(`--mesh-ports: '${text}' has ${ports.length} ports; give two at most`);
+  return ports;
 }
 
 function pattern(text: string): string {

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
 import { EXIT_OK } from '../errors.ts';
 import { compareBy, percent } from '../format.ts';
-import { type OutputFormat, outputOption, printList } from '../output.ts';
+import { addOutput, type OutputFlags, printList } from '../output.ts';
 import type { Column } from '../table.ts';
 import { type CounterRow, readCounters } from '../views/counters.ts';
 
@@ -21,17 +21,22 @@ const COLUMNS: readonly Column<DropRow>[] = [
 ];
 
 export function dropsCommand(context: CliContext): Command {
-  return new Command('drops')
+  return addOutput(new Command('drops'))
     .description('show why packets were refused or dropped, most frequent first')
     .addOption(bpfRootOption())
-    .addOption(outputOption())
-    .action(async (flags: { bpfRoot: string; output: OutputFormat }) => {
+    .action(async (flags: OutputFlags & { bpfRoot: string }) => {
       const rows = await withMaps(context, flags.bpfRoot, async (maps) => dropRows(readCounters(maps.counters)));
       const compare = compareBy<DropRow>(
         (row) => -row.packets,
         (row) => row.reason,
       );
-      await printList(context.out, rows, { format: flags.output, columns: COLUMNS, compare });
+      await printList(context.out, rows, {
+        format: flags.output,
+        headers: flags.headers,
+        columns: COLUMNS,
+        compare,
+        nameOf: (row) => row.reason,
+      });
       if (rows.length === 0) await context.err.write('nothing was refused or dropped\n');
       context.exit(EXIT_OK);
     });

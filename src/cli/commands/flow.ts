@@ -4,11 +4,12 @@ import type { Maps } from '../../bpf/open-maps.ts';
 import { parseAddress } from '../../model/address.ts';
 import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
 import { usageError } from '../errors.ts';
+import { addFilters, type FilterFlags, filterOf } from '../filter.ts';
 import { duration, endpoint } from '../format.ts';
-import { type OutputFormat, outputOption, printList, SORTED_ROWS } from '../output.ts';
+import { addOutput, type OutputFlags, printList, SORTED_ROWS } from '../output.ts';
 import type { Column } from '../table.ts';
 import { compareFlows, type FlowContext, type FlowFilter, type FlowRow, readFlows } from '../views/flows.ts';
-import { matchesService, nameOf, parseService, readNames, type ServicePortName } from '../views/names.ts';
+import { matchesService, nameOf, readNames, type ServiceFilter, type ServicePortName } from '../views/names.ts';
 import { compareSockets, readSockets, type SocketRow } from '../views/sockets.ts';
 import { foundNothing } from './nothing.ts';
 
@@ -53,9 +54,17 @@ export const SOCKET_COLUMNS: readonly Column<SocketRow>[] = [
   { header: 'BACKEND-ID', value: (row) => String(row.backendId), wide: true, right: true },
 ];
 
-interface Flags {
+const HELP = `
+Columns:
+  STATE           half-open: the backend has not answered yet; closing: it is over, and its ports rest for a while
+  SOURCE-NAT      the address of this node that the backend sees, where it does not see the client's own
+  PATH            stack: by the routing of the node; redirect: sent out again at once; dsr, dsr-ipip, dsr-geneve: the
+                  backend answers the client directly
+  BACKEND-STATE   stale: the backend is gone, and the flow ends with its next packet
+`;
+
+interface Flags extends FilterFlags, OutputFlags {
   bpfRoot: string;
-  output: OutputFormat;
   service?: string;
   backend?: string;
   limit?: number;
@@ -63,47 +72,65 @@ interface Flags {
 }
 
 export function flowCommand(context: CliContext): Command {
-  const list = new Command('list')
+  const list = addOutput(addFilters(new Command('list')))
     .alias('ls')
     .description('list the flows: connections translated packet by packet')
-    .option('--service <namespace/name>', 'only flows to this Service')
+    .argument('[service]', 'only flows to this Service: name or namespace/name')
+    .option('--service <namespace/name>', 'the same')
     .option('--backend <address>', 'only flows to this backend: address or address:port')
     .option('--limit <rows>', 'stop after so many', positive)
     .option('--sockets', 'list sockets that were pointed at a backend when they connected or sent instead')
     .addOption(bpfRootOption())
-    .addOption(outputOption())
-    .action(async (flags: Flags) => {
+    .addHelpText('after', HELP)
+    .action(async (name: string | undefined, flags: Flags) => {
+      if (name !== undefined && flags.service !== undefined) throw usageError('--service: the Service is given twice');
+      const wanted = filterOf(name ?? flags.service, flags);
       const backend = flags.backend === undefined ? undefined : parseBackend(flags.backend);
-      context.exit(await withMaps(context, flags.bpfRoot, (maps) => listFlows(context, maps, flags, backend)));
+      context.exit(await withMaps(context, flags.bpfRoot, (maps) => listFlows(context, maps, flags, wanted, backend)));
     });
-  return new Command('flow').description('look at flows in the kernel').addCommand(list);
+  return new Command('flow')
+    .alias('flows')
+    .description('look at flows in the kernel; without another word: list')
+    .addCommand(list, { isDefault: true });
 }
 
-async function listFlows(context: CliContext, maps: Maps, flags: Flags, backend: string | undefined): Promise<number> {
-  const wanted = flags.service === undefined ? undefined : parseService(flags.service);
+async function listFlows(
+  context: CliContext,
+  maps: Maps,
+  flags: Flags,
+  wanted: ServiceFilter,
+  backend: string | undefined,
+): Promise<number> {
   const names = readNames(maps.servicePorts.entries());
-  const servicePortIds = wanted && new Set([...names.keys()].filter((id) => matchesService(wanted, nameOf(names, id))));
+  const all = wanted.name === undefined && wanted.namespace === undefined;
+  const servicePortIds = all
+    ? undefined
+    : new Set([...names.keys()].filter((id) => matchesService(wanted, nameOf(names, id))));
   const filter: FlowFilter = { servicePortIds, backend };
   const flowContext: FlowContext = { names, clock: await context.kernel.readClock() };
   const cut = { more: false };
-  const { format, limit } = { format: flags.output, limit: flags.limit };
+  const { output: format, headers, limit } = flags;
   const listed = flags.sockets
     ? await printList(context.out, take(readSockets(maps, filter, flowContext), limit, cut), {
         format,
+        headers,
         columns: SOCKET_COLUMNS,
         compare: compareSockets,
+        nameOf: (row) => row.cookie,
       })
     : await printList(context.out, take(readFlows(maps, filter, flowContext), limit, cut), {
         format,
+        headers,
         columns: FLOW_COLUMNS,
         compare: compareFlows,
+        nameOf: (row) => `${row.protocol} ${row.client} ${row.frontend}`,
       });
   if (cut.more) await context.err.write(`stopped after ${limit}: there are more\n`);
   if (!listed.sorted) await context.err.write(`not sorted: more than ${SORTED_ROWS} rows\n`);
   if (listed.rows > 0) return 0;
   // An idle Service has no flows: that is no failure; one that is not there is.
   const what = flags.sockets ? 'sockets' : 'flows';
-  return foundNothing(context, what, servicePortIds?.size === 0 && wanted !== undefined ? wanted : {});
+  return foundNothing(context, what, servicePortIds?.size === 0 ? wanted : {}, 'flow');
 }
 
 /** The first rows; `cut.more` is set when that was not all. */

@@ -6,20 +6,23 @@ import { type AgentReport, readReport } from '../../model/agent-report.ts';
 import type { ConfigurationNote } from '../../model/configuration.ts';
 import type { PortRange } from '../../model/ports.ts';
 import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
-import { EXIT_OK, usageError } from '../errors.ts';
+import { EXIT_FAILED, EXIT_OK, usageError } from '../errors.ts';
 import { percent } from '../format.ts';
-import { askHealth, type Health } from '../health.ts';
+import { askAgent, type Health, healthUrl } from '../health.ts';
 import { orUndefined } from '../optional.ts';
-import { formatObject, type OutputFormat, outputOption } from '../output.ts';
+import { formatObject, outputOption } from '../output.ts';
+import type { OutputFormat } from '../output-format.ts';
 import { type Column, renderTable } from '../table.ts';
 import { systemTargets } from '../targets.ts';
 import { type AttachmentRow, readAttachments } from '../views/attachments.ts';
 import { type CounterRow, readCounters } from '../views/counters.ts';
 import { type ForwardingView, forwardingText, readForwarding } from '../views/forwarding.ts';
+import { readNodePortAddresses } from '../views/node-ports.ts';
 import { type OccupancyRow, readOccupancy } from '../views/occupancy.ts';
 import { readReservedPorts, reservedPortsText } from '../views/reserved-ports.ts';
 import { readSnat, type SnatRow } from '../views/snat.ts';
 import { readXdp, type XdpRow } from '../views/xdp.ts';
+import { moreText, PROBLEM_COLUMNS } from './problems.ts';
 
 export interface Status {
   readonly schemaVersion: number;
@@ -38,6 +41,8 @@ export interface Status {
   readonly sourceNat?: readonly SnatRow[];
   /** That source NAT leaves alone, beside the default NodePort range; undefined: the map is not pinned. */
   readonly reservedPorts?: readonly PortRange[];
+  /** Addresses of the node that answer NodePorts; undefined: the map is not pinned. */
+  readonly nodePortAddresses?: readonly string[];
   readonly features: readonly Feature[];
 }
 
@@ -111,23 +116,24 @@ const CONFIGURATION_COLUMNS: readonly Column<ConfigurationNote>[] = [
 interface Flags {
   bpfRoot: string;
   output: OutputFormat;
-  health: string;
+  health?: string;
 }
 
 export function statusCommand(context: CliContext): Command {
   return new Command('status')
-    .description('show what is attached, how full the maps are, what was counted; agent alive or not')
-    .option('--health <url>', "the agent's health endpoint", 'http://127.0.0.1:10256/healthz')
+    .description(
+      'show what is in force, what is wrong, how full the maps are, what was counted; exit code 1 when no agent is healthy',
+    )
+    .option('--health <url>', "the agent's health endpoint (default: what its configuration says)")
     .addOption(bpfRootOption())
     .addOption(outputOption())
     .action(async (flags: Flags) => {
-      if (!URL.canParse(flags.health)) throw usageError(`--health: '${flags.health}' is no URL`);
+      if (flags.health !== undefined && !URL.canParse(flags.health))
+        throw usageError(`--health: '${flags.health}' is no URL`);
       const status = await readStatus(context, flags);
       const { output } = flags;
-      await context.out.write(
-        output === 'json' || output === 'yaml' ? formatObject(status, output) : renderStatus(status, output === 'wide'),
-      );
-      context.exit(EXIT_OK);
+      await context.out.write(formatObject(status, output) ?? renderStatus(status, output.kind === 'wide'));
+      context.exit(status.agent.state === 'healthy' ? EXIT_OK : EXIT_FAILED);
     });
 }
 
@@ -135,11 +141,12 @@ async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Prom
   const { kernel } = context;
   return withMaps(context, bpfRoot, async (maps) => {
     const reservedPorts = orUndefined(() => readReservedPorts(maps));
+    const report = orUndefined(() => readReport(maps.report.view));
     return {
       schemaVersion: SCHEMA_VERSION,
       bpfRoot,
-      agent: await askHealth(health),
-      report: orUndefined(() => readReport(maps.report.view)),
+      agent: await askAgent(health ?? healthUrl(report?.healthz), () => kernel.agentHolds(bpfRoot)),
+      report,
       forwarding: readForwarding(maps),
       attachments: readAttachments(
         kernel.listLinks(bpfRoot),
@@ -152,6 +159,7 @@ async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Prom
       counters: orUndefined(() => readCounters(maps.counters)),
       sourceNat: orUndefined(() => readSnat(maps, reservedPorts)),
       reservedPorts,
+      nodePortAddresses: orUndefined(() => readNodePortAddresses(maps)),
       features: kernel.probeFeatures(),
     };
   });
@@ -168,7 +176,10 @@ export function renderStatus(status: Status, wide = false): string {
       `bpf-root:  ${status.bpfRoot}`,
       `forward:   ${forwardingText(status.forwarding)}`,
       ...(reserved.length === 0 ? [] : [`snat:      ${reservedPortsText(reserved)}`]),
-      `agent:     ${agent.state}${agent.detail === undefined ? '' : ` (${agent.detail})`}  ${agent.url}`,
+      ...(status.nodePortAddresses === undefined
+        ? []
+        : [`nodeports: ${status.nodePortAddresses.join(', ') || 'answered on no address'}`]),
+      `agent:     ${agent.state === 'healthy' ? '' : '! '}${agent.state}${agent.detail === undefined ? '' : ` (${agent.detail})`}  ${agent.url}`,
       ...(report === undefined ? [] : reportLines(report)),
       '',
     ].join('\n'),
@@ -180,6 +191,7 @@ export function renderStatus(status: Status, wide = false): string {
     ...(counted === undefined ? ['! counters are not pinned\n'] : []),
     ...(counted?.length === 0 ? ['nothing was counted yet\n'] : []),
     ...(counted !== undefined && counted.length > 0 ? [renderTable(COUNTER_COLUMNS, counted)] : []),
+    ...(report?.problems?.length ? [renderTable(PROBLEM_COLUMNS, report.problems), ...moreText(report)] : []),
     ...(keys.length === 0 ? [] : [renderTable(CONFIGURATION_COLUMNS, keys)]),
     ...(status.sourceNat === undefined || status.sourceNat.length === 0
       ? []

@@ -35,6 +35,21 @@ export interface BackendRow extends ServicePortName {
   readonly servicePortId: number;
 }
 
+/** What `-l` can choose by. */
+export const BACKEND_FIELDS = [
+  'namespace',
+  'name',
+  'port',
+  'protocol',
+  'address',
+  'backendPort',
+  'state',
+  'local',
+  'lists',
+  'backendId',
+  'servicePortId',
+] as const satisfies readonly (keyof BackendRow)[];
+
 interface Found {
   readonly slot: BackendSlot;
   internal: boolean;

@@ -12,6 +12,11 @@ export interface CounterRow {
   readonly meaning: string;
 }
 
+/** Rules are numbered for those who write the code. */
+function withoutRules(text: string): string {
+  return text.replace(/ ?\(R-\d+[^)]*\)/g, '');
+}
+
 /** In the order of the schema, zeros included. */
 export function readCounters(counters: Pick<KernelPerCpuArray, 'lookup'>): CounterRow[] {
   return reasons.map(({ name, doc }, index) => {
@@ -23,6 +28,6 @@ export function readCounters(counters: Pick<KernelPerCpuArray, 'lookup'>): Count
       bytes += one.bytes;
     }
     const drop = name.startsWith('DROP_') || name.startsWith('REJECT_');
-    return { reason: name, packets: Number(packets), bytes: Number(bytes), drop, meaning: doc };
+    return { reason: name, packets: Number(packets), bytes: Number(bytes), drop, meaning: withoutRules(doc) };
   });
 }

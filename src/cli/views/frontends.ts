@@ -52,6 +52,21 @@ export interface FrontendRow extends ServicePortName {
   readonly servicePortId: number;
 }
 
+/** What `-l` can choose by. */
+export const FRONTEND_FIELDS = [
+  'namespace',
+  'name',
+  'port',
+  'types',
+  'address',
+  'frontendPort',
+  'protocol',
+  'affinitySeconds',
+  'traits',
+  'sourceNat',
+  'servicePortId',
+] as const satisfies readonly (keyof FrontendRow)[];
+
 const TYPES: readonly (readonly [number, string])[] = [
   [FRONTEND_CLUSTER_IP, 'ClusterIP'],
   [FRONTEND_NODE_PORT, 'NodePort'],

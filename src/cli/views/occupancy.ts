@@ -33,10 +33,11 @@ export interface OccupancyRow {
 
 const NEARLY_FULL = 0.8;
 
-type Fixed = 'control' | 'counters' | 'knownAddresses' | 'report' | 'reservedPorts' | 'tableEvents';
+type Fixed = 'agentProcess' | 'control' | 'counters' | 'knownAddresses' | 'report' | 'reservedPorts' | 'tableEvents';
 type Counted = Exclude<OpenMapName, Fixed>;
 
 const UNCOUNTED: ReadonlySet<MapName> = new Set<Exclude<MapName, Counted>>([
+  'agentProcess',
   'control',
   'counters',
   'flowBuckets',

@@ -132,6 +132,7 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
           configuration,
           socketLbPods: socketLb === 'all',
           bindProtection: false,
+          meshPorts: [],
           netnsCookie: kernel.machine.hostNetnsCookie,
           jiffiesPerSecond: kernel.machine.jiffiesPerSecond,
           haveSetRetval: kernel.machine.haveSetRetval === 1,

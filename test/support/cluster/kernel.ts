@@ -7,7 +7,10 @@ import type { LabNode } from '../lab/node.ts';
 
 /** Runs `sluice … -o json` on a node. @throws Error when it fails */
 export async function sluiceJson<T>(node: LabNode, ...command: string[]): Promise<T> {
-  return JSON.parse(await node.run(sluiceCommand(...command, '--bpf-root', node.bpfRoot, '-o', 'json'))) as T;
+  const { stdout, stderr } = await node.exec(sluiceCommand(...command, '--bpf-root', node.bpfRoot, '-o', 'json'));
+  // Of a dead agent `status` tells all, and its exit code is 1.
+  if (stdout === '') throw new Error(`sluice ${command.join(' ')}: ${stderr}`);
+  return JSON.parse(stdout) as T;
 }
 
 export interface FrontendJson {

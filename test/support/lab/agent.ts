@@ -19,6 +19,8 @@ export interface AgentOptions {
   readonly devices?: string;
   readonly podDevices?: string;
   readonly extraArgs?: readonly string[];
+  /** Started in place of `bin/sluice` with the flags that the options above stand for. */
+  readonly command?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
   /** Resolve when the first sync is in force; default true. */
   readonly waitSynced?: boolean;
@@ -94,7 +96,7 @@ function collect(child: ChildProcess, logs: LogLine[], file: WriteStream): void 
 
 /** Starts the agent in the node's namespace and host cgroup. @param logs directory for its log */
 export async function startAgent(node: LabNode, logs: string, options: AgentOptions): Promise<Agent> {
-  const child = node.spawn(sluiceCommand(...agentArguments(node, options)), {
+  const child = node.spawn(options.command ?? sluiceCommand(...agentArguments(node, options)), {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...options.env },
   });

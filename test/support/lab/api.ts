@@ -24,10 +24,13 @@ export interface LabApi {
 }
 
 /** Starts the server and opens it to the lab. @param options as those of the server */
-export async function startLabApi(lab: Lab, options: Pick<ApiServerOptions, 'validation'> = {}): Promise<LabApi> {
+export async function startLabApi(
+  lab: Lab,
+  options: Pick<ApiServerOptions, 'validation' | 'authorize'> = {},
+): Promise<LabApi> {
   const inside = eachFamily(routerAddresses('nodes', lab.families)).map(([, address]) => address);
   const serviceCidrs = lab.families.map((family) => SERVICE_CIDRS[family]);
-  const authorize = { [PROXY_USER]: NODE_PROXIER_RULES };
+  const authorize = { [PROXY_USER]: NODE_PROXIER_RULES, ...options.authorize };
   const addresses = ['127.0.0.1', ...inside];
   const server = await startApiServer({ ...options, addresses, serviceCidrs, authorize });
   const socket = join(lab.directory, 'api.sock');

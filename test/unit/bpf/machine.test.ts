@@ -35,7 +35,7 @@ describe('privileges', () => {
   });
 
   it('that suffice are accepted', () => {
-    expect(() => checkPrivileges(bits(12, 39))).not.toThrow();
+    expect(() => checkPrivileges(bits(12, 38, 39))).not.toThrow();
     expect(() => checkPrivileges(bits(12, 21))).not.toThrow();
   });
 
@@ -43,10 +43,10 @@ describe('privileges', () => {
     expect(() => checkPrivileges(0n)).toThrow(
       expect.objectContaining({
         code: 'PERMISSION',
-        message: expect.stringContaining('CAP_BPF and CAP_NET_ADMIN missing'),
+        message: expect.stringContaining('CAP_BPF and CAP_NET_ADMIN and CAP_PERFMON missing'),
       }),
     );
-    expect(() => checkPrivileges(bits(39))).toThrow(/: CAP_NET_ADMIN missing/);
+    expect(() => checkPrivileges(bits(38, 39))).toThrow(/: CAP_NET_ADMIN missing/);
   });
 });
 

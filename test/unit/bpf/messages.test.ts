@@ -16,7 +16,7 @@ describe('errors of the kernel', () => {
   it('name the privileges where those are missing', () => {
     const error = kernelError('MAP_FAILED', 'read map flows', 'BPF_MAP_LOOKUP_BATCH', EPERM);
     expect(error.code).toBe('PERMISSION');
-    expect(error.message).toContain('CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN');
+    expect(error.message).toContain('CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON');
   });
 
   it('have a name even where node knows none', () => {

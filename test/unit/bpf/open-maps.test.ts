@@ -4,6 +4,7 @@ import type { KernelArray, KernelFlowTable, KernelHash, KernelPerCpuArray } from
 import { type ArrayName, type Maps, openMaps, type PerCpuArrayName } from '../../../src/bpf/open-maps.ts';
 
 const arrays: readonly ArrayName[] = [
+  'agentProcess',
   'knownAddresses',
   'backendSlots',
   'backendStates',

@@ -22,6 +22,7 @@ test('without flags: in-cluster, and the defaults', async () => {
     respectNetfilter: false,
     bpfRoot: '/sys/fs/bpf/sluice',
     bindProtection: true,
+    meshPorts: [15001, 4140],
     forwarding: { mode: 'snat', encapsulation: 'geneve', genevePort: 6081, geneveVni: 0, watchNodes: false },
     strictConfig: false,
     kubeProxyFlags: {},
@@ -45,7 +46,16 @@ test('every flag', async () => {
     'eth0, eth1,eth0',
   ];
   words.push('--xdp', 'native', '--socket-lb', 'host-only', '--pod-devices', 'cali*,veth?', '--cgroup-root', directory);
-  words.push('--bpf-root', '/sys/fs/bpf/../bpf/other', '--bind-protection', 'off', '--log-level', 'debug');
+  words.push(
+    '--bpf-root',
+    '/sys/fs/bpf/../bpf/other',
+    '--bind-protection',
+    'off',
+    '--mesh-ports',
+    '4143',
+    '--log-level',
+    'debug',
+  );
   words.push(
     '--forwarding-mode',
     'hybrid',
@@ -56,6 +66,8 @@ test('every flag', async () => {
     '--geneve-vni',
     '7',
     '--watch-nodes',
+    '--service-proxy-name',
+    'sluice',
   );
   expect((await sluice(words)).agent).toEqual({
     nodeName: 'node-b',
@@ -70,6 +82,8 @@ test('every flag', async () => {
     cgroupRoot: directory,
     bpfRoot: '/sys/fs/bpf/other',
     bindProtection: false,
+    meshPorts: [4143],
+    serviceProxyName: 'sluice',
     forwarding: { mode: 'hybrid', encapsulation: 'ipip', genevePort: 6082, geneveVni: 7, watchNodes: true },
     logLevel: 'debug',
     strictConfig: false,

@@ -134,6 +134,7 @@ const emptyKernel: Kernel = {
   listLinks: () => [],
   listPrograms: () => [],
   listFilters: () => [],
+  agentHolds: () => true,
   probeFeatures: () => [],
   readClock: async () => undefined,
   removeEverything: () => ({ links: 0, filters: 0, programs: 0, maps: 0, directories: [] }),

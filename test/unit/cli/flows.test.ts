@@ -161,7 +161,7 @@ test('a flow that is being promoted is listed once', async () => {
 
 test('flow list --sockets: sockets that were pointed at a backend', async () => {
   const maps = flows();
-  const peer = { flags: 0, backendId: 1, backendGeneration: 1, reserved: 0 };
+  const peer = { flags: 0, backendId: 1, backendGeneration: 1, datagrams: 0 };
   const udp = { cookie: 0x2an, proto: 17 };
   const tcp = { address: '10.244.0.1', port: 8080, cookie: 0x11n, proto: 6 };
   const web = { address: '10.96.0.1', port: 80, servicePortId: 1, lastSeen: 4000 };

@@ -43,12 +43,12 @@ test('service list: a row for each frontend, sorted by Service', async () => {
   expect(code).toBe(0);
   expect(out).toBe(
     [
-      'NAMESPACE   NAME   PORT   TYPE           FRONTEND              BACKENDS   FLAGS',
-      '-           -      -      ClusterIP      10.96.9.9:9/TCP       0/0        -',
-      'data        db     -      NodePort       [::]:30053/UDP        0/0        external-drop,snat=pho',
-      'shop        web    http   ClusterIP      10.96.0.1:80/TCP      3/3        affinity=10800s,snat=h',
-      'shop        web    http   NodePort       0.0.0.0:30080/TCP     3/1        external-local,snat=h',
-      'shop        web    http   LoadBalancer   198.51.100.1:80/TCP   3/1        external-local,snat=h,source-ranges=1',
+      'NAMESPACE   NAME   PORT   TYPE           FRONTEND              BACKENDS              NOTES',
+      '-           -      -      ClusterIP      10.96.9.9:9/TCP       0                     -',
+      'data        db     -      NodePort       [::]:30053/UDP        0                     drops-outside,source-nat=pods+node+outside',
+      'shop        web    http   ClusterIP      10.96.0.1:80/TCP      3                     affinity=10800s,source-nat=node',
+      'shop        web    http   NodePort       0.0.0.0:30080/TCP     3 inside, 1 outside   externalTrafficPolicy=Local,source-nat=node',
+      'shop        web    http   LoadBalancer   198.51.100.1:80/TCP   3 inside, 1 outside   externalTrafficPolicy=Local,source-nat=node,source-ranges=1',
       '',
     ].join('\n'),
   );
@@ -56,8 +56,8 @@ test('service list: a row for each frontend, sorted by Service', async () => {
 
 test('service list -o wide adds ids, extents and source ranges', async () => {
   const { out } = await sluice(['service', 'list', 'web', '-n', 'shop', '-o', 'wide'], kernelWith(shop()));
-  expect(out.split('\n')[0]).toMatch(/ FLAGS +ID +INTERNAL +EXTERNAL +SOURCE-RANGES$/);
-  expect(out.split('\n')[3]).toMatch(/^shop .* 1 +1\+3 +5\+1 +203\.0\.113\.0\/24$/);
+  expect(out.split('\n')[0]).toMatch(/ NOTES +ADDRESSES +SOURCE-RANGES +ID +SLOTS-INSIDE +SLOTS-OUTSIDE$/);
+  expect(out.split('\n')[3]).toMatch(/^shop .* - +203\.0\.113\.0\/24 +1 +1-3 +5$/);
 });
 
 test('service list filters by namespace and by name', async () => {
@@ -99,10 +99,10 @@ test('backend list: a row for each backend of a Service port', async () => {
   expect(code).toBe(0);
   expect(out).toBe(
     [
-      'NAMESPACE   NAME   PORT   BACKEND               STATE         LOCAL   LISTS',
-      'shop        web    http   10.244.0.1:8080/TCP   serving       yes     internal,external',
-      'shop        web    http   10.244.0.2:8080/TCP   terminating   no      internal',
-      'shop        web    http   10.244.0.3:8080/TCP   stale         no      internal',
+      'NAMESPACE   NAME   PORT   BACKEND               STATE         LOCAL   CLIENTS',
+      'shop        web    http   10.244.0.1:8080/TCP   serving       yes     inside,outside',
+      'shop        web    http   10.244.0.2:8080/TCP   terminating   no      inside',
+      'shop        web    http   10.244.0.3:8080/TCP   stale         no      inside',
       'shop        web    http   10.244.0.4:8080/TCP   kept          no      -',
       '',
     ].join('\n'),

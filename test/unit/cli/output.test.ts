@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { duration, endpoint, percent, protocolName } from '../../../src/cli/format.ts';
-import { type OutputFormat, printList } from '../../../src/cli/output.ts';
+import { printList } from '../../../src/cli/output.ts';
+import { parseOutputFormat, TABLE } from '../../../src/cli/output-format.ts';
 import { ReaderGone, streamSink, textSink } from '../../../src/cli/sink.ts';
 import { type Column, renderTable } from '../../../src/cli/table.ts';
 import { toYaml } from '../../../src/cli/yaml.ts';
@@ -20,9 +21,15 @@ const columns: Column<Row>[] = [
 ];
 const compare = (a: Row, b: Row) => a.count - b.count;
 
-async function print(format: OutputFormat, rows: Iterable<Row>, sortedRows?: number) {
+async function print(word: string, rows: Iterable<Row>, sortedRows?: number) {
   const sink = textSink();
-  const listed = await printList(sink, rows, { format, columns, compare, sortedRows });
+  const listed = await printList(sink, rows, {
+    format: parseOutputFormat(word, true),
+    columns,
+    compare,
+    nameOf: (row) => row.name,
+    sortedRows,
+  });
   return { ...listed, text: sink.text };
 }
 
@@ -76,7 +83,7 @@ test('a long list is held and written in parts', async () => {
       mostHeld = Math.max(mostHeld, made - written);
     },
   };
-  await printList(sink, many(), { format: 'table', columns, compare, sortedRows: 10 });
+  await printList(sink, many(), { format: TABLE, columns, compare, nameOf: ({ name }) => name, sortedRows: 10 });
   expect(written).toBe(20_001);
   expect(mostHeld).toBeLessThan(100);
 });
@@ -94,7 +101,13 @@ test('the source is closed when the reader leaves', async () => {
   const sink = streamSink(stream);
   stream.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
   await new Promise(setImmediate);
-  const printing = printList(sink, many(), { format: 'table', columns, compare, sortedRows: 10 });
+  const printing = printList(sink, many(), {
+    format: TABLE,
+    columns,
+    compare,
+    nameOf: ({ name }) => name,
+    sortedRows: 10,
+  });
   await expect(printing).rejects.toBeInstanceOf(ReaderGone);
   expect(closed).toBe(true);
 });

@@ -26,7 +26,10 @@ test('no command is wrong usage, and shows the help', async () => {
 
 test.each([
   [['statu'], "sluice: unknown command 'statu' (Did you mean status?)\n"],
-  [['flow', 'lists'], "sluice: unknown command 'lists' (Did you mean list?)\n"],
+  [['frobnicate'], "sluice: unknown command 'frobnicate'\n"],
+  [['service', 'a/b', '-n', 'c'], "sluice: 'a/b' is not in namespace c: leave -n out\n"],
+  [['service', '/b'], "sluice: '/b' is no Service: give NAME or NAMESPACE/NAME\n"],
+  [['service', '-A', '-n', 'c'], 'sluice: -n and -A exclude each other\n'],
   [['status', '--bpf-rot', 'x'], "sluice: unknown option '--bpf-rot' (Did you mean --bpf-root?)\n"],
   [['status', 'now'], "sluice: too many arguments for 'status'. Expected 0 arguments but got 1.\n"],
   [['status', '--health', 'here'], "sluice: --health: 'here' is no URL\n"],
@@ -63,10 +66,33 @@ test('--debug shows stack and cause, before or after the command', async () => {
   }
 });
 
-test('what should not happen shows its stack', async () => {
+test('what should not happen shows no stack, and how to see it', async () => {
   const { code, err } = await sluice(['drops'], failing(new TypeError('x is undefined')));
   expect(code).toBe(1);
-  expect(err).toMatch(/^sluice: x is undefined\n {4}at /);
+  expect(err).toMatch(/^sluice: x is undefined\nThis should not have happened: .*--debug.*\n$/);
+  expect((await sluice(['drops', '--debug'], failing(new TypeError('x')))).err).toMatch(/^sluice: x\n {4}at /);
+});
+
+test('what the system refuses is one line', async () => {
+  const removeEverything = () => {
+    throw Object.assign(new Error("EROFS: read-only file system, unlink '/x'"), { code: 'EROFS', syscall: 'unlink' });
+  };
+  expect(await sluice(['cleanup'], { removeEverything })).toMatchObject({
+    code: 1,
+    err: "sluice: EROFS: read-only file system, unlink '/x'\n",
+  });
+});
+
+test('words that look like a misspelt command are told', async () => {
+  for (const [what, word, meant] of [
+    ['flow', 'lists', 'list'],
+    ['service', 'lst', 'list'],
+    ['svc', 'problem', 'problems'],
+  ] as const) {
+    const { code, err } = await sluice([what, word]);
+    expect(code).toBe(1);
+    expect(err).toContain(`did you mean "sluice ${what === 'svc' ? 'service' : what} ${meant}"?`);
+  }
 });
 
 test('a reader that leaves is no error', async () => {

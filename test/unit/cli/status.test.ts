@@ -19,9 +19,10 @@ import {
 import type { PinnedLink } from '../../../src/bpf/links.ts';
 import type { Maps } from '../../../src/bpf/open-maps.ts';
 import { renderStatus, type Status } from '../../../src/cli/commands/status.ts';
+import { healthUrl } from '../../../src/cli/health.ts';
 import { readAttachments } from '../../../src/cli/views/attachments.ts';
 import { readOccupancy } from '../../../src/cli/views/occupancy.ts';
-import { type AgentReport, writeReport } from '../../../src/model/agent-report.ts';
+import { type AgentReport, readReport, writeReport } from '../../../src/model/agent-report.ts';
 import { SluiceError } from '../../../src/model/errors.ts';
 import { createMaps, kernelWith, put, putFlow, putFrontend, putSlot, sluice } from './fake-kernel.ts';
 
@@ -101,6 +102,9 @@ describe('what the agent told of itself (R-85)', () => {
     serviceCidrs: ['10.96.0.0/16', 'fd96::/108'],
     respectNetfilter: true,
     leftOut: [{ device: 'wg0', why: 'its packets have no Ethernet header' }],
+    healthz: '127.0.0.1:1',
+    problems: [],
+    moreProblems: 0,
   };
   const statusOf = async (told: AgentReport, ...words: string[]) => {
     const maps = createMaps();
@@ -111,7 +115,7 @@ describe('what the agent told of itself (R-85)', () => {
 
   test('as a table, also when the agent is dead', async () => {
     const out = await statusOf(report);
-    expect(out).toMatch(/^agent: +unreachable/m);
+    expect(out).toMatch(/^agent: +! unreachable/m);
     expect(out).toMatch(/^started: +2026-01-02T03:04:05.000Z {2}version 1.2.3, node node-1$/m);
     expect(out).toMatch(/^config: +\/etc\/config.yaml$/m);
     expect(out).toMatch(/^cidrs: +10.96.0.0\/16,fd96::\/108$/m);
@@ -145,8 +149,59 @@ test('an agent that is ill, and one that is gone', async () => {
   const ill = await sluice(['status', '-o', 'json', '--health', url]);
   expect(JSON.parse(ill.out).agent).toEqual({ url, state: 'unhealthy', detail: 'it answered 503' });
   const gone = await sluice(['status', '-o', 'json', '--health', 'http://127.0.0.1:1/']);
-  expect(gone.code).toBe(0);
+  expect([ill.code, gone.code]).toEqual([1, 1]);
   expect(JSON.parse(gone.out).agent).toMatchObject({ state: 'unreachable' });
+});
+
+test('the address that is asked is what the configuration of the agent says; without a lock it is another agent', async () => {
+  answer = 200;
+  const maps = createMaps();
+  const { host } = new URL(url);
+  const told = { version: '1', node: 'n', pid: 1, started: '', configurationFile: null, configuration: [] };
+  const problem = {
+    kind: 'Service',
+    namespace: 'shop',
+    name: 'web',
+    field: 'spec.clusterIP',
+    message: 'is bad',
+  } as const;
+  writeReport(maps.report.view, { ...told, serviceCidrs: [], healthz: host, problems: [problem], moreProblems: 2 });
+  for (const [address, flags] of [
+    ['10.0.0.5', 3],
+    ['10.0.0.6', 1],
+    ['fd00::5', 3],
+  ] as const)
+    put(maps.nodeAddresses, nodeAddressKey, { address }, mark, { flags });
+  const well = await sluice(['status'], kernelWith(maps));
+  expect(well.code).toBe(0);
+  expect(well.out).toContain(`agent:     healthy  http://${host}/healthz\n`);
+  expect(well.out).toContain('nodeports: 10.0.0.5, fd00::5\n');
+  expect(well.out).toMatch(/^shop +Service +web +spec\.clusterIP +! is bad$/m);
+  expect(well.out).toContain("and 2 more: the agent's log has them\n");
+  const other = await sluice(['status'], kernelWith(maps, { agentHolds: () => false }));
+  expect(other.code).toBe(1);
+  expect(other.out).toMatch(/^agent: +! stopped \(what answers at its address is another one\)/m);
+  const gone = await sluice(['service', 'web'], kernelWith(maps));
+  expect(gone).toMatchObject({ code: 1, err: 'sluice: Service shop/web: spec.clusterIP: is bad\n' });
+});
+
+test.each([
+  [undefined, 'http://127.0.0.1:10256/healthz'],
+  ['0.0.0.0:80', 'http://127.0.0.1:80/healthz'],
+  ['[::]:81', 'http://[::1]:81/healthz'],
+  ['192.0.2.1:82', 'http://192.0.2.1:82/healthz'],
+])('an agent that listens at %s answers at %s', (listen, asked) => {
+  expect(healthUrl(listen)).toBe(asked);
+});
+
+test('a report holds as many problems as there is room for', () => {
+  const problem = { kind: 'Service', namespace: 'n', name: 's', field: 'f', message: 'm'.repeat(100) } as const;
+  const told = { version: '1', node: 'n', pid: 1, started: '', configurationFile: null, configuration: [] };
+  const view = Buffer.alloc(2000);
+  writeReport(view, { ...told, serviceCidrs: [], healthz: '', problems: Array(50).fill(problem), moreProblems: 0 });
+  const report = readReport(view);
+  expect(report?.problems.length).toBeGreaterThan(5);
+  expect((report?.problems.length ?? 0) + (report?.moreProblems ?? 0)).toBe(50);
 });
 
 test('status as a table', () => {
@@ -174,7 +229,7 @@ test('status as a table', () => {
   expect(renderStatus(status)).toBe(`schema:    v1
 bpf-root:  /b
 forward:   hybrid (ipip)  frontends: 2 dsr, 1 snat
-agent:     unreachable (refused)  http://h
+agent:     ! unreachable (refused)  http://h
 
 PROGRAM    HOOK            TARGET   STATE
 connect4   connect4        /cg      attached
@@ -198,6 +253,7 @@ tcx       no        kernel 6.6   clsact
 });
 
 test('a map that is not pinned leaves a gap, no failure', async () => {
+  answer = 200;
   const maps = without(without(createMaps(), 'counters'), 'flows');
   const { code, out } = await sluice(['status', '--health', url], kernelWith(maps));
   expect(code).toBe(0);
@@ -249,7 +305,7 @@ test('drops: most frequent first, with their share', async () => {
   expect(out).toBe(
     [
       'REASON              COUNT   BYTES   SHARE   MEANING',
-      'REJECT_NO_BACKEND       3     180     75%   refused: the service has no usable endpoint (R-28)',
+      'REJECT_NO_BACKEND       3     180     75%   refused: the service has no usable endpoint',
       'DROP_TTL                1      60     25%   dropped: hop limit reached',
       '',
     ].join('\n'),
@@ -282,7 +338,9 @@ test('ports that source NAT spares are named, the first of them', async () => {
   ]);
   for (let port = 3000; port < 3016; port += 2) reserve(port);
   expect(await lines()).toMatch(/^snat: +spares 1100-1102,2000,3000,3002,3004,3006,3008,3010 and 2 more$/m);
-  expect(await sluice(['status'], kernelWith(without(maps, 'reservedPorts')))).toMatchObject({ code: 0 });
+  expect(await sluice(['status', '--health', url], kernelWith(without(maps, 'reservedPorts')))).toMatchObject({
+    code: 0,
+  });
 });
 
 test('backends towards which source ports run short, worst first (R-41)', async () => {

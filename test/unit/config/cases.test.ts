@@ -19,7 +19,7 @@ test('each file has its expectation', () => {
   expect(readdirSync(directory).sort()).toEqual(['expected.json', ...cases.map(({ file }) => file)].sort());
 });
 
-test.each(cases.filter(({ kubeProxy }) => kubeProxy === 'refuses'))('R-84: $file is refused', ({ file }) => {
+test.each(cases.filter(({ kubeProxy }) => kubeProxy === 'refuses'))('R-84, R-111: $file is refused', ({ file }) => {
   expect(() => loadConfiguration(join(directory, file))).toThrow(
     expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(file) }),
   );
@@ -27,7 +27,7 @@ test.each(cases.filter(({ kubeProxy }) => kubeProxy === 'refuses'))('R-84: $file
 
 test.each(
   cases.filter(({ kubeProxy }) => kubeProxy === 'runs'),
-)('R-84: $file is read, with the values that kube-proxy has in force', ({ file, note, effective = {} }) => {
+)('R-84, R-111: $file is read, with the values that kube-proxy has in force', ({ file, note, effective = {} }) => {
   const path = join(directory, file);
   const { configuration, warnings } = loadConfiguration(path);
   const { 'ipvs.strictARP': strictARP, ...others } = effective;

@@ -52,7 +52,7 @@ describe('nodeAddresses', () => {
   });
 
   test('R-53: primary is the address of the Node object', () => {
-    expect(answering(node)).toEqual(['192.0.2.10', '2001:db8::10']);
+    expect(answering(node, 'nodePortAddresses: [primary]')).toEqual(['192.0.2.10', '2001:db8::10']);
     expect(answering(node, 'mode: nftables')).toEqual(['192.0.2.10', '2001:db8::10']);
   });
 
@@ -82,8 +82,8 @@ describe('nodeAddresses', () => {
         ],
       },
     };
-    expect(answering(external)).toEqual(['192.0.2.10', '2001:db8::10', 'fe80::10']);
-    expect(answering(node, 'bindAddress: 192.0.2.11')).toEqual(['192.0.2.11', '2001:db8::10']);
+    expect(answering(external, 'mode: nftables')).toEqual(['192.0.2.10', '2001:db8::10', 'fe80::10']);
+    expect(answering(node, 'mode: nftables\nbindAddress: 192.0.2.11')).toEqual(['192.0.2.11', '2001:db8::10']);
   });
 
   test('R-53: without a Node object there is no primary address to restrict to', () => {
@@ -104,7 +104,7 @@ describe('nodeAddresses', () => {
 describe('healthCheckAddresses', () => {
   test('R-75: the wildcard address of a family without restriction, else what answers NodePorts', () => {
     expect(healthCheckAddresses(state, node, settings('mode: iptables'))).toEqual(['0.0.0.0', '::']);
-    expect(healthCheckAddresses(state, node, settings())).toEqual(['192.0.2.10', '2001:db8::10']);
+    expect(healthCheckAddresses(state, node, settings('mode: nftables'))).toEqual(['192.0.2.10', '2001:db8::10']);
     expect(healthCheckAddresses(state, node, settings('nodePortAddresses: [192.0.2.0/24, "fe80::/10"]'))).toEqual([
       '192.0.2.10',
       '192.0.2.11',

@@ -200,13 +200,14 @@ describe('selectPodDevices', () => {
     expect(names(selectPodDevices(state, selectNodeDevices(state, undefined)))).toEqual(['veth1a2b3c']);
   });
 
-  test('ipvlan, macvlan and pairs within the namespace are none', () => {
+  test('netkits too; ipvlan, macvlan and pairs within the namespace are none', () => {
     const state = host([
       podVeth(2, 'cali1'),
       device(3, 'ipvl0', { kind: 'ipvlan' }),
       device(4, 'cilium_host', { kind: 'veth', peerIfindex: 5 }),
+      podVeth(5, 'lxc1', { kind: 'netkit' }),
     ]);
-    expect(names(selectPodDevices(state, []))).toEqual(['cali1']);
+    expect(names(selectPodDevices(state, []))).toEqual(['cali1', 'lxc1']);
   });
 
   test('with a pattern exactly those that match, dots taken as dots', () => {

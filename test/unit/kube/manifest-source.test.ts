@@ -38,7 +38,7 @@ describe('manifest source', () => {
       join(directory, 'sub/b.yml'),
       `apiVersion: v1\nkind: List\nitems:\n- ${service('b').replaceAll('\n', '\n  ')}`,
     );
-    const items = [{ metadata: { name: 'c', namespace: 'shop' }, spec: {} }];
+    const items = [{ metadata: { name: 'c', namespace: 'shop' }, spec: { clusterIP: '10.96.0.3' } }];
     await writeFile(join(directory, 'c.json'), JSON.stringify({ apiVersion: 'v1', kind: 'ServiceList', items }));
     await writeFile(join(directory, 'd.yaml'), 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n');
     await writeFile(join(directory, 'e.yaml'), 'just text');
@@ -48,7 +48,14 @@ describe('manifest source', () => {
     expect([...recorder.state.services.keys()].sort()).toEqual(['default/a', 'default/b', 'shop/c']);
     expect([...recorder.state.slices.keys()]).toEqual(['default/a-1']);
     expect(recorder.state.node?.metadata?.name).toBe('node-1');
-    expect(recorder.problems).toEqual([]);
+    const object = join(directory, 'e.yaml');
+    expect(recorder.problems).toEqual([
+      {
+        object,
+        message: `read ${object}: line 1: this is no object of Kubernetes, for it has no kind; it is passed over`,
+      },
+    ]);
+    expect(recorder.notes).toEqual(['read 5 files: 3 Service, 1 EndpointSlice, 1 Node; of no use here: 1 Deployment']);
   });
 
   it('tells the networks of ServiceCIDRs (R-32)', async () => {
@@ -93,6 +100,13 @@ describe('manifest source', () => {
       'set slice default/b-1',
       'delete service default/a',
       'delete service default/same',
+    ]);
+    expect(recorder.notes).toEqual([
+      'read 1 files: 2 Service',
+      'b.yaml is new: added Service default/b',
+      'a.yaml changed: changed Service default/a',
+      'b.yaml changed: added EndpointSlice default/b-1; removed Service default/b',
+      'a.yaml is gone: removed Service default/a, Service default/same',
     ]);
   });
 
@@ -150,12 +164,12 @@ describe('manifest source', () => {
     expect(recorder.problems).toEqual([
       {
         object: join(directory, 'bad.json'),
-        message: expect.stringMatching(/bad\.json: line 3: .*last good contents/s),
+        message: expect.stringMatching(/bad\.json: line 1: .*; it is passed over$/),
       },
     ]);
     await writeFile(join(directory, 'a.yaml'), `${service('a')}---\nkind: Service\n  broken: [\n`);
     await until(() => recorder.problems.length === 2);
-    expect(recorder.problems[1]?.message).toMatch(/a\.yaml: line [567]: /);
+    expect(recorder.problems[1]?.message).toMatch(/a\.yaml: line [67]: .*; it is passed over$/);
     await writeFile(join(directory, 'c.yaml'), service('c'));
     await until(() => recorder.state.services.has('default/c'));
     expect(recorder.state.services.has('default/a')).toBe(true);
@@ -163,6 +177,22 @@ describe('manifest source', () => {
     await until(() => recorder.state.services.has('default/a2'));
     expect(recorder.state.services.has('default/a')).toBe(false);
     expect(recorder.problems).toHaveLength(3);
+  });
+
+  it('keeps what a file held in the place of a document that breaks, until all of it reads well', async () => {
+    const directory = await temporaryDirectory();
+    await writeFile(join(directory, 'a.yaml'), `${service('a')}---\n${service('b')}`);
+    const recorder = await start(directory, 20);
+    await writeFile(join(directory, 'a.yaml'), `${service('a', ', type: NodePort')}---\nkind: [\n---\n${service('c')}`);
+    await until(() => recorder.state.services.has('default/c'));
+    expect([...recorder.state.services.keys()].sort()).toEqual(['default/a', 'default/b', 'default/c']);
+    expect(recorder.state.services.get('default/a')?.spec?.type).toBe('NodePort');
+    expect(recorder.problems[0]?.message).toMatch(
+      /: line 7: .*; what the file held before stays in force: Service default\/b$/,
+    );
+    await writeFile(join(directory, 'a.yaml'), service('c'));
+    await until(() => recorder.state.services.size === 1);
+    expect(recorder.problems.at(-1)?.message).toBe(`${join(directory, 'a.yaml')} reads well again`);
   });
 
   it('serves the first of two objects with one name and tells it', async () => {
@@ -206,7 +236,7 @@ describe('manifest source', () => {
     await rename(`${directory}.gone`, directory);
     await writeFile(join(directory, 'b.yaml'), service('b'));
     await until(() => recorder.state.services.has('default/b'));
-    expect(recorder.problems.at(-1)?.message).toBe('reads well again');
+    expect(recorder.problems.at(-1)?.message).toBe(`${directory} reads well again`);
   });
 
   it('refuses a directory that is none', () => {

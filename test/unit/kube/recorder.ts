@@ -10,6 +10,8 @@ export interface Recorder extends SourceListener {
   readonly nodeNames: Set<string>;
   /** How often it was said that the nodes are listed. */
   readonly nodeLists: number;
+  /** What the source said of its files. */
+  readonly notes: string[];
   readonly problems: { object: string; message: string }[];
   /** Each delivery of the networks of ServiceCIDRs. */
   readonly networks: (readonly string[] | undefined)[];
@@ -22,6 +24,7 @@ export function createRecorder(): Recorder {
   const log: string[] = [];
   const nodeNames = new Set<string>();
   let nodeLists = 0;
+  const notes: string[] = [];
   const problems: Recorder['problems'] = [];
   const networks: Recorder['networks'] = [];
   let syncs = 0;
@@ -41,6 +44,7 @@ export function createRecorder(): Recorder {
     state,
     log,
     problems,
+    notes,
     nodeNames,
     get nodeLists() {
       return nodeLists;
@@ -69,6 +73,7 @@ export function createRecorder(): Recorder {
       syncs++;
       log.push('synced');
     },
+    note: ({ message }) => notes.push(message),
     problem: (problem) => problems.push(problem),
   };
 }

@@ -37,7 +37,7 @@ function given({ serving = true, generation = 1, flags = SOCK_FLOW_CONNECTED, pr
       backendId: 3,
       backendGeneration: 1,
       lastSeen: 0,
-      reserved: 0,
+      datagrams: 0,
     }),
   );
   return { backendStates, sockPeers };

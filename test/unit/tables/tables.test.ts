@@ -8,10 +8,10 @@ const A = backend('10.1.0.1');
 const B = backend('10.1.0.2');
 const C = backend('10.1.0.3');
 
-function setUp() {
+function setUp(options: { readonly remember?: number } = {}) {
   let now = 0;
   const maps = createMemoryMaps({ entries: 256 });
-  const tables = createTables(maps, { now: () => now });
+  const tables = createTables(maps, { now: () => now, ...options });
   const apply = (...changed: ReturnType<typeof service>[]) => tables.apply({ changed, removed: [] });
   const wait = (ms: number): void => {
     now += ms;
@@ -137,7 +137,7 @@ describe('apply', () => {
   });
 
   it('raises the generation when an id is given to another backend, after the grace period', () => {
-    const { maps, tables, apply, wait } = setUp();
+    const { maps, tables, apply, wait } = setUp({ remember: 0 });
     tables.apply({ changed: [web([A])], removed: [] }, { complete: true });
     const a = stateOf(maps, A.address);
     apply(web([B]));
@@ -145,6 +145,21 @@ describe('apply', () => {
     wait(1000);
     apply(web([B, C]));
     expect(stateOf(maps, C.address)).toEqual({ id: a?.id, generation: 2, serving: true });
+  });
+
+  it('R-110 gives a backend that comes back its id and generation again, whatever came meanwhile', () => {
+    const { maps, tables, apply, wait } = setUp();
+    tables.apply({ changed: [web([A, B])], removed: [] }, { complete: true });
+    const a = stateOf(maps, A.address);
+    apply(web([B]));
+    expect(stateById(maps, a?.id ?? 0).serving).toBe(false);
+    wait(60_000);
+    apply(web([B, C]));
+    apply(web([A, B, C]));
+    expect(stateOf(maps, A.address)).toEqual(a);
+    tables.apply({ changed: [], removed: ['default/web'] });
+    apply(web([A]));
+    expect(stateOf(maps, A.address)).toEqual(a);
   });
 
   it('reuses extents only after the grace period', () => {
