@@ -760,7 +760,10 @@ export const schema: Schema = {
           name: 'SOCKET_LOCALHOST',
           doc: 'of these, connections and datagrams to a NodePort of 127.0.0.0/8 (R-55)',
         },
-        { name: 'SOCKET_LEFT_TO_PACKETS', doc: "socket left to the packet path: the rule needs the client's address" },
+        {
+          name: 'SOCKET_LEFT_TO_PACKETS',
+          doc: "socket left to the packet path: the rule needs the client's address, or the pod has a mesh or opted out",
+        },
         { name: 'SOCKET_BIND_REFUSED', doc: 'a process asked for a port that is a NodePort' },
         { name: 'REJECT_NO_BACKEND', doc: 'refused: the service has no usable endpoint (R-28)' },
         { name: 'REJECT_NO_PORT', doc: 'refused: the cluster IP is in use, but not this port of it (R-32)' },

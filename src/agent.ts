@@ -160,7 +160,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     warn,
   });
   const socketOptOuts = createSocketOptOuts({
-    find: () => findPodCgroups(cgroupRoot),
+    find: (uids) => findPodCgroups(cgroupRoot, uids),
     changed(ids) {
       optedOut = ids;
       reconciler?.setSocketOptOuts(ids);

@@ -14,10 +14,11 @@ export function podOfCgroup(name: string): string | undefined {
 
 /**
  * @param root a directory of cgroup v2
- * @returns the ids of the cgroups of all pods below it, by the pods' uids. What cannot be read is passed over: cgroups
- *   come and go meanwhile.
+ * @param uids of the pods that are looked for
+ * @returns the ids of their cgroups below the root, by uid. What cannot be read is passed over: cgroups come and go
+ *   meanwhile.
  */
-export async function findPodCgroups(root: string): Promise<Map<string, bigint>> {
+export async function findPodCgroups(root: string, uids: ReadonlySet<string>): Promise<Map<string, bigint>> {
   const found = new Map<string, bigint>();
 
   async function walk(directory: string, depth: number): Promise<void> {
@@ -27,8 +28,9 @@ export async function findPodCgroups(root: string): Promise<Map<string, bigint>>
       if (!entry.isDirectory()) continue;
       const path = join(directory, entry.name);
       const uid = podOfCgroup(entry.name);
+      if (uid === undefined ? depth >= DEPTH : !uids.has(uid)) continue;
       if (uid !== undefined) inner.push(identify(uid, path));
-      else if (depth < DEPTH) inner.push(walk(path, depth + 1));
+      else inner.push(walk(path, depth + 1));
     }
     await Promise.all(inner);
   }

@@ -1,6 +1,6 @@
 /** Pods that opt out of the socket hook, by themselves or by their Namespace: their connections are flows of packets. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { sluiceJson } from '../support/cluster/kernel.ts';
 import { addressesOf, SERVICE_PORTS, service, slices } from '../support/cluster/objects.ts';
 import { createRig, type Rig } from '../support/cluster/rig.ts';
@@ -12,6 +12,9 @@ import { poll } from '../support/lab/poll.ts';
 const A = 11;
 const OFF = { 'sluice.io/socket-lb': 'false' };
 const UIDS = ['0f3a5b1c-22d4-4e6f-8a90-b1c2d3e4f506', '1f3a5b1c-22d4-4e6f-8a90-b1c2d3e4f506'] as const;
+
+// `sluice status` is asked twice for each look.
+vi.setConfig({ testTimeout: 300_000 });
 
 let rig: Rig;
 let agent: Agent;
@@ -84,7 +87,7 @@ async function servedBy(host: Host): Promise<'sockets' | 'packets' | 'both'> {
 }
 
 const becomes = (host: Host, by: 'sockets' | 'packets') =>
-  poll(`see ${host.name} served by ${by}`, async () => (await servedBy(host)) === by);
+  poll(`see ${host.name} served by ${by}`, async () => (await servedBy(host)) === by, { timeoutMs: 60_000 });
 
 beforeAll(async () => {
   rig = await createRig();

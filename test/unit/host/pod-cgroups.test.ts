@@ -31,12 +31,14 @@ test('pods are found below a root by their inodes; what is inside of one is not 
   const other = UID.replace('0f', 'ff');
   const systemd = join(root, 'kubepods.slice/kubepods-burstable.slice', `kubepods-burstable-pod${UNDER}.slice`);
   const cgroupfs = join(root, 'system.slice/docker.scope/kubelet/kubepods/besteffort', `pod${other}`);
-  for (const path of [systemd, cgroupfs]) mkdirSync(join(path, `inner/pod${HASH}`), { recursive: true });
-  expect(await findPodCgroups(root)).toEqual(
+  const foreign = join(root, 'kubepods.slice', `kubepods-pod${UNDER.replace('0f', 'ee')}.slice`);
+  for (const path of [systemd, cgroupfs, foreign]) mkdirSync(join(path, `inner/pod${HASH}`), { recursive: true });
+  const wanted = new Set([UID, other, HASH]);
+  expect(await findPodCgroups(root, wanted)).toEqual(
     new Map([
       [UID, statSync(systemd, { bigint: true }).ino],
       [other, statSync(cgroupfs, { bigint: true }).ino],
     ]),
   );
-  expect(await findPodCgroups(join(root, 'none'))).toEqual(new Map());
+  expect(await findPodCgroups(join(root, 'none'), wanted)).toEqual(new Map());
 });
