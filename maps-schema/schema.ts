@@ -392,6 +392,12 @@ export const schema: Schema = {
       fields: [{ name: 'cookie', type: 'u64', doc: 'bpf_get_socket_cookie()' }],
     },
     {
+      name: 'cgroup_key',
+      doc: 'A cgroup of version 2.',
+      size: 8,
+      fields: [{ name: 'id', type: 'u64', doc: 'bpf_get_current_cgroup_id(): the inode of its directory' }],
+    },
+    {
       name: 'agent_process',
       doc: 'Which process is the agent (R-105): it names a socket of its own, the socket hook says whose that is.',
       size: 24,
@@ -448,7 +454,7 @@ export const schema: Schema = {
     {
       name: 'knobs',
       doc: 'Settings fixed at load, in .rodata: what is off costs nothing once the verifier has removed it.',
-      size: 96,
+      size: 104,
       fields: [
         { name: 'host_netns_cookie', type: 'u64', doc: 'network namespace of the node; 0: the initial one' },
         { name: 'jiffies_per_second', type: 'u32', doc: 'HZ of the running kernel' },
@@ -489,6 +495,12 @@ export const schema: Schema = {
           doc: 'a pod that listens on it redirects its own connections: TCP is left to the packet path; 0: none',
         },
         { name: 'mesh_port2', type: 'be16', doc: 'another one' },
+        {
+          name: 'socket_opt_outs',
+          type: 'u8',
+          doc: '1: pods may opt out of the socket hook: those of socket_opt_outs have',
+        },
+        { name: 'pad', type: { pad: 7 }, doc: 'zero' },
       ],
     },
     {
@@ -748,7 +760,10 @@ export const schema: Schema = {
           name: 'SOCKET_LOCALHOST',
           doc: 'of these, connections and datagrams to a NodePort of 127.0.0.0/8 (R-55)',
         },
-        { name: 'SOCKET_LEFT_TO_PACKETS', doc: "socket left to the packet path: the rule needs the client's address" },
+        {
+          name: 'SOCKET_LEFT_TO_PACKETS',
+          doc: "socket left to the packet path: the rule needs the client's address, or the pod has a mesh or opted out",
+        },
         { name: 'SOCKET_BIND_REFUSED', doc: 'a process asked for a port that is a NodePort' },
         { name: 'REJECT_NO_BACKEND', doc: 'refused: the service has no usable endpoint (R-28)' },
         { name: 'REJECT_NO_PORT', doc: 'refused: the cluster IP is in use, but not this port of it (R-32)' },
@@ -1032,6 +1047,16 @@ export const schema: Schema = {
       flags: [],
       writtenByDataPath: true,
       doc: 'sockets by which the agent dialled what is a frontend too: the packet path leaves them alone',
+    },
+    {
+      name: 'socket_opt_outs',
+      type: 'HASH',
+      key: 'cgroup_key',
+      value: 'mark',
+      maxEntries: 4096,
+      flags: ['BPF_F_NO_PREALLOC'],
+      writtenByDataPath: false,
+      doc: 'pods that the socket hook leaves to the packet path, by their cgroups',
     },
     {
       name: 'table_events',

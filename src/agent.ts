@@ -20,6 +20,7 @@ import { detectLocalImplemented, primaryAddresses } from './host/node.ts';
 import { setOomScoreAdj } from './host/oom.ts';
 import { createPeers } from './host/peers.ts';
 import { planXdp, xdpMtu } from './host/plan-xdp.ts';
+import { findPodCgroups } from './host/pod-cgroups.ts';
 import { readHost } from './host/read.ts';
 import { type LeftOutDevice, selectNodeDevices } from './host/select-devices.ts';
 import { watchHost } from './host/watch.ts';
@@ -39,6 +40,7 @@ import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
 import { createReporter, problemText } from './reconcile/report.ts';
 import { createSchedule } from './reconcile/schedule.ts';
 import { runServers } from './reconcile/servers.ts';
+import { createSocketOptOuts } from './reconcile/socket-opt-outs.ts';
 import { createSweeper } from './reconcile/sweeper.ts';
 import { createTelemetry, exportKernel } from './reconcile/telemetry.ts';
 import { onceIdle } from './reconcile/when-idle.ts';
@@ -60,15 +62,16 @@ async function createSource(
   log: Logger,
   signal: AbortSignal,
 ): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder }> {
-  const { source, serviceProxyName } = options;
+  const { source, serviceProxyName, watchPods } = options;
   if (source.kind === 'manifests')
-    return { source: createManifestSource({ directory: source.directory, nodeName, serviceProxyName }) };
+    return { source: createManifestSource({ directory: source.directory, nodeName, serviceProxyName, watchPods }) };
   const kubeconfigFile = source.kind === 'kubeconfig' ? source.file : configuration.clientKubeconfig || undefined;
   const kubeConfig = await loadKubeConfig({ kubeconfigFile, server: options.master });
   const common = {
     kubeConfig,
     nodeName,
     serviceProxyName,
+    watchPods,
     log: (message: string, fields: object) => log.debug(fields, message),
   };
   return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }) };
@@ -90,9 +93,10 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   const nodeName = nodeNameOf(options, configuration.hostnameOverride);
   if (configuration.oomScoreAdj !== undefined) setOomScoreAdj(configuration.oomScoreAdj, warn);
 
+  const cgroupRoot = options.cgroupRoot ?? findCgroupRoot();
   const dataPath = createDataPath({
     bpfRoot: options.bpfRoot,
-    cgroupRoot: options.cgroupRoot ?? findCgroupRoot(),
+    cgroupRoot,
     objectDirectory,
     log: (message, fields) => log.info(fields, message),
   });
@@ -139,6 +143,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   const peers = createPeers(nodeName);
   let peersListed = false;
   let serviceCidrs: readonly string[] | undefined;
+  /** None without --watch-pods; undefined: not known yet. */
+  let optedOut: readonly bigint[] | undefined = options.watchPods ? undefined : [];
   let reconciler: Reconciler | undefined;
   let tables: Tables | undefined;
   let host = await readHost(signal);
@@ -152,6 +158,14 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     maps: () => dataPath.maps,
     metrics,
     warn,
+  });
+  const socketOptOuts = createSocketOptOuts({
+    find: (uids) => findPodCgroups(cgroupRoot, uids),
+    changed(ids) {
+      optedOut = ids;
+      reconciler?.setSocketOptOuts(ids);
+      schedule.wake();
+    },
   });
   const changed = onceIdle(releaseMemory, RELEASE_IDLE_MS, RELEASE_AT_MOST_MS);
   const driftCheck = createDriftCheck({
@@ -202,6 +216,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           if (reconciler !== undefined) tellReport();
           schedule.wake();
         },
+        socketOptOuts: (uids) => socketOptOuts.set(uids),
         synced() {
           listed = performance.now();
           schedule.wake();
@@ -221,6 +236,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       { onProblem: warn },
     ),
     sweeper.run(stop.signal),
+    socketOptOuts.run(stop.signal),
     runServers({ configuration, health, metrics, warn }, stop.signal),
   ];
   for (const part of running) part.catch(fail);
@@ -234,6 +250,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       knobsOf({
         configuration,
         socketLbPods: options.socketLb === 'all',
+        socketOptOuts: options.watchPods,
         bindProtection: options.bindProtection,
         meshPorts: options.meshPorts,
         netnsCookie: cookie,
@@ -263,6 +280,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         node,
         peers: peersListed ? peers.state : undefined,
         serviceCidrs: serviceCidrs ?? [],
+        socketOptOuts: optedOut,
       },
     );
   };

@@ -164,6 +164,25 @@ INLINE bool sock_has_mesh(struct bpf_sock_addr *ctx, const struct address *to, _
 	return true;
 }
 
+/* As deep below the root of all cgroups the cgroup of a pod is looked for. */
+#define SOCK_CGROUP_LEVELS 16
+
+/* Does the calling process belong to a pod that opted out? Its containers have cgroups below the pod's. */
+NOINLINE bool sock_opted_out(void)
+{
+	struct cgroup_key key;
+	int level;
+
+	for (level = 1; level <= SOCK_CGROUP_LEVELS; level++) {
+		key.id = bpf_get_current_ancestor_cgroup_id(level);
+		if (!key.id)
+			return false;
+		if (bpf_map_lookup_elem(&socket_opt_outs, &key))
+			return true;
+	}
+	return false;
+}
+
 /*
  * The frontend that a process dials; NULL when it dials something else. An unspecified address is the caller's
  * own loopback (Linux reads it so), not the key of NodePorts.
@@ -197,6 +216,10 @@ INLINE bool sock_is_left(struct bpf_sock_addr *ctx, const struct sock_address *t
 	if (frontend->flags & FRONTEND_CLUSTER_IP && node_address_flags(&to->address) & NODE_ADDRESS_LOCAL &&
 	    (!host || bound_here(ctx, &to->address, to->port, to->proto)))
 		return true;
+	if (!host && knobs.socket_opt_outs && sock_opted_out()) {
+		stats_count(REASON_SOCKET_LEFT_TO_PACKETS, 0);
+		return true;
+	}
 	if (!host && to->proto == IPPROTO_TCP &&
 	    (sock_has_mesh(ctx, &to->address, knobs.mesh_port1) ||
 	     sock_has_mesh(ctx, &to->address, knobs.mesh_port2))) {

@@ -27,6 +27,8 @@ export interface AgentOptions {
   /** Names of the node devices; undefined: chosen by the agent. */
   readonly devices?: readonly string[];
   readonly socketLb: SocketLb;
+  /** Pods and Namespaces are read: they may opt out of the socket hook. */
+  readonly watchPods: boolean;
   /** Names of the pods' host-side devices, with `*` and `?`, separated by commas; undefined: found by kind. */
   readonly podDevices?: string;
   /** A directory of cgroup v2; undefined: the root of the machine's cgroup2 mount. */

@@ -9,6 +9,7 @@ import { type Collection, reflect } from './reflector.ts';
 import { DEFAULT_REFLECTOR_OPTIONS, type Log, type ReflectorOptions } from './reflector-options.ts';
 import { serviceSelector, sliceSelector } from './selectors.ts';
 import { networksOf } from './service-cidrs.ts';
+import { optOutCollections } from './socket-opt-out-collections.ts';
 import { nodeContent, stripNode, stripService, stripServiceCidr, stripSlice } from './strip.ts';
 
 export interface ApiSourceOptions {
@@ -16,6 +17,8 @@ export interface ApiSourceOptions {
   readonly nodeName: string;
   /** Serve the Services labelled with this proxy name instead of those without the label. */
   readonly serviceProxyName?: string | undefined;
+  /** Tell which pods opt out of the socket hook. */
+  readonly watchPods?: boolean;
   readonly log?: Log | undefined;
   /** Overrides single times and sizes. */
   readonly reflector?: Partial<ReflectorOptions>;
@@ -78,6 +81,7 @@ export function createApiSource(options: ApiSourceOptions): ObjectSource {
             ),
           ),
           run(serviceCidrs((networks) => listener.serviceCidrs(networks))),
+          ...(options.watchPods ? optOutCollections(nodeName, (uids) => listener.socketOptOuts(uids)).map(run) : []),
         ]);
       } finally {
         client.close();

@@ -3,6 +3,7 @@ import type { KubernetesObject } from '../model/kubernetes.ts';
 import { readDocuments } from './manifest-documents.ts';
 import { completeSlice, sliceOfBeta } from './manifest-slices.ts';
 import { type Endpoints, type Pod, stripEndpoints, stripPod } from './manifest-workloads.ts';
+import { stripForOptOut } from './socket-opt-outs.ts';
 import { hasName, stripNode, stripService, stripServiceCidr, stripSlice } from './strip.ts';
 
 export interface ParsedManifests {
@@ -27,11 +28,12 @@ const SERVED: Readonly<Record<string, Readonly<Record<string, Reader>>>> = {
   },
   Endpoints: { v1: (object) => stripEndpoints(object as Endpoints) },
   Pod: { v1: (object) => stripPod(object as Pod) },
+  Namespace: { v1: stripForOptOut },
   Node: { v1: stripNode },
   ServiceCIDR: { 'networking.k8s.io/v1': stripServiceCidr, 'networking.k8s.io/v1beta1': stripServiceCidr },
 };
 
-const CLUSTER_SCOPED: ReadonlySet<string> = new Set(['Node', 'ServiceCIDR']);
+const CLUSTER_SCOPED: ReadonlySet<string> = new Set(['Namespace', 'Node', 'ServiceCIDR']);
 const MAX_DEPTH = 4;
 
 /** Never throws: what is wrong is among the faults. */

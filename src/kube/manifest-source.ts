@@ -18,6 +18,7 @@ import { createManifestStore, type ManifestStore } from './manifest-store.ts';
 import type { Endpoints, Pod } from './manifest-workloads.ts';
 import { selectsService, selectsSlice } from './selectors.ts';
 import { networksOf } from './service-cidrs.ts';
+import { optOutsOf } from './socket-opt-outs.ts';
 import { unallocated } from './unallocated.ts';
 
 export interface ManifestSourceOptions {
@@ -26,6 +27,8 @@ export interface ManifestSourceOptions {
   readonly nodeName: string;
   /** Serve the Services labelled with this proxy name instead of those without the label (R-2). */
   readonly serviceProxyName?: string | undefined;
+  /** Tell which pods opt out of the socket hook. */
+  readonly watchPods?: boolean;
   /** Overrides single times. */
   readonly watch?: Partial<DirectoryWatchOptions>;
 }
@@ -79,6 +82,7 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
   let nodes = new Map<string, Node>();
   let node: Node | undefined | null = null;
   let networks: readonly string[] | undefined;
+  let optOuts: readonly string[] | undefined;
   let told = new Set<string>();
 
   return (store) => {
@@ -87,6 +91,7 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
     const problems: { object: string; message: string }[] = [];
     const endpoints = new Map<string, Endpoints>();
     const pods: Pod[] = [];
+    const namespaces = new Map<string, KubernetesObject>();
     const origins = new Map<string, string>();
     const nextNodes = new Map<string, Node>();
     let nextNode: Node | undefined;
@@ -111,6 +116,8 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
         for (const message of unallocated(object as Service)) problems.push({ object: name, message });
       } else if (object.kind === 'Endpoints') {
         endpoints.set(objectKey(object), object as Endpoints);
+      } else if (object.kind === 'Namespace') {
+        namespaces.set(object.metadata?.name ?? '', object);
       } else if (object.kind === 'Pod') {
         pods.push(object as Pod);
       } else if (selectsSlice(object)) {
@@ -127,12 +134,16 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
     });
     for (const slice of derived.slices) nextSlices.set(objectKey(slice), slice);
     problems.push(...derived.notes);
+    const nextOptOuts = options.watchPods ? optOutsOf(pods, namespaces, options.nodeName) : undefined;
+    for (const name of nextOptOuts?.unknown ?? [])
+      problems.push({ object: `Pod ${name}`, message: `Pod ${name} has no metadata.uid: the socket hook serves it` });
     for (const problem of problems) if (!told.has(problem.message)) listener.problem(problem);
 
     const serviceEvents = difference(services, nextServices);
     const sliceEvents = difference(slices, nextSlices);
     const nodeEvents = difference(nodes, nextNodes);
     const nodeChanged = !isDeepStrictEqual(node, nextNode);
+    const optOutsChanged = !isDeepStrictEqual(optOuts, nextOptOuts?.uids);
     const nextNetworks = networksOf(serviceCidrs);
     const networksChanged = !isDeepStrictEqual(networks, nextNetworks);
     services = nextServices;
@@ -140,12 +151,14 @@ function createDelivery(options: ManifestSourceOptions, listener: SourceListener
     nodes = nextNodes;
     node = nextNode;
     networks = nextNetworks;
+    optOuts = nextOptOuts?.uids;
     told = new Set(problems.map(({ message }) => message));
     if (serviceEvents.length > 0) listener.services(serviceEvents);
     if (sliceEvents.length > 0) listener.endpointSlices(sliceEvents);
     if (nodeChanged) listener.node(nextNode);
     if (nodeEvents.length > 0) listener.nodes(nodeEvents);
     if (networksChanged) listener.serviceCidrs(nextNetworks);
+    if (optOutsChanged && optOuts !== undefined) listener.socketOptOuts(optOuts);
   };
 }
 

@@ -7,6 +7,7 @@ import type { EndpointSlice, KubernetesObject, Node, ObjectMeta, Service, Servic
 function isKept(annotation: string): boolean {
   return (
     annotation === 'endpoints.kubernetes.io/last-change-trigger-time' ||
+    annotation === 'kubernetes.io/config.hash' ||
     annotation.startsWith('service.kubernetes.io/') ||
     annotation.startsWith('sluice.io/')
   );

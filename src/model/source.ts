@@ -27,6 +27,11 @@ export interface SourceListener {
    * Not waited for: it may come before or after `synced`, or never.
    */
   serviceCidrs(networks: readonly string[] | undefined): void;
+  /**
+   * uids of this node's pods that opt out of the socket hook, sorted. Only where pods are watched, and once they are
+   * known: not waited for.
+   */
+  socketOptOuts(uids: readonly string[]): void;
   /** Called once, when services, slices and the node have each been listed (R-4). */
   synced(): void;
   /** Status for people: a connection lost, a file that does not parse. Reported once per change. */

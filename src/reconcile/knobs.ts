@@ -12,6 +12,8 @@ export interface KnobInputs {
   readonly configuration: Configuration;
   /** `--socket-lb all` */
   readonly socketLbPods: boolean;
+  /** `--watch-pods`: pods may opt out of the socket hook. */
+  readonly socketOptOuts: boolean;
   readonly bindProtection: boolean;
   /** Ports of proxies beside a pod's process: two at most. */
   readonly meshPorts: readonly number[];
@@ -65,5 +67,6 @@ export function knobsOf(inputs: KnobInputs): Knobs {
     selectSeed: inputs.selectSeed,
     meshPort1: inputs.meshPorts[0] ?? 0,
     meshPort2: inputs.meshPorts[1] ?? 0,
+    socketOptOuts: inputs.socketOptOuts ? 1 : 0,
   };
 }

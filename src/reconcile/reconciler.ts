@@ -41,6 +41,8 @@ export interface Reconciler {
   setPeers(peers: PeerState): void;
   /** Networks of ServiceCIDRs, as written. */
   setServiceCidrs(networks: readonly string[]): void;
+  /** Ids of the cgroups of pods that opt out of the socket hook. */
+  setSocketOptOuts(ids: readonly bigint[]): void;
   /**
    * Call it only when every list has arrived (R-4).
    * @param check also puts links right that somebody else took (R-91).
@@ -50,10 +52,17 @@ export interface Reconciler {
 
 export function createReconciler(
   options: ReconcilerOptions,
-  initial: { host: HostState; node: Node | undefined; peers: PeerState | undefined; serviceCidrs: readonly string[] },
+  initial: {
+    host: HostState;
+    node: Node | undefined;
+    peers: PeerState | undefined;
+    serviceCidrs: readonly string[];
+    /** undefined: not known, those of before stay in force. */
+    socketOptOuts: readonly bigint[] | undefined;
+  },
 ): Reconciler {
   const { dataPath, tables, compiler, report, warn, inform } = options;
-  let { host, node, peers, serviceCidrs } = initial;
+  let { host, node, peers, serviceCidrs, socketOptOuts } = initial;
   let view: NodeView | undefined;
   let complete = false;
   let attached = false;
@@ -97,6 +106,7 @@ export function createReconciler(
         peers: current.peers,
         serviceCidrs: current.serviceCidrs,
         reservedPorts: current.reservedPorts,
+        socketOptOuts,
       });
       dataPath.tellServiceCidrs(current.serviceCidrs.map(({ address }) => familyOf(address)));
       return true;
@@ -166,6 +176,11 @@ export function createReconciler(
 
     setServiceCidrs(next) {
       serviceCidrs = next;
+      view = undefined;
+    },
+
+    setSocketOptOuts(next) {
+      socketOptOuts = next;
       view = undefined;
     },
 

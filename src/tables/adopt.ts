@@ -24,7 +24,7 @@ export function adopt(stores: Stores): Leftovers {
     table.adopt();
   const { serviceAddresses, nodeAddresses, devices, podCidrs, serviceCidrs } = stores;
   for (const table of [serviceAddresses, nodeAddresses, devices, podCidrs, serviceCidrs]) table.adopt();
-  for (const table of [stores.peers, stores.dsrBackends]) table.adopt();
+  for (const table of [stores.peers, stores.dsrBackends, stores.socketOptOuts]) table.adopt();
   const byId = new Map<number, PortState>();
   const servicePorts = adoptNames(stores, byId);
   adoptFrontends(stores, byId);

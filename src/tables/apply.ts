@@ -123,10 +123,10 @@ export function commit(
 ): void {
   const { frontends, serviceAddresses, addressMarks, slots, backends } = stores;
   const { affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices } = stores;
-  const { podCidrs, serviceCidrs, peers, dsrBackends, reservedPorts } = stores;
+  const { podCidrs, serviceCidrs, peers, dsrBackends, socketOptOuts, reservedPorts } = stores;
 
   const rows = [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices];
-  rows.push(podCidrs, serviceCidrs, peers, dsrBackends);
+  rows.push(podCidrs, serviceCidrs, peers, dsrBackends, socketOptOuts);
 
   stageEach(stores, plans, failed, onFailure, stageAdditions);
   backends.publishAdded();

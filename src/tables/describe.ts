@@ -5,6 +5,7 @@ import {
   BACKEND_STATE_SERVING,
   backendSlot,
   backendState,
+  cgroupKey,
   cidrKey,
   device,
   deviceFlags,
@@ -111,6 +112,7 @@ const decoders: Readonly<Record<string, Decoder>> = {
   devices: (key) => [`device ${decodeKey(deviceKey, key).ifindex}`, undefined, deviceText],
   pod_cidrs: cidrDecoder('pods'),
   service_cidrs: cidrDecoder('cluster IPs'),
+  socket_opt_outs: (key) => [`cgroup ${decodeKey(cgroupKey, key).id}`, undefined, () => 'opted out'],
 };
 
 function cidrDecoder(what: string): Decoder {

@@ -1,10 +1,10 @@
-/** node_addresses, peers, devices, pod_cidrs, service_cidrs and reserved_ports: what the caller reads from the host. */
+/** Tables of the node: what the caller reads from the host, and of objects that are no Services. */
 import { type Device, device, mark } from '../../maps-schema/gen/codecs.ts';
 import type { Address } from '../model/address.ts';
 import type { Cidr } from '../model/compiled.ts';
 import type { PortRange } from '../model/ports.ts';
 import type { RowTable } from './row-table.ts';
-import { cidrKeyOf, deviceKeyOf, nodeAddressKeyOf } from './rows.ts';
+import { cgroupKeyOf, cidrKeyOf, deviceKeyOf, nodeAddressKeyOf } from './rows.ts';
 import type { Stores } from './state.ts';
 
 export interface NodeTables {
@@ -14,6 +14,8 @@ export interface NodeTables {
   readonly podCidrs: readonly Cidr[];
   /** Addresses of the other nodes; absent: what is in the kernel stays. */
   readonly peers?: readonly Address[] | undefined;
+  /** Ids of the cgroups of pods that opt out of the socket hook; absent: what is in the kernel stays. */
+  readonly socketOptOuts?: readonly bigint[] | undefined;
   /** Default: none is known. */
   readonly serviceCidrs?: readonly Cidr[];
   /** Written with the first complete `apply`: NodePorts are among those in the kernel. Default: none. */
@@ -36,6 +38,11 @@ export function stageNodeTables(stores: Stores, wanted: NodeTables): void {
     stage(stores.peers, wanted.peers, (address) => {
       mark.write(value, 0, { flags: 0 });
       return nodeAddressKeyOf(address);
+    });
+  if (wanted.socketOptOuts !== undefined)
+    stage(stores.socketOptOuts, wanted.socketOptOuts, (id) => {
+      mark.write(value, 0, { flags: 0 });
+      return cgroupKeyOf(id);
     });
   stores.reservedPorts.setHost(wanted.reservedPorts ?? []);
   for (const [table, networks] of [

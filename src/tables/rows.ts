@@ -6,6 +6,7 @@ import {
   BACKEND_LOCAL,
   BACKEND_TERMINATING,
   backendSlot,
+  cgroupKey,
   cidrKey,
   deviceKey,
   dsrBackend,
@@ -38,6 +39,11 @@ function keyOf<T>(codec: Codec<T>, value: T): string {
 /** @returns the value whose latin1 text a key is. */
 export function decodeKey<T>(codec: Codec<T>, key: string): T {
   return codec.read(Buffer.from(key, 'latin1'), 0);
+}
+
+/** @param id of a cgroup of version 2 */
+export function cgroupKeyOf(id: bigint): string {
+  return keyOf(cgroupKey, { id });
 }
 
 export function frontendKeyOf(address: Address, port: number, protocol: Protocol): string {

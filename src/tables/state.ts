@@ -27,6 +27,7 @@ export interface AgentMaps {
   readonly peers: KernelHash;
   readonly dsrBackends: KernelHash;
   readonly serviceCidrs: KernelHash;
+  readonly socketOptOuts: KernelHash;
   readonly reservedPorts: KernelArray;
 }
 
@@ -100,6 +101,7 @@ export interface Stores {
   readonly peers: RowTable;
   readonly dsrBackends: RowTable;
   readonly serviceCidrs: RowTable;
+  readonly socketOptOuts: RowTable;
   readonly reservedPorts: ReservedPorts;
   readonly slots: SlotStore;
   readonly backends: BackendStore;

@@ -33,12 +33,12 @@ const STEP_STATES = 4096;
  */
 export function* findDrift(stores: Stores): Generator<Finding | undefined, void> {
   const { frontends, serviceAddresses, affinityMembers, sourceRanges, servicePorts } = stores;
-  const { nodeAddresses, devices, podCidrs, serviceCidrs, peers, dsrBackends } = stores;
+  const { nodeAddresses, devices, podCidrs, serviceCidrs, peers, dsrBackends, socketOptOuts } = stores;
   yield* findStates(stores);
   yield* findSlots(stores);
   yield* findReservedPorts(stores);
   const ofServices = [affinityMembers, sourceRanges, servicePorts, dsrBackends];
-  const ofNode = [nodeAddresses, peers, devices, podCidrs, serviceCidrs];
+  const ofNode = [nodeAddresses, peers, devices, podCidrs, serviceCidrs, socketOptOuts];
   for (const table of [...ofServices, ...ofNode, frontends, serviceAddresses]) yield* findRows(stores, table);
 }
 

@@ -107,6 +107,21 @@ describe('rights', () => {
     for (const { resources } of rules) for (const resource of resources) expect(known).toContain(resource);
   });
 
+  it('reach pods and namespaces only where these may opt out of the socket hook', () => {
+    const file = join(scratch, 'watch-pods.yaml');
+    writeFileSync(file, stringify({ agent: { watchPods: true } }));
+    const objects = chart(file);
+    // biome-ignore lint/suspicious/noExplicitAny: as above
+    const { rules } = objects['ClusterRole /sluice'] as any;
+    expect(rules).toContainEqual({
+      apiGroups: [''],
+      resources: ['pods', 'namespaces'],
+      verbs: ['get', 'list', 'watch'],
+    });
+    expect(daemonSet(objects).containers[0].args).toContain('--watch-pods');
+    expect(daemonSet(chart()).containers[0].args).not.toContain('--watch-pods');
+  });
+
   it('are few in the node: no host process table, a root that is read only, every capability dropped first', () => {
     const pod = daemonSet(chart());
     expect(pod).toMatchObject({ hostNetwork: true, priorityClassName: 'system-node-critical' });

@@ -20,6 +20,7 @@ const ALL_ON = {
   bindProtection: 1,
   detectPods4: 1,
   detectPods6: 1,
+  socketOptOuts: 1,
 };
 
 export function loadChecks(): Check[] {

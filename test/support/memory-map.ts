@@ -99,6 +99,7 @@ export interface MemoryMaps extends AgentMaps {
   readonly peers: MemoryHash;
   readonly dsrBackends: MemoryHash;
   readonly serviceCidrs: MemoryHash;
+  readonly socketOptOuts: MemoryHash;
 }
 
 /** The agent's maps. @param entries slots and backend ids */
@@ -119,6 +120,7 @@ export function createMemoryMaps(options: { observe?: Observer; entries?: number
     peers: createMemoryHash(shapes.peers, observe),
     dsrBackends: createMemoryHash(shapes.dsrBackends, observe),
     serviceCidrs: createMemoryHash(shapes.serviceCidrs, observe),
+    socketOptOuts: createMemoryHash(shapes.socketOptOuts, observe),
     reservedPorts: createMemoryArray(shapes.reservedPorts),
   };
 }

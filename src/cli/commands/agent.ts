@@ -48,6 +48,7 @@ interface Flags {
   genevePort: number;
   geneveVni: number;
   watchNodes?: true;
+  watchPods?: true;
   respectNetfilter?: true;
   serviceProxyName?: string;
   cleanup?: true;
@@ -77,6 +78,7 @@ export function agentCommand(context: CliContext): Command {
         .choices(['all', 'host-only'])
         .default('all'),
     )
+    .option('--watch-pods', 'let pods and namespaces opt out of the socket hook: sluice.io/socket-lb: "false"')
     .option('--pod-devices <pattern>', "the pods' host-side devices, e.g. 'cali*' (default: found by kind)")
     .option('--cgroup-root <directory>', 'cgroup v2 subtree to attach the socket hook to')
     .addOption(bpfRootOption())
@@ -180,6 +182,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     ...(flags.config && { configFile: existing('--config', flags.config, 'file') }),
     ...(flags.devices !== undefined && { devices: deviceNames(flags.devices) }),
     socketLb: flags.socketLb,
+    watchPods: flags.watchPods === true,
     ...netfilter(flags),
     ...(flags.podDevices !== undefined && { podDevices: pattern(flags.podDevices) }),
     ...(flags.cgroupRoot !== undefined && { cgroupRoot: existing('--cgroup-root', flags.cgroupRoot, 'directory') }),

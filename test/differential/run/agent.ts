@@ -103,7 +103,7 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
         warn: (message) => told.push(message),
         inform: () => {},
       },
-      { host, node, peers: NO_PEERS, serviceCidrs: [] },
+      { host, node, peers: NO_PEERS, serviceCidrs: [], socketOptOuts: [] },
     );
   }
 
@@ -131,6 +131,7 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
         knobsOf({
           configuration,
           socketLbPods: socketLb === 'all',
+          socketOptOuts: false,
           bindProtection: false,
           meshPorts: [],
           netnsCookie: kernel.machine.hostNetnsCookie,

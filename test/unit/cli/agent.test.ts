@@ -18,6 +18,7 @@ test('without flags: in-cluster, and the defaults', async () => {
     nodeNameGiven: false,
     source: { kind: 'in-cluster' },
     socketLb: 'all',
+    watchPods: false,
     xdp: 'auto',
     respectNetfilter: false,
     bpfRoot: '/sys/fs/bpf/sluice',
@@ -66,6 +67,7 @@ test('every flag', async () => {
     '--geneve-vni',
     '7',
     '--watch-nodes',
+    '--watch-pods',
     '--service-proxy-name',
     'sluice',
   );
@@ -76,6 +78,7 @@ test('every flag', async () => {
     configFile: file,
     devices: ['eth0', 'eth1'],
     socketLb: 'host-only',
+    watchPods: true,
     xdp: 'native',
     respectNetfilter: false,
     podDevices: 'cali*,veth?',

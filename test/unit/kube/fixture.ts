@@ -41,14 +41,19 @@ export interface Running {
 /** Runs a source as system:node-proxier; stopped at the end of the test. */
 export async function startSource(
   server: ApiServer,
-  options: { reflector?: Partial<ReflectorOptions>; user?: string; serviceProxyName?: string } = {},
+  options: {
+    reflector?: Partial<ReflectorOptions>;
+    user?: string;
+    serviceProxyName?: string;
+    watchPods?: boolean;
+  } = {},
 ): Promise<Running> {
   const kubeconfigFile = join(await temporaryDirectory(), 'kubeconfig');
   await server.writeKubeconfig(kubeconfigFile, { user: options.user ?? 'proxier' });
   const kubeConfig = await loadKubeConfig({ kubeconfigFile });
-  const { serviceProxyName } = options;
+  const { serviceProxyName, watchPods = false } = options;
   const reflector = { ...SHORT, ...options.reflector };
-  const source = createApiSource({ kubeConfig, nodeName: 'node-1', serviceProxyName, reflector });
+  const source = createApiSource({ kubeConfig, nodeName: 'node-1', serviceProxyName, watchPods, reflector });
   const recorder = createRecorder();
   const controller = new AbortController();
   const running = source.run(recorder, controller.signal);

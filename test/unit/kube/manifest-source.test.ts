@@ -13,8 +13,8 @@ const slice = (name: string, address: string) =>
 const node = (name: string) => `apiVersion: v1\nkind: Node\nmetadata: {name: ${name}}\n`;
 
 /** @param rescanMs long, so that what a test sees is the kernel's notification */
-async function start(directory: string, rescanMs = 3_600_000): Promise<Recorder> {
-  const source = createManifestSource({ directory, nodeName: 'node-1', watch: { settleMs: 10, rescanMs } });
+async function start(directory: string, rescanMs = 3_600_000, watchPods = false): Promise<Recorder> {
+  const source = createManifestSource({ directory, nodeName: 'node-1', watchPods, watch: { settleMs: 10, rescanMs } });
   const recorder = createRecorder();
   const controller = new AbortController();
   const running = source.run(recorder, controller.signal);
@@ -72,6 +72,29 @@ describe('manifest source', () => {
     expect(recorder.networks).toEqual([['10.96.0.0/16'], ['10.96.0.0/16', 'fd00::/112']]);
     await unlink(join(directory, 'cidrs.yaml'));
     await until(() => recorder.networks.at(-1)?.length === 0);
+  });
+
+  it('tells the pods that opt out of the socket hook, when asked to, and those whose cgroup nobody can tell', async () => {
+    const directory = await temporaryDirectory();
+    const off = 'annotations: {sluice.io/socket-lb: "false"}';
+    const pod = (name: string, rest: string) =>
+      `---\napiVersion: v1\nkind: Pod\nmetadata: {name: ${name}${rest}}\nspec: {nodeName: node-1}\n`;
+    const namespace = (rest = '') => `---\napiVersion: v1\nkind: Namespace\nmetadata: {name: default${rest}}\n`;
+    const write = (text: string) => writeFile(join(directory, 'pods.yaml'), text);
+    await write(namespace() + pod('a', `, uid: A-1, ${off}`) + pod('b', ', uid: b-2') + pod('c', `, ${off}`));
+    const silent = await start(directory);
+    expect([silent.optOuts, silent.problems]).toEqual([[], []]);
+    const recorder = await start(directory, undefined, true);
+    expect(recorder.optOuts).toEqual([['a-1']]);
+    expect(recorder.problems.map(({ message }) => message)).toEqual([
+      'Pod default/c has no metadata.uid: the socket hook serves it',
+    ]);
+    await write(namespace(`, ${off}`) + pod('a', ', uid: A-1') + pod('b', ', uid: b-2'));
+    await until(() => recorder.optOuts.length === 2);
+    expect(recorder.optOuts[1]).toEqual(['a-1', 'b-2']);
+    await unlink(join(directory, 'pods.yaml'));
+    await until(() => recorder.optOuts.length === 3);
+    expect(recorder.optOuts[2]).toEqual([]);
   });
 
   it('syncs an empty directory', async () => {

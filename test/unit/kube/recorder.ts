@@ -15,6 +15,8 @@ export interface Recorder extends SourceListener {
   readonly problems: { object: string; message: string }[];
   /** Each delivery of the networks of ServiceCIDRs. */
   readonly networks: (readonly string[] | undefined)[];
+  /** Each delivery of the pods that opt out of the socket hook. */
+  readonly optOuts: (readonly string[])[];
   readonly syncs: number;
   readonly batches: number;
 }
@@ -27,6 +29,7 @@ export function createRecorder(): Recorder {
   const notes: string[] = [];
   const problems: Recorder['problems'] = [];
   const networks: Recorder['networks'] = [];
+  const optOuts: Recorder['optOuts'] = [];
   let syncs = 0;
   let batches = 0;
 
@@ -56,6 +59,7 @@ export function createRecorder(): Recorder {
       nodeLists++;
     },
     networks,
+    optOuts,
     get syncs() {
       return syncs;
     },
@@ -68,6 +72,7 @@ export function createRecorder(): Recorder {
       log.push(node ? `set node ${node.metadata?.name}` : 'no node');
       state.node = node;
     },
+    socketOptOuts: (uids) => optOuts.push(uids),
     serviceCidrs: (found) => networks.push(found),
     synced() {
       syncs++;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  cgroupKey,
   cidrKey,
   device,
   deviceKey,
@@ -52,6 +53,25 @@ describe('the tables of the node', () => {
         { address: 'fd00:1::', bits: 64 },
       ],
     });
+  });
+
+  it('keep the pods that opted out until they are known after a restart (R-88), and put right what differs (R-91)', () => {
+    const maps = createMemoryMaps();
+    const cgroups = () => [...maps.socketOptOuts.entries()].map(({ key }) => cgroupKey.read(key, 0).id);
+    const large = 0x1_0000_0002n;
+    createTables(maps).applyNodeTables({ ...first, socketOptOuts: [7n, large] });
+    const tables = createTables(maps);
+    tables.applyNodeTables(first);
+    expect(cgroups()).toEqual([7n, large]);
+    expect(tables.applyNodeTables({ ...first, socketOptOuts: [large, 9n] })).toMatchObject({ rows: 1, deletes: 1 });
+    expect(cgroups().sort()).toEqual([large, 9n].sort());
+    tables.apply({ changed: [], removed: [] }, { complete: true });
+    maps.socketOptOuts.delete([...maps.socketOptOuts.entries()][0]?.key ?? Buffer.alloc(8));
+    expect(tables.compare()).toMatchObject([{ map: 'socket_opt_outs', kind: 'missing', expected: 'opted out' }]);
+    expect([...tables.repair()].reduce((rows, step) => rows + step, 0)).toBe(1);
+    expect(cgroups()).toHaveLength(2);
+    tables.applyNodeTables({ ...first, socketOptOuts: [] });
+    expect(cgroups()).toEqual([]);
   });
 
   it('R-54 R-88 change by the least writes, also after a restart', () => {
