@@ -47,7 +47,11 @@ INLINE bool address_has_snat(const struct known_addresses *known, const struct a
 /* May a frontend have the port? @port: network byte order. */
 INLINE bool port_is_known(const struct known_addresses *known, __be16 port)
 {
-	return !known || known->ports[bpf_ntohs(port)];
+	__u32 number = bpf_ntohs(port);
+
+	/* Before 5.12 the verifier forgets the width of what was swapped. */
+	asm volatile("%0 &= 0xffff" : "+r"(number));
+	return !known || known->ports[number];
 }
 
 /* Called before a flow is written that is found by the address. A store of one byte: nothing is lost in a race. */

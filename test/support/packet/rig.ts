@@ -231,7 +231,7 @@ async function build(
   undo.push(() => loaded.close());
   const maps = openMaps(pinDirectory);
   undo.push(() => maps.close());
-  const tables = createTables(maps, { graceMs: 0 });
+  const tables = createTables(maps, { graceMs: 0, remember: 0 });
   const node = nodeTables(network.ifindex);
   tables.applyNodeTables(node);
 
