@@ -71,7 +71,7 @@ function tableOf(answers: Record<IpFamily, readonly Place[]>): Row[] {
 const every = { IPv4: PLACES, IPv6: PLACES };
 const primary = { IPv4: ['primary'], IPv6: ['primary'] } as const;
 const CASES: readonly [string, Record<string, unknown>, Record<IpFamily, readonly Place[]>][] = [
-  ['nothing said', {}, primary],
+  ['nothing said', {}, every],
   ['primary', { nodePortAddresses: ['primary'] }, primary],
   ['mode: nftables', { mode: 'nftables' }, primary],
   ['mode: iptables', { mode: 'iptables' }, every],
