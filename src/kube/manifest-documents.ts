@@ -2,7 +2,8 @@
  * The documents of one manifest file, each by itself: a fault in one leaves the others. Read as kubectl reads
  * them: what begins with a brace as JSON, the rest as YAML 1.1 with merge keys; of a key that comes twice the last counts.
  */
-import { type Document, isScalar, LineCounter, parseAllDocuments, type Tags, visit } from 'yaml';
+import { type Document, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
+import { GO_YAML } from '../model/go-yaml.ts';
 import { splitJson } from './manifest-json.ts';
 
 export interface ManifestDocument {
@@ -63,37 +64,10 @@ function readJson(text: string, line: number): ManifestDocument[] | undefined {
 
 const duplicateNote = (key: string, line: number) => `line ${line}: key ${key} comes again: its last value counts`;
 
-const YES = /^(?:yes|Yes|YES|true|True|TRUE|on|On|ON)$/;
-const NO = /^(?:no|No|NO|false|False|FALSE|off|Off|OFF)$/;
-const UNUSUAL = /:(timestamp|omap|pairs|set|binary)$/;
-
-/** As Go's YAML: `y` and `n` are text, as are times and what looks like a number to the base of 60. */
-function asGo(tags: Tags): Tags {
-  const taken: Tags[number][] = [];
-  for (const tag of tags) {
-    if (typeof tag !== 'object') taken.push(tag);
-    else if (tag.format === 'TIME' || UNUSUAL.test(tag.tag)) continue;
-    else if (tag.collection === undefined && tag.tag.endsWith(':bool'))
-      taken.push({ ...tag, test: tag.test?.test('y') ? YES : NO });
-    else taken.push(tag);
-  }
-  return taken;
-}
-
 function readYaml(text: string, line: number): ManifestDocument[] {
   const lineCounter = new LineCounter();
   const lineAt = (offset: number) => line + Math.max(lineCounter.linePos(offset).line, 1) - 1;
-  return [
-    ...parseAllDocuments(text, {
-      version: '1.1',
-      merge: true,
-      uniqueKeys: false,
-      customTags: asGo,
-      prettyErrors: false,
-      logLevel: 'silent',
-      lineCounter,
-    }),
-  ].map((document) => {
+  return [...parseAllDocuments(text, { ...GO_YAML, prettyErrors: false, lineCounter })].map((document) => {
     const begin = lineAt(document.contents?.range?.[0] ?? document.range?.[0] ?? 0);
     const [fault] = document.errors;
     if (fault !== undefined) return { line: begin, fault: `line ${lineAt(fault.pos[0])}: ${fault.message}`, notes: [] };

@@ -1,5 +1,6 @@
-/** Reads YAML as Kubernetes does (sigs.k8s.io/yaml): YAML 1.1 with merge keys, JSON being a part of it. */
-import { type Document, isAlias, isMap, isScalar, isSeq, parseAllDocuments, type Tags } from 'yaml';
+/** The documents of a configuration file, and which of their keys come twice. */
+import { type Document, isAlias, isMap, isScalar, isSeq, parseAllDocuments } from 'yaml';
+import { GO_YAML } from './go-yaml.ts';
 
 export interface Yaml11Document {
   /** As JSON would hold it; null for an empty document. */
@@ -10,23 +11,9 @@ export interface Yaml11Document {
   readonly error: string | undefined;
 }
 
-/** go-yaml knows neither base-60 numbers nor, on the way to JSON, dates. */
-const withoutTimes = (tags: Tags): Tags =>
-  tags.filter(
-    (tag) =>
-      typeof tag === 'string' || (!('format' in tag && tag.format === 'TIME') && !tag.tag.endsWith(':timestamp')),
-  );
-
 /** @returns the documents of a text; a byte-order mark and CRLF are passed over. */
 export function readYaml11(text: string): Yaml11Document[] {
-  const documents = parseAllDocuments(text, {
-    version: '1.1',
-    merge: true,
-    uniqueKeys: false,
-    customTags: withoutTimes,
-    // Warnings of the library would go to the process's stderr.
-    logLevel: 'error',
-  });
+  const documents = parseAllDocuments(text, GO_YAML);
   return Array.isArray(documents) ? documents.map(read) : [];
 }
 
