@@ -13,7 +13,7 @@ function detectLocal({ one }: Choose): DetectLocal {
     CLUSTER_CIDR[4],
     CLUSTER_CIDR[6],
     `${CLUSTER_CIDR[4]},${CLUSTER_CIDR[6]}`,
-    `${CLUSTER_CIDR[6]}, ${CLUSTER_CIDR[4]}`,
+    `${CLUSTER_CIDR[6]},${CLUSTER_CIDR[4]}`,
     POD_CIDR[4],
   );
   const detectLocalMode = one(

@@ -52,7 +52,7 @@ function claimsOf(service: Service): Claim[] {
 function answersNodePorts(cluster: Cluster, address: string): boolean {
   const { mode, nodePortAddresses = [] } = cluster.configuration;
   if (!ownAddresses(cluster).includes(address)) return false;
-  const byMode = mode === 'iptables' || mode === 'ipvs' ? [] : ['primary'];
+  const byMode = mode === 'nftables' ? ['primary'] : [];
   const wanted = nodePortAddresses.length > 0 ? nodePortAddresses : byMode;
   if (wanted.includes('primary')) {
     // A Node without an address of the family restricts nothing in it.

@@ -20,7 +20,7 @@ export const OTHER_POD = { 4: '10.1.1.6', 6: 'fd00:1:1::6' } as const;
 /** A pod on another node. */
 export const REMOTE_POD = { 4: '10.1.2.5', 6: 'fd00:1:2::5' } as const;
 /** A pod on another node, to which `second0` leads. */
-export const SECOND_POD = { 4: '10.1.3.5', 6: 'fd00:1:3::5' } as const;
+export const SECOND_POD = { 4: '10.1.8.5', 6: 'fd00:1:8::5' } as const;
 /** A destination whose route says that it cannot be reached. */
 export const NOWHERE = { 4: '10.99.0.5', 6: 'fd00:99::5' } as const;
 /** A destination that no route has. */
@@ -82,14 +82,16 @@ route add unreachable 10.99.0.0/16
 route add throw 10.97.0.0/16
 route add 10.96.128.0/24 via 192.0.2.2 dev node0 mtu lock ${NARROW_MTU}
 route add 10.98.0.0/16 dev bare0
-route add 10.1.3.0/24 dev second0
+route add 10.1.8.0/24 dev second0
+route add 172.20.0.0/24 dev pod0
 route add ::/0 via 2001:db8:1::fe dev node0
 route add fd00:1:2::/64 via 2001:db8:1::2 dev node0
 route add unreachable fd00:99::/64
 route add throw fd00:97::/64
 route add fd00:96::/64 via 2001:db8:1::2 dev node0 mtu lock ${NARROW_MTU}
 route add fd00:98::/64 dev bare0
-route add fd00:1:3::/64 dev second0
+route add fd00:1:8::/64 dev second0
+route add fd77::/64 dev pod0
 `;
 
 /** Enters the namespace; `remove` leaves it, which is its end. */
