@@ -10,6 +10,7 @@
 #include "lib/encap.h"
 #include "lib/established.h"
 #include "lib/foreign.h"
+#include "lib/frame.h"
 #include "lib/frontend.h"
 #include "lib/held.h"
 #include "lib/icmp.h"
@@ -430,13 +431,16 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 			return NULL;
 		}
 		settings = flow_settings();
-		if (!settings)
+		if (!settings || (hook == HOOK_INGRESS && unlikely(!frame_is_ours(skb))))
 			return NULL;
 		hash = flow_hash(settings, &packet->key);
 		flow = established_find_fast(&packet->key, hash, settings);
 		if (flow && (v4 ? carry_plain(skb, packet, flow, true, verdict)
 				: carry_plain(skb, packet, flow, false, verdict)))
 			return NULL;
+	} else if (hook == HOOK_INGRESS && (!frame_is_ours(skb) || (v4 ? geneve_is_foreign(skb, true)
+								       : geneve_is_foreign(skb, false)))) {
+		return NULL;
 	} else {
 		packet = parse(skb, scratch, hook, verdict);
 		if (!packet)

@@ -24,6 +24,17 @@ INLINE bool device_takes(const struct xdp_md *ctx, __u32 ifindex)
 	return device && (device->xdp == XDP_CHOICE_NATIVE || device->xdp == XDP_CHOICE_GENERIC);
 }
 
+/* Is the frame for this very device? Whether another's is for this node too, tc knows (frame.h). */
+INLINE bool frame_is_ours(const struct xdp_md *ctx)
+{
+	const struct device *device = device_of(ctx->ingress_ifindex);
+	const struct ethhdr *eth = context_data(ctx);
+
+	return device && (void *)(eth + 1) <= context_end(ctx) &&
+	       *(const __u32 *)device->mac == *(const __u32 *)eth->h_dest &&
+	       *(const __u16 *)&device->mac[4] == *(const __u16 *)&eth->h_dest[4];
+}
+
 /* Rewrites the packet and sends it to the next hop. Returns an XDP verdict; XDP_PASS: it is as it came. */
 INLINE int carry(struct xdp_md *ctx, const struct packet *packet, const struct flow *flow, bool v4)
 {
@@ -126,7 +137,7 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 
 	if (!packet_parse_plain(ctx, &packet, HOOK_INGRESS, v4) || packet.ttl <= 1 || packet.bytes > knobs.xdp_mtu)
 		return XDP_PASS;
-	if (!address_is_known(known_get(), &packet.key.daddr))
+	if (!address_is_known(known_get(), &packet.key.daddr) || !frame_is_ours(ctx))
 		return XDP_PASS;
 	settings = flow_settings();
 	if (!settings)

@@ -6,7 +6,7 @@
 import type { Schema } from './describe.ts';
 
 export const schema: Schema = {
-  version: 6,
+  version: 7,
 
   structs: [
     {
@@ -183,7 +183,7 @@ export const schema: Schema = {
     {
       name: 'device',
       doc: 'What the data path must know of a device.',
-      size: 48,
+      size: 56,
       fields: [
         {
           name: 'masquerade4',
@@ -195,6 +195,8 @@ export const schema: Schema = {
         { name: 'mtu', type: 'u32', doc: 'bytes' },
         { name: 'xdp', type: 'u32', doc: 'enum xdp_choice' },
         { name: 'master', type: 'u32', doc: 'index of the bridge, bond or VRF that it belongs to; 0: none' },
+        { name: 'mac', type: 'mac', doc: 'its own MAC address; zero: none' },
+        { name: 'pad', type: { pad: 2 }, doc: 'zero' },
       ],
     },
     {
@@ -639,6 +641,7 @@ export const schema: Schema = {
         { name: 'LOCAL_PODS', bit: 2, doc: 'detectLocalMode says that what enters by it comes from local pods (R-36)' },
         { name: 'NO_ETHERNET', bit: 3, doc: 'frames on it have no Ethernet header' },
         { name: 'OVERLAY', bit: 4, doc: "carries pods' packets inside packets between nodes" },
+        { name: 'OTHER_MACS', bit: 5, doc: 'a device of this node on it has a MAC address of its own (macvlan, VRRP)' },
       ],
     },
     {

@@ -153,6 +153,18 @@ INLINE enum decap_result decap_parse(struct __sk_buff *skb, struct scratch *scra
 	return DECAP_FLOW;
 }
 
+/*
+ * May it be one of a peer's, sent to this node? A pod can write what it likes around a packet, so only what came by a
+ * node device is. Geneve goes to an address of this node; IP in IP to a backend, which decap_ipip_is_ours looks for.
+ */
+INLINE bool decap_may_be_ours(struct __sk_buff *skb, const struct packet *outer)
+{
+	const struct device *in = device_of(skb->ifindex);
+
+	return in && in->flags & DEVICE_NODE && outer->piece == PACKET_WHOLE && address_is_peer(&outer->key.saddr) &&
+	       (outer->key.proto != IPPROTO_UDP || node_address_flags(&outer->key.daddr) & NODE_ADDRESS_LOCAL);
+}
+
 /* Takes the packet that stands in the scratch memory apart. Returns enum decap_result. */
 GLOBAL int decap_strip(struct __sk_buff *skb)
 {
@@ -168,7 +180,7 @@ GLOBAL int decap_strip(struct __sk_buff *skb)
 	decap = &scratch->decap;
 	v4 = packet_is_v4(outer);
 	offset = outer->l4_offset;
-	if (outer->piece != PACKET_WHOLE || !address_is_peer(&outer->key.saddr))
+	if (!decap_may_be_ours(skb, outer))
 		return DECAP_NOT_OURS;
 	decap->geneve = outer->key.proto == IPPROTO_UDP;
 	if (decap->geneve) {

@@ -63,6 +63,13 @@ INLINE int icmp_tunnel_restore(struct __sk_buff *skb, const struct packet *packe
 	return bpf_skb_store_bytes(skb, L3_OFFSET, &ip, sizeof(ip), 0);
 }
 
+/*
+ * The least MTU that is believed, for anybody can forge an error: in IPv4 what the kernel believes (ip_rt_min_pmtu), in
+ * IPv6 what every link takes (RFC 8200 5).
+ */
+#define MTU_LEAST4 552
+#define MTU_LEAST6 1280
+
 /* Is it about the length of a packet? Then @mtu is what fits. */
 INLINE bool icmp_tunnel_mtu(struct __sk_buff *skb, __u32 offset, bool v4, __u32 *mtu)
 {
@@ -72,9 +79,9 @@ INLINE bool icmp_tunnel_mtu(struct __sk_buff *skb, __u32 offset, bool v4, __u32 
 		return false;
 	*mtu = bpf_ntohl(icmp.mtu);
 	if (!v4)
-		return icmp.type == ICMPV6_PACKET_TOO_BIG;
+		return icmp.type == ICMPV6_PACKET_TOO_BIG && *mtu >= MTU_LEAST6;
 	*mtu &= 0xffff;
-	return icmp.type == ICMP_DEST_UNREACH && icmp.code == ICMP_FRAG_NEEDED;
+	return icmp.type == ICMP_DEST_UNREACH && icmp.code == ICMP_FRAG_NEEDED && *mtu >= MTU_LEAST4;
 }
 
 /*

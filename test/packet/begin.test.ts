@@ -426,6 +426,7 @@ function describeNode(second?: number): void {
       mtu: 1500,
       xdp: flags & DEVICE_NODE ? XDP_CHOICE_NATIVE : XDP_CHOICE_OFF,
       master: 0,
+      mac: '00:00:00:00:00:00',
     },
   });
   rig.tables.applyNodeTables({

@@ -152,6 +152,17 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
       expect(rig.ingress(longer).reasons).toEqual(['TOO_BIG']);
     });
 
+    it('a router that takes less than any may is not believed', () => {
+      const sent = rig.ingress(there('S').build()).frame;
+      const least = family === 4 ? 552 : 1280;
+      const tell = (mtu: number) =>
+        rig.ingress(icmpError(ROUTER[family], NODE[family], sent, { kind: 'too big', mtu }).build()).verdict;
+      for (const mtu of [0, 68, least - 1]) expect(tell(mtu)).toBe('NEXT');
+      const longer = segment(protocol, CLIENT[family], FAR[family], 40_000, 80, '.').payload(Buffer.alloc(1000));
+      expect(rig.ingress(longer.build()).reasons).toEqual(['ENCAPSULATED']);
+      expect(tell(least)).toBe('REDIRECT');
+    });
+
     it('an error about an answer goes where the answer came from', () => {
       rig.ingress(there().build());
       const answer = segment(protocol, FAR[family], CLIENT[family], 80, 40_000, '.').payload('answer').build();
@@ -244,6 +255,31 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
         const frame = arriving(syn(), { from: family === 4 ? '192.0.2.99' : '2001:db8:1::99' });
         const outcome = rig.ingress(frame);
         expect([outcome.verdict, outcome.frame.equals(frame), outcome.reasons]).toEqual(['NEXT', true, []]);
+      });
+
+      it('a pod is not believed to be one, nor is what is for another node ours', () => {
+        const inPod = arriving(syn());
+        // IP in IP goes to the backend itself: one of another node is no backend here.
+        const third = wrap(
+          encapsulation === 'geneve'
+            ? syn()(CLIENT[family], POD[family], 8080).build()
+            : syn()(CLIENT[family], NEAR[family], 80).build(),
+          {
+            family,
+            from: PEER[family],
+            to: encapsulation === 'geneve' ? ROUTER[family] : REMOTE_POD[family],
+            ...dialled(NEAR[family], 80),
+          },
+        );
+        for (const [frame, device] of [
+          [inPod, 'pod0'],
+          [inPod, 'strange'],
+          [third, 'node0'],
+        ] as const) {
+          const outcome = rig.ingress(frame, { device });
+          expect([outcome.verdict, outcome.frame.equals(frame), outcome.reasons]).toEqual(['NEXT', true, []]);
+        }
+        expect(rig.flows('halfOpenFlows')).toEqual([]);
       });
 
       it('nor is a peer about a source that nobody can have (R-106)', () => {
