@@ -5,6 +5,7 @@
  */
 #include "lib/packet_skb.h"
 #include "lib/agent.h"
+#include "lib/binding.h"
 #include "lib/decap.h"
 #include "lib/direct.h"
 #include "lib/encap.h"
@@ -100,6 +101,8 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
 		foreign_use(flow, packet, half_open);
 		return VERDICT_NEXT;
 	}
+	if (unlikely(!binding_holds(skb, packet, flow)) && !binding_renew(skb, flow))
+		return drop(packet, REASON_DROP_SOURCE);
 	flow_use(flow, packet, clock_now());
 	verdict = carry(skb, packet, flow, flow->flags & FLOW_REDIRECT ? REASON_REDIRECTED : REASON_FORWARDED);
 	if (unlikely(half_open) && flow_may_promote(flow, packet))
@@ -119,7 +122,7 @@ INLINE bool carry_plain(struct __sk_buff *skb, const struct packet *packet, stru
 	__u32 now = clock_now();
 
 	if (flow->flags & (FLOW_DSR | FLOW_FOREIGN) || data + ETH_HLEN > context_end(skb) ||
-	    begins_anew(packet, flow, false))
+	    begins_anew(packet, flow, false) || !binding_holds(skb, packet, flow))
 		return false;
 	if (redirect && (packet->ttl <= 1 || (flow->mtu && packet->bytes > flow->mtu) ||
 			 !nexthop_holds(flow, fib_generation(), now)))
@@ -263,7 +266,7 @@ GLOBAL int carry_lost(struct __sk_buff *skb)
 		return VERDICT_NEXT;
 	if (frontend && frontend->flags & FRONTEND_ROUTER)
 		return VERDICT_NEXT;
-	if (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr) || source_is_mixed(packet))
+	if (!binding_is_possible(skb))
 		return drop(packet, REASON_DROP_SOURCE);
 	if (frontend && !source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
@@ -288,7 +291,7 @@ INLINE int begin_any(struct __sk_buff *skb, const struct packet *packet)
 	if (verdict != NO_FRONTEND)
 		return verdict;
 	if (!output && unlikely(foreign_may_answer(packet)))
-		foreign_note(HOOK_EGRESS, skb->ifindex);
+		foreign_note(skb, HOOK_EGRESS, skb->ifindex);
 	return carry_direct(skb, output);
 }
 
@@ -485,7 +488,7 @@ int egress(struct __sk_buff *skb)
 	if (!packet)
 		return verdict;
 	if (unlikely(foreign_may_answer(packet)))
-		foreign_note(HOOK_INGRESS, skb->ingress_ifindex);
+		foreign_note(skb, HOOK_INGRESS, skb->ingress_ifindex);
 	if (skb->ingress_ifindex)
 		return leave_forwarded(skb, packet);
 	/* The node's own, of a socket that the socket hook does not serve. */

@@ -4,6 +4,7 @@
  * hard case, passes on as it came; tc meets it then, with the same maps and the same rules.
  */
 #include "lib/packet_xdp.h"
+#include "lib/binding.h"
 #include "lib/established.h"
 #include "lib/frontend.h"
 #include "lib/known.h"
@@ -64,7 +65,7 @@ INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, st
 	__u32 now = clock_now();
 	int verdict;
 
-	if ((flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT || (flow->mtu && packet->bytes > flow->mtu) ||
+	if (!binding_holds(ctx, packet, flow) || (flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT || (flow->mtu && packet->bytes > flow->mtu) ||
 	    !nexthop_holds(flow, fib_generation(), now) || !device_takes(ctx, flow->ifindex))
 		return XDP_PASS;
 	verdict = carry(ctx, packet, flow, v4);

@@ -253,9 +253,10 @@ export const schema: Schema = {
         { name: 'smac', type: 'mac', doc: 'next hop: source MAC' },
         {
           name: 'mtu',
-          type: 'u32',
+          type: 'u16',
           doc: 'next hop: longest packet, headers of an encapsulation taken off; 0: not known',
         },
+        { name: 'device', type: 'u16', doc: 'by which its packets come in: lower half of the index; 0: not known yet' },
       ],
     },
     {
@@ -502,7 +503,13 @@ export const schema: Schema = {
           type: 'u8',
           doc: '1: pods may opt out of the socket hook: those of socket_opt_outs have',
         },
-        { name: 'pad', type: { pad: 7 }, doc: 'zero' },
+        { name: 'pad', type: { pad: 1 }, doc: 'zero' },
+        {
+          name: 'answers_per_client',
+          type: 'u16',
+          doc: 'refusals and errors that one address gets in a second; 0: as many as there are',
+        },
+        { name: 'answers_per_second', type: 'u32', doc: 'the same for all together, on one CPU' },
       ],
     },
     {
@@ -806,6 +813,8 @@ export const schema: Schema = {
         },
         { name: 'REJECT_LOST', doc: 'refused: a packet of a TCP connection that no flow has (R-101)' },
         { name: 'DROP_SOURCE', doc: 'dropped: nobody can send from this address by this device (R-106)' },
+        { name: 'TIME_EXCEEDED', doc: 'hop limit reached: the sender was told' },
+        { name: 'DROP_ANSWER_LIMIT', doc: 'dropped: the sender was to be told why, but too many were in this second' },
       ],
     },
   ],

@@ -97,7 +97,9 @@ INLINE __u32 nexthop_overhead(const struct flow *flow)
 /* @flow: one that is sent out again from the hook. */
 INLINE void nexthop_remember(struct flow *flow, const struct fib_result *next, __u32 generation, __u32 now)
 {
-	flow->mtu = next->mtu > nexthop_overhead(flow) ? next->mtu - nexthop_overhead(flow) : 0;
+	__u32 mtu = next->mtu > nexthop_overhead(flow) ? next->mtu - nexthop_overhead(flow) : 0;
+
+	flow->mtu = mtu < 0xffff ? mtu : 0xffff;
 	if (!next->resolved) {
 		flow->ifindex = 0;
 		return;

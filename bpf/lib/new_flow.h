@@ -1,6 +1,7 @@
 /* Makes the entries of a new connection: flow.h draws them. */
 #pragma once
 
+#include "binding.h"
 #include "fib.h"
 #include "known.h"
 #include "select.h"
@@ -245,6 +246,7 @@ INLINE __u32 flow_begin(struct context *ctx, const struct packet *packet, const 
 		return reason;
 	flow->packets = 1;
 	flow->bytes = packet->bytes;
+	flow->device = binding_device(ctx);
 	flow_set_deltas_fast(flow, &packet->key);
 	flow_put(ANSWER_MAX);
 	return REASON_NEW_FLOW;
