@@ -5,6 +5,7 @@
  */
 #include "lib/packet_skb.h"
 #include "lib/agent.h"
+#include "lib/answer_limit.h"
 #include "lib/binding.h"
 #include "lib/decap.h"
 #include "lib/direct.h"
@@ -27,7 +28,7 @@
 #include "lib/source.h"
 #include "lib/stats.h"
 #include "lib/unallocated.h"
-#include "lib/too_big.h"
+#include "lib/undeliverable.h"
 
 INLINE int drop(const struct packet *packet, __u32 reason)
 {
@@ -61,7 +62,7 @@ NOINLINE int carry_encapsulated(struct __sk_buff *skb, const struct packet *pack
 }
 
 /* Rewrites the packet and sends it on. */
-INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, __u32 reason)
+INLINE int carry(struct __sk_buff *skb, struct packet *packet, struct flow *flow, __u32 reason)
 {
 	bool redirect = flow->flags & FLOW_REDIRECT;
 	int verdict = VERDICT_NEXT;
@@ -71,7 +72,7 @@ INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow
 	barrier_var(neighbour);
 	if (redirect) {
 		if (packet->ttl <= 1)
-			return drop(packet, REASON_DROP_TTL);
+			return time_exceeded_tell(skb, packet);
 		if (!packet_route(skb, flow, &neighbour))
 			return drop(packet, REASON_DROP_NO_ROUTE);
 		if (unlikely(packet->bytes > flow->mtu && flow->mtu) && packet_exceeds(skb, packet, flow->mtu))
@@ -93,7 +94,7 @@ INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow
 }
 
 /* An established or half-open flow has the packet. */
-INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, bool half_open)
+INLINE int carry_established(struct __sk_buff *skb, struct packet *packet, struct flow *flow, bool half_open)
 {
 	int verdict;
 
@@ -164,8 +165,11 @@ GLOBAL int carry_direct(struct __sk_buff *skb, __u32 output)
 /* @reason: why; counted. */
 INLINE int refuse_packet(struct __sk_buff *skb, const struct packet *packet, __u32 reason)
 {
-	int verdict = reject_packet(skb);
+	int verdict;
 
+	if (!answer_may(&packet->key.saddr))
+		return drop(packet, REASON_DROP_ANSWER_LIMIT);
+	verdict = reject_packet(skb);
 	if (verdict == TC_ACT_SHOT)
 		return drop(packet, REASON_DROP_REJECT_FAILED);
 	stats_count(reason, packet->bytes);

@@ -6,7 +6,7 @@
 
 #include "encap.h"
 #include "geneve_read.h"
-#include "too_big.h"
+#include "undeliverable.h"
 
 /* The client's packet, quoted inside the quoted packet at @offset, into scratch->packet.key. */
 INLINE bool icmp_tunnel_client4(struct __sk_buff *skb, struct packet *packet, __u32 offset)
@@ -73,7 +73,7 @@ INLINE int icmp_tunnel_restore(struct __sk_buff *skb, const struct packet *packe
 /* Is it about the length of a packet? Then @mtu is what fits. */
 INLINE bool icmp_tunnel_mtu(struct __sk_buff *skb, __u32 offset, bool v4, __u32 *mtu)
 {
-	struct icmp_too_big icmp;
+	struct icmp_error icmp;
 
 	if (bpf_skb_load_bytes(skb, offset, &icmp, sizeof(icmp)))
 		return false;
@@ -130,9 +130,13 @@ GLOBAL int icmp_tunnel(struct __sk_buff *skb, __u32 icmp_offset, __u32 offset)
 	if (!flow->mtu || mtu < flow->mtu)
 		/* Until the next hop is looked up again, longer packets are answered here. */
 		flow->mtu = mtu;
+	if (!answer_may(&packet->key.saddr)) {
+		stats_count(REASON_DROP_ANSWER_LIMIT, bytes);
+		return TC_ACT_SHOT;
+	}
 	if (!fib_lookup(skb, &packet->key.daddr, &packet->key.saddr, &scratch->next) || scratch->next.local ||
 	    bpf_skb_adjust_room(skb, -(__s32)(offset - L3_OFFSET), BPF_ADJ_ROOM_MAC, 0) ||
-	    (geneve && icmp_tunnel_restore(skb, packet)) || too_big_build(skb, mtu)) {
+	    (geneve && icmp_tunnel_restore(skb, packet)) || icmp_make(skb, ICMP_MADE_TOO_BIG, mtu)) {
 		stats_count(REASON_DROP_REWRITE, bytes);
 		return TC_ACT_SHOT;
 	}

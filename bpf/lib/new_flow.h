@@ -180,7 +180,7 @@ INLINE bool route_redirects(const struct route *route, const struct backend_slot
 
 /*
  * May datagrams come in that are too long for @next? In IPv4 a router breaks them, pieces of them as well, and only
- * the stack can. Of pieces in IPv6 it tells the sender. TCP asks not to be broken: here that is told (too_big.h).
+ * the stack can. Of pieces in IPv6 it tells the sender. TCP asks not to be broken: here that is told (undeliverable.h).
  */
 INLINE bool route_breaks(struct context *ctx, const struct packet *packet, const struct fib_result *next)
 {
