@@ -73,7 +73,7 @@ INLINE int carry(struct __sk_buff *skb, struct packet *packet, struct flow *flow
 	if (redirect) {
 		if (packet->ttl <= 1)
 			return time_exceeded_tell(skb, packet);
-		if (!packet_route(skb, flow, &neighbour))
+		if (!packet_route(skb, &packet->key, flow, &neighbour))
 			return drop(packet, REASON_DROP_NO_ROUTE);
 		if (unlikely(packet->bytes > flow->mtu && flow->mtu) && packet_exceeds(skb, packet, flow->mtu))
 			return too_big_tell(skb, packet, flow->mtu);
@@ -277,7 +277,7 @@ GLOBAL int carry_lost(struct __sk_buff *skb)
 	if (owner_in_conntrack(skb, &packet->key) != CONNTRACK_NONE)
 		return VERDICT_NEXT;
 	if (frontend && !(frontend->flags & FRONTEND_CLUSTER_IP) &&
-	    (!fib_lookup(skb, &packet->key.saddr, &packet->key.daddr, &scratch->next) ||
+	    (!fib_lookup(skb, &packet->key, &scratch->next) ||
 	     scratch->next.ifindex != skb->ifindex))
 		return VERDICT_NEXT;
 	return refuse_packet(skb, packet, lost_reason(frontend));
@@ -319,6 +319,8 @@ GLOBAL int carry_decapsulated(struct __sk_buff *skb)
 		break;
 	case DECAP_ICMP:
 		return icmp_carry(skb, HOOK_INGRESS);
+	case DECAP_CONGESTED:
+		return drop(packet, REASON_DROP_CONGESTED);
 	case DECAP_FAILED:
 		return drop(packet, REASON_DROP_REWRITE);
 	case DECAP_OTHER:
@@ -472,9 +474,13 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
+	struct packet *packet;
 	int verdict;
-	struct packet *packet = carry_known(skb, HOOK_INGRESS, &verdict);
 
+	/* A mark of another node's on this machine, or of somebody else's, says nothing here. */
+	if (unlikely(skb->tc_index))
+		skb->tc_index = 0;
+	packet = carry_known(skb, HOOK_INGRESS, &verdict);
 	return packet ? begin_any(skb, packet) : verdict;
 }
 

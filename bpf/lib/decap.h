@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "ecn.h"
 #include "encap.h"
 #include "established.h"
 #include "icmp.h"
@@ -126,6 +127,8 @@ enum decap_result {
 	DECAP_OTHER,
 	/* Half taken out: it must be dropped. */
 	DECAP_FAILED,
+	/* Routers say outside that they drop packets: so is this one, whose transport would not understand a mark. */
+	DECAP_CONGESTED,
 };
 
 /* The packet inside, once it stands alone. */
@@ -172,6 +175,7 @@ GLOBAL int decap_strip(struct __sk_buff *skb)
 	struct packet *outer;
 	struct decap *decap;
 	__u32 offset, length;
+	__be16 class;
 	bool v4;
 
 	if (!scratch)
@@ -194,8 +198,12 @@ GLOBAL int decap_strip(struct __sk_buff *skb)
 		if (!decap_ipip_is_ours(skb, scratch, offset, v4))
 			return DECAP_NOT_OURS;
 	}
+	if (ecn_load(skb, &class))
+		return DECAP_NOT_OURS;
 	if (bpf_skb_adjust_room(skb, -(__s32)(offset - L3_OFFSET), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 		return DECAP_FAILED;
+	if (ecn_take_over(skb, ecn_of(class, v4), v4))
+		return DECAP_CONGESTED;
 	return decap_parse(skb, scratch);
 }
 

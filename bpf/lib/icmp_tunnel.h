@@ -134,7 +134,8 @@ GLOBAL int icmp_tunnel(struct __sk_buff *skb, __u32 icmp_offset, __u32 offset)
 		stats_count(REASON_DROP_ANSWER_LIMIT, bytes);
 		return TC_ACT_SHOT;
 	}
-	if (!fib_lookup(skb, &packet->key.daddr, &packet->key.saddr, &scratch->next) || scratch->next.local ||
+	flow_key_reverse(&scratch->routed, &packet->key, HOOK_INGRESS);
+	if (!fib_lookup(skb, &scratch->routed, &scratch->next) || scratch->next.local ||
 	    bpf_skb_adjust_room(skb, -(__s32)(offset - L3_OFFSET), BPF_ADJ_ROOM_MAC, 0) ||
 	    (geneve && icmp_tunnel_restore(skb, packet)) || icmp_make(skb, ICMP_MADE_TOO_BIG, mtu)) {
 		stats_count(REASON_DROP_REWRITE, bytes);
@@ -142,5 +143,5 @@ GLOBAL int icmp_tunnel(struct __sk_buff *skb, __u32 icmp_offset, __u32 offset)
 	}
 	stats_count(REASON_ICMP_ERROR, bytes);
 	skb->tc_index = TC_INDEX_DONE;
-	return bpf_redirect_neigh(scratch->next.ifindex, NULL, 0, 0);
+	return packet_send_to(skb, &scratch->next);
 }

@@ -203,7 +203,10 @@ INLINE __u32 flow_route(struct context *ctx, const struct packet *packet, const 
 	route->snat = route->snat || address_equal(&slot->address, &packet->key.saddr) ||
 		      (!route->pod_device && !route->output && !(slot->flags & BACKEND_LOCAL));
 	if (route->snat || route->output) {
-		route->stack = !fib_lookup(ctx, &packet->key.saddr, &slot->address, &scratch->next);
+		scratch->routed = packet->key;
+		address_copy(&scratch->routed.daddr, &slot->address);
+		scratch->routed.dport = slot->port;
+		route->stack = !fib_lookup(ctx, &scratch->routed, &scratch->next);
 		if (route->stack && route->output)
 			return REASON_DROP_NO_ROUTE;
 		if (!route->output && route_breaks(ctx, packet, &scratch->next))

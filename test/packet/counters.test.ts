@@ -23,6 +23,7 @@ const VIP = (i: number) => `10.96.0.${i}`;
  */
 const NOT_REACHED = [
   'DROP_ANSWER_LIMIT',
+  'DROP_CONGESTED',
   'NOT_OURS',
   'REDIRECTED_XDP',
   'SOCKET_CONNECT',

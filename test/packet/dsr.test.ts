@@ -189,13 +189,14 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
       /** What a peer sends for a client that dialled `at`. */
       const arriving = (
         build: (source: string, destination: string, dport: number) => PacketBuilder,
-        { at = NEAR[family] as string, port = 80, from = PEER[family] as string, to = POD[family] as string } = {},
+        { at = NEAR[family] as string, port = 80, from = PEER[family] as string, to = POD[family] as string, trafficClass = 0 } = {},
       ) =>
         wrap((encapsulation === 'geneve' ? build(CLIENT[family], to, 8080) : build(CLIENT[family], at, port)).build(), {
           family,
           from,
           to: encapsulation === 'geneve' ? NODE[family] : to,
           ...dialled(at, port),
+          trafficClass,
         });
       const syn =
         (sport = 40_000, flags = 'S') =>
@@ -249,6 +250,25 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
         const { destination, l4 } = outcome.parsed();
         expect([outcome.verdict, destination]).toEqual(['NEXT', POD[family]]);
         expect(tupleText(parsePacket(l4.subarray(8), false))).toBe(`${POD[family]} 8080 > ${CLIENT[family]} 40000`);
+      });
+
+      it.each([false, true])('takes over what routers said outside (RFC 6040; summed: %s)', (summed) => {
+        // Outside, inside, and what it becomes: 1 is ECT(1), 2 ECT(0), 3 CE.
+        for (const [outside, within, becomes] of [
+          [0, 0, 0],
+          [2, 2, 2],
+          [1, 2, 1],
+          [2, 1, 1],
+          [3, 2, 3],
+          [3, 1, 3],
+          [0, 3, 3],
+          [3, 0, undefined],
+        ] as const) {
+          const build = (...where: Parameters<ReturnType<typeof syn>>) => syn()(...where).trafficClass(0xb8 | within);
+          const out = rig.ingress(arriving(build, { trafficClass: outside }), { summed });
+          const found = [out.verdict, becomes === undefined ? out.reasons : out.parsed().trafficClass];
+          expect(found).toEqual(becomes === undefined ? ['DROP', ['DROP_CONGESTED']] : ['NEXT', 0xb8 | becomes]);
+        }
       });
 
       it('only peers are believed', () => {

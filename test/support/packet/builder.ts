@@ -43,6 +43,7 @@ export class PacketBuilder {
   readonly #destination: Address;
   #macs: readonly string[] = ['02:00:00:00:00:aa', '02:00:00:00:00:bb'];
   #ttl = 64;
+  #trafficClass = 0;
   #options = Buffer.alloc(0);
   #fragment = 0;
   #identification = 0x1234;
@@ -68,6 +69,12 @@ export class PacketBuilder {
   /** TTL or hop limit. */
   ttl(ttl: number): this {
     this.#ttl = ttl;
+    return this;
+  }
+
+  /** TOS or traffic class: DSCP, and two bits of ECN. */
+  trafficClass(value: number): this {
+    this.#trafficClass = value;
     return this;
   }
 
@@ -189,6 +196,7 @@ export class PacketBuilder {
   #ipv4(length: number): Buffer {
     const header = Buffer.concat([Buffer.alloc(20), this.#options]);
     header[0] = 0x40 | (header.length / 4);
+    header[1] = this.#trafficClass;
     header.writeUInt16BE(header.length + length, 2);
     header.writeUInt16BE(this.#identification, 4);
     header.writeUInt16BE(this.#fragment, 6);
@@ -208,7 +216,7 @@ export class PacketBuilder {
     });
     const after = Buffer.concat(extensions);
     const header = Buffer.alloc(40);
-    header[0] = 0x60;
+    header.writeUInt16BE(0x6000 | (this.#trafficClass << 4), 0);
     header.writeUInt16BE(after.length + length, 4);
     header[6] = numbers[0] ?? 0;
     header[7] = this.#ttl;
