@@ -59,32 +59,13 @@ INLINE bool refuse(struct sock_address *to)
 	return false;
 }
 
-/*
- * Sockets that connect pointed at a backend: their cookies. A socket of MPTCP is another one than that which it
- * connects by, and getpeername is asked of it: the other is found by its addresses, and its cookie here.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, __u64);
-} sock_cookies SEC(".maps");
-
-INLINE void remember_cookie(struct bpf_sock_addr *ctx)
-{
-	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct bpf_sock *sk = ctx->sk;
-
-	if (sk && ctx->protocol == IPPROTO_TCP)
-		bpf_sk_storage_get(&sock_cookies, sk, &cookie, BPF_SK_STORAGE_GET_F_CREATE);
-}
-
 /* The cookie of the TCP socket behind one of MPTCP; 0: none is known. */
 INLINE __u64 subflow_cookie(struct bpf_sock_addr *ctx, const struct sock_address *peer)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk = ctx->sk;
-	__u64 *known, cookie = 0;
+	struct sock_memory *memory;
+	__u64 cookie = 0;
 	struct address own;
 	__u32 length, v4;
 	__be16 port;
@@ -113,9 +94,9 @@ INLINE __u64 subflow_cookie(struct bpf_sock_addr *ctx, const struct sock_address
 	sk = bpf_sk_lookup_tcp(ctx, &tuple, length, BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return 0;
-	known = bpf_sk_storage_get(&sock_cookies, sk, NULL, 0);
-	if (known)
-		cookie = *known;
+	memory = bpf_sk_storage_get(&sock_memories, sk, NULL, 0);
+	if (memory)
+		cookie = memory->cookie;
 	bpf_sk_release(sk);
 	return cookie;
 }
@@ -139,8 +120,6 @@ INLINE int dial4(struct bpf_sock_addr *ctx, bool datagram)
 		return SOCK_PROCEED;
 	if (verdict == SOCK_NO_BACKEND && refuse(&to))
 		return SOCK_REFUSE;
-	if (!datagram)
-		remember_cookie(ctx);
 	redial4(ctx, &to);
 	return SOCK_PROCEED;
 }
@@ -156,8 +135,6 @@ INLINE int dial6(struct bpf_sock_addr *ctx, bool datagram)
 		return SOCK_PROCEED;
 	if (verdict == SOCK_NO_BACKEND && refuse(&to))
 		return SOCK_REFUSE;
-	if (!datagram)
-		remember_cookie(ctx);
 	redial6(ctx, &to);
 	return SOCK_PROCEED;
 }
@@ -173,9 +150,11 @@ INLINE bool may_be_frontend(const struct sock_address *peer)
 INLINE int peer4(struct bpf_sock_addr *ctx, bool received)
 {
 	struct sock_address peer = {};
+	__u64 cookie;
 
 	dialled4(&peer, ctx);
-	if (sock_translate_back(&peer, peer_cookie(ctx, &peer, received), received))
+	cookie = peer_cookie(ctx, &peer, received);
+	if (sock_translate_back(&peer, cookie, received) || sock_memory_recall(ctx, &peer, cookie))
 		redial4(ctx, &peer);
 	else if (received && unlikely(may_be_frontend(&peer)))
 		sock_heard(&peer, bpf_get_socket_cookie(ctx));
@@ -185,9 +164,11 @@ INLINE int peer4(struct bpf_sock_addr *ctx, bool received)
 INLINE int peer6(struct bpf_sock_addr *ctx, bool received)
 {
 	struct sock_address peer = {};
+	__u64 cookie;
 
 	dialled6(&peer, ctx);
-	if (sock_translate_back(&peer, peer_cookie(ctx, &peer, received), received))
+	cookie = peer_cookie(ctx, &peer, received);
+	if (sock_translate_back(&peer, cookie, received) || sock_memory_recall(ctx, &peer, cookie))
 		redial6(ctx, &peer);
 	else if (received && unlikely(may_be_frontend(&peer)))
 		sock_heard(&peer, bpf_get_socket_cookie(ctx));

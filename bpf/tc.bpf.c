@@ -5,11 +5,14 @@
  */
 #include "lib/packet_skb.h"
 #include "lib/agent.h"
+#include "lib/answer_limit.h"
+#include "lib/binding.h"
 #include "lib/decap.h"
 #include "lib/direct.h"
 #include "lib/encap.h"
 #include "lib/established.h"
 #include "lib/foreign.h"
+#include "lib/frame.h"
 #include "lib/frontend.h"
 #include "lib/held.h"
 #include "lib/icmp.h"
@@ -25,7 +28,7 @@
 #include "lib/source.h"
 #include "lib/stats.h"
 #include "lib/unallocated.h"
-#include "lib/too_big.h"
+#include "lib/undeliverable.h"
 
 INLINE int drop(const struct packet *packet, __u32 reason)
 {
@@ -59,7 +62,7 @@ NOINLINE int carry_encapsulated(struct __sk_buff *skb, const struct packet *pack
 }
 
 /* Rewrites the packet and sends it on. */
-INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, __u32 reason)
+INLINE int carry(struct __sk_buff *skb, struct packet *packet, struct flow *flow, __u32 reason)
 {
 	bool redirect = flow->flags & FLOW_REDIRECT;
 	int verdict = VERDICT_NEXT;
@@ -69,8 +72,8 @@ INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow
 	barrier_var(neighbour);
 	if (redirect) {
 		if (packet->ttl <= 1)
-			return drop(packet, REASON_DROP_TTL);
-		if (!packet_route(skb, flow, &neighbour))
+			return time_exceeded_tell(skb, packet);
+		if (!packet_route(skb, &packet->key, flow, &neighbour))
 			return drop(packet, REASON_DROP_NO_ROUTE);
 		if (unlikely(packet->bytes > flow->mtu && flow->mtu) && packet_exceeds(skb, packet, flow->mtu))
 			return too_big_tell(skb, packet, flow->mtu);
@@ -91,7 +94,7 @@ INLINE int carry(struct __sk_buff *skb, const struct packet *packet, struct flow
 }
 
 /* An established or half-open flow has the packet. */
-INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, bool half_open)
+INLINE int carry_established(struct __sk_buff *skb, struct packet *packet, struct flow *flow, bool half_open)
 {
 	int verdict;
 
@@ -99,6 +102,8 @@ INLINE int carry_established(struct __sk_buff *skb, const struct packet *packet,
 		foreign_use(flow, packet, half_open);
 		return VERDICT_NEXT;
 	}
+	if (unlikely(!binding_holds(skb, packet, flow)) && !binding_renew(skb, flow))
+		return drop(packet, REASON_DROP_SOURCE);
 	flow_use(flow, packet, clock_now());
 	verdict = carry(skb, packet, flow, flow->flags & FLOW_REDIRECT ? REASON_REDIRECTED : REASON_FORWARDED);
 	if (unlikely(half_open) && flow_may_promote(flow, packet))
@@ -118,7 +123,7 @@ INLINE bool carry_plain(struct __sk_buff *skb, const struct packet *packet, stru
 	__u32 now = clock_now();
 
 	if (flow->flags & (FLOW_DSR | FLOW_FOREIGN) || data + ETH_HLEN > context_end(skb) ||
-	    begins_anew(packet, flow, false))
+	    begins_anew(packet, flow, false) || !binding_holds(skb, packet, flow))
 		return false;
 	if (redirect && (packet->ttl <= 1 || (flow->mtu && packet->bytes > flow->mtu) ||
 			 !nexthop_holds(flow, fib_generation(), now)))
@@ -160,8 +165,11 @@ GLOBAL int carry_direct(struct __sk_buff *skb, __u32 output)
 /* @reason: why; counted. */
 INLINE int refuse_packet(struct __sk_buff *skb, const struct packet *packet, __u32 reason)
 {
-	int verdict = reject_packet(skb);
+	int verdict;
 
+	if (!answer_may(&packet->key.saddr))
+		return drop(packet, REASON_DROP_ANSWER_LIMIT);
+	verdict = reject_packet(skb);
 	if (verdict == TC_ACT_SHOT)
 		return drop(packet, REASON_DROP_REJECT_FAILED);
 	stats_count(reason, packet->bytes);
@@ -262,14 +270,14 @@ GLOBAL int carry_lost(struct __sk_buff *skb)
 		return VERDICT_NEXT;
 	if (frontend && frontend->flags & FRONTEND_ROUTER)
 		return VERDICT_NEXT;
-	if (source_is_martian(&packet->key.saddr) || source_is_here(&packet->key.saddr) || source_is_mixed(packet))
+	if (!binding_is_possible(skb))
 		return drop(packet, REASON_DROP_SOURCE);
 	if (frontend && !source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
 	if (owner_in_conntrack(skb, &packet->key) != CONNTRACK_NONE)
 		return VERDICT_NEXT;
 	if (frontend && !(frontend->flags & FRONTEND_CLUSTER_IP) &&
-	    (!fib_lookup(skb, &packet->key.saddr, &packet->key.daddr, &scratch->next) ||
+	    (!fib_lookup(skb, &packet->key, &scratch->next) ||
 	     scratch->next.ifindex != skb->ifindex))
 		return VERDICT_NEXT;
 	return refuse_packet(skb, packet, lost_reason(frontend));
@@ -287,7 +295,7 @@ INLINE int begin_any(struct __sk_buff *skb, const struct packet *packet)
 	if (verdict != NO_FRONTEND)
 		return verdict;
 	if (!output && unlikely(foreign_may_answer(packet)))
-		foreign_note(HOOK_EGRESS, skb->ifindex);
+		foreign_note(skb, HOOK_EGRESS, skb->ifindex);
 	return carry_direct(skb, output);
 }
 
@@ -311,6 +319,8 @@ GLOBAL int carry_decapsulated(struct __sk_buff *skb)
 		break;
 	case DECAP_ICMP:
 		return icmp_carry(skb, HOOK_INGRESS);
+	case DECAP_CONGESTED:
+		return drop(packet, REASON_DROP_CONGESTED);
 	case DECAP_FAILED:
 		return drop(packet, REASON_DROP_REWRITE);
 	case DECAP_OTHER:
@@ -430,13 +440,16 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 			return NULL;
 		}
 		settings = flow_settings();
-		if (!settings)
+		if (!settings || (hook == HOOK_INGRESS && unlikely(!frame_is_ours(skb))))
 			return NULL;
 		hash = flow_hash(settings, &packet->key);
 		flow = established_find_fast(&packet->key, hash, settings);
 		if (flow && (v4 ? carry_plain(skb, packet, flow, true, verdict)
 				: carry_plain(skb, packet, flow, false, verdict)))
 			return NULL;
+	} else if (hook == HOOK_INGRESS && (!frame_is_ours(skb) || (v4 ? geneve_is_foreign(skb, true)
+								       : geneve_is_foreign(skb, false)))) {
+		return NULL;
 	} else {
 		packet = parse(skb, scratch, hook, verdict);
 		if (!packet)
@@ -461,9 +474,13 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
+	struct packet *packet;
 	int verdict;
-	struct packet *packet = carry_known(skb, HOOK_INGRESS, &verdict);
 
+	/* A mark of another node's on this machine, or of somebody else's, says nothing here. */
+	if (unlikely(skb->tc_index))
+		skb->tc_index = 0;
+	packet = carry_known(skb, HOOK_INGRESS, &verdict);
 	return packet ? begin_any(skb, packet) : verdict;
 }
 
@@ -481,7 +498,7 @@ int egress(struct __sk_buff *skb)
 	if (!packet)
 		return verdict;
 	if (unlikely(foreign_may_answer(packet)))
-		foreign_note(HOOK_INGRESS, skb->ingress_ifindex);
+		foreign_note(skb, HOOK_INGRESS, skb->ingress_ifindex);
 	if (skb->ingress_ifindex)
 		return leave_forwarded(skb, packet);
 	/* The node's own, of a socket that the socket hook does not serve. */

@@ -4,6 +4,7 @@
  * hard case, passes on as it came; tc meets it then, with the same maps and the same rules.
  */
 #include "lib/packet_xdp.h"
+#include "lib/binding.h"
 #include "lib/established.h"
 #include "lib/frontend.h"
 #include "lib/known.h"
@@ -22,6 +23,17 @@ INLINE bool device_takes(const struct xdp_md *ctx, __u32 ifindex)
 		return true;
 	device = device_of(ifindex);
 	return device && (device->xdp == XDP_CHOICE_NATIVE || device->xdp == XDP_CHOICE_GENERIC);
+}
+
+/* Is the frame for this very device? Whether another's is for this node too, tc knows (frame.h). */
+INLINE bool frame_is_ours(const struct xdp_md *ctx)
+{
+	const struct device *device = device_of(ctx->ingress_ifindex);
+	const struct ethhdr *eth = context_data(ctx);
+
+	return device && (void *)(eth + 1) <= context_end(ctx) &&
+	       *(const __u32 *)device->mac == *(const __u32 *)eth->h_dest &&
+	       *(const __u16 *)&device->mac[4] == *(const __u16 *)&eth->h_dest[4];
 }
 
 /* Rewrites the packet and sends it to the next hop. Returns an XDP verdict; XDP_PASS: it is as it came. */
@@ -53,7 +65,7 @@ INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, st
 	__u32 now = clock_now();
 	int verdict;
 
-	if ((flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT || (flow->mtu && packet->bytes > flow->mtu) ||
+	if (!binding_holds(ctx, packet, flow) || (flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT || (flow->mtu && packet->bytes > flow->mtu) ||
 	    !nexthop_holds(flow, fib_generation(), now) || !device_takes(ctx, flow->ifindex))
 		return XDP_PASS;
 	verdict = carry(ctx, packet, flow, v4);
@@ -126,7 +138,7 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 
 	if (!packet_parse_plain(ctx, &packet, HOOK_INGRESS, v4) || packet.ttl <= 1 || packet.bytes > knobs.xdp_mtu)
 		return XDP_PASS;
-	if (!address_is_known(known_get(), &packet.key.daddr))
+	if (!address_is_known(known_get(), &packet.key.daddr) || !frame_is_ours(ctx))
 		return XDP_PASS;
 	settings = flow_settings();
 	if (!settings)

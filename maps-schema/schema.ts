@@ -6,7 +6,7 @@
 import type { Schema } from './describe.ts';
 
 export const schema: Schema = {
-  version: 6,
+  version: 7,
 
   structs: [
     {
@@ -183,7 +183,7 @@ export const schema: Schema = {
     {
       name: 'device',
       doc: 'What the data path must know of a device.',
-      size: 48,
+      size: 56,
       fields: [
         {
           name: 'masquerade4',
@@ -195,6 +195,8 @@ export const schema: Schema = {
         { name: 'mtu', type: 'u32', doc: 'bytes' },
         { name: 'xdp', type: 'u32', doc: 'enum xdp_choice' },
         { name: 'master', type: 'u32', doc: 'index of the bridge, bond or VRF that it belongs to; 0: none' },
+        { name: 'mac', type: 'mac', doc: 'its own MAC address; zero: none' },
+        { name: 'pad', type: { pad: 2 }, doc: 'zero' },
       ],
     },
     {
@@ -251,9 +253,10 @@ export const schema: Schema = {
         { name: 'smac', type: 'mac', doc: 'next hop: source MAC' },
         {
           name: 'mtu',
-          type: 'u32',
+          type: 'u16',
           doc: 'next hop: longest packet, headers of an encapsulation taken off; 0: not known',
         },
+        { name: 'device', type: 'u16', doc: 'by which its packets come in: lower half of the index; 0: not known yet' },
       ],
     },
     {
@@ -500,7 +503,13 @@ export const schema: Schema = {
           type: 'u8',
           doc: '1: pods may opt out of the socket hook: those of socket_opt_outs have',
         },
-        { name: 'pad', type: { pad: 7 }, doc: 'zero' },
+        { name: 'pad', type: { pad: 1 }, doc: 'zero' },
+        {
+          name: 'answers_per_client',
+          type: 'u16',
+          doc: 'refusals and errors that one address gets in a second; 0: as many as there are',
+        },
+        { name: 'answers_per_second', type: 'u32', doc: 'the same for all together, on one CPU' },
       ],
     },
     {
@@ -639,6 +648,7 @@ export const schema: Schema = {
         { name: 'LOCAL_PODS', bit: 2, doc: 'detectLocalMode says that what enters by it comes from local pods (R-36)' },
         { name: 'NO_ETHERNET', bit: 3, doc: 'frames on it have no Ethernet header' },
         { name: 'OVERLAY', bit: 4, doc: "carries pods' packets inside packets between nodes" },
+        { name: 'OTHER_MACS', bit: 5, doc: 'a device of this node on it has a MAC address of its own (macvlan, VRRP)' },
       ],
     },
     {
@@ -803,6 +813,9 @@ export const schema: Schema = {
         },
         { name: 'REJECT_LOST', doc: 'refused: a packet of a TCP connection that no flow has (R-101)' },
         { name: 'DROP_SOURCE', doc: 'dropped: nobody can send from this address by this device (R-106)' },
+        { name: 'DROP_CONGESTED', doc: 'dropped: a peer node sent it, and routers on the way said that they drop packets' },
+        { name: 'TIME_EXCEEDED', doc: 'hop limit reached: the sender was told' },
+        { name: 'DROP_ANSWER_LIMIT', doc: 'dropped: the sender was to be told why, but too many were in this second' },
       ],
     },
   ],

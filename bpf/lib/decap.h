@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "ecn.h"
 #include "encap.h"
 #include "established.h"
 #include "icmp.h"
@@ -126,6 +127,8 @@ enum decap_result {
 	DECAP_OTHER,
 	/* Half taken out: it must be dropped. */
 	DECAP_FAILED,
+	/* Routers say outside that they drop packets: so is this one, whose transport would not understand a mark. */
+	DECAP_CONGESTED,
 };
 
 /* The packet inside, once it stands alone. */
@@ -153,6 +156,18 @@ INLINE enum decap_result decap_parse(struct __sk_buff *skb, struct scratch *scra
 	return DECAP_FLOW;
 }
 
+/*
+ * May it be one of a peer's, sent to this node? A pod can write what it likes around a packet, so only what came by a
+ * node device is. Geneve goes to an address of this node; IP in IP to a backend, which decap_ipip_is_ours looks for.
+ */
+INLINE bool decap_may_be_ours(struct __sk_buff *skb, const struct packet *outer)
+{
+	const struct device *in = device_of(skb->ifindex);
+
+	return in && in->flags & DEVICE_NODE && outer->piece == PACKET_WHOLE && address_is_peer(&outer->key.saddr) &&
+	       (outer->key.proto != IPPROTO_UDP || node_address_flags(&outer->key.daddr) & NODE_ADDRESS_LOCAL);
+}
+
 /* Takes the packet that stands in the scratch memory apart. Returns enum decap_result. */
 GLOBAL int decap_strip(struct __sk_buff *skb)
 {
@@ -160,6 +175,7 @@ GLOBAL int decap_strip(struct __sk_buff *skb)
 	struct packet *outer;
 	struct decap *decap;
 	__u32 offset, length;
+	__be16 class;
 	bool v4;
 
 	if (!scratch)
@@ -168,7 +184,7 @@ GLOBAL int decap_strip(struct __sk_buff *skb)
 	decap = &scratch->decap;
 	v4 = packet_is_v4(outer);
 	offset = outer->l4_offset;
-	if (outer->piece != PACKET_WHOLE || !address_is_peer(&outer->key.saddr))
+	if (!decap_may_be_ours(skb, outer))
 		return DECAP_NOT_OURS;
 	decap->geneve = outer->key.proto == IPPROTO_UDP;
 	if (decap->geneve) {
@@ -182,8 +198,12 @@ GLOBAL int decap_strip(struct __sk_buff *skb)
 		if (!decap_ipip_is_ours(skb, scratch, offset, v4))
 			return DECAP_NOT_OURS;
 	}
+	if (ecn_load(skb, &class))
+		return DECAP_NOT_OURS;
 	if (bpf_skb_adjust_room(skb, -(__s32)(offset - L3_OFFSET), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 		return DECAP_FAILED;
+	if (ecn_take_over(skb, ecn_of(class, v4), v4))
+		return DECAP_CONGESTED;
 	return decap_parse(skb, scratch);
 }
 

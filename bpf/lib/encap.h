@@ -65,7 +65,8 @@ NOINLINE __u32 encap_begin(struct __sk_buff *skb, const struct packet *packet, c
 	} else {
 		address_copy(&flow->saddr, &slot->address);
 	}
-	if (!nexthop_refresh(skb, flow, &scratch->next))
+	nexthop_key(&scratch->routed, flow, &packet->key);
+	if (!nexthop_refresh(skb, flow, &scratch->routed, &scratch->next))
 		return REASON_NOT_OURS;
 	flow->packets = 1;
 	flow->bytes = packet->bytes;
@@ -73,18 +74,9 @@ NOINLINE __u32 encap_begin(struct __sk_buff *skb, const struct packet *packet, c
 	return REASON_NEW_FLOW;
 }
 
-/* Differs from connection to connection, for routers with several ways. */
-INLINE __be16 encap_source_port(const struct packet *packet)
-{
-	__u32 client = address_word(&packet->key.saddr, 3);
-	__u16 hash = client ^ client >> 16 ^ packet->key.sport;
-
-	return bpf_htons(0xc000 | (hash & 0x3fff));
-}
-
 INLINE void encap_udp(struct udphdr *udp, const struct packet *packet, __u32 length)
 {
-	udp->source = encap_source_port(packet);
+	udp->source = encap_source_port(&packet->key);
 	udp->dest = knobs.geneve_port;
 	udp->len = bpf_htons(length);
 	/* None: the packet inside has its own (RFC 6935 for IPv6). */

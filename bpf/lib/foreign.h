@@ -13,16 +13,17 @@
 #include "established.h"
 #include "known.h"
 #include "lookup.h"
+#include "owner.h"
 
 /*
- * May the packet, which no flow has, have answers that look like a Service's? Of TCP a SYN that leaves: else a SYN of
- * the other side, forged perhaps, would begin a flow over the connection.
+ * May the packet, which no flow has, have answers that look like a Service's? Of TCP and SCTP what begins a connection
+ * and leaves: else a SYN of the other side, forged perhaps, would begin a flow over the connection.
  */
 INLINE bool foreign_may_answer(const struct packet *packet)
 {
 	const struct known_addresses *known = known_get();
 
-	if (packet->key.proto == IPPROTO_TCP && (packet->key.hook == HOOK_INGRESS || !packet_may_begin(packet)))
+	if (packet->key.proto != IPPROTO_UDP && (packet->key.hook == HOOK_INGRESS || !packet_may_begin(packet)))
 		return false;
 	return port_is_known(known, packet->key.sport) && address_is_known(known, &packet->key.saddr);
 }
@@ -30,24 +31,30 @@ INLINE bool foreign_may_answer(const struct packet *packet)
 /*
  * Can the packet be from where it says, an address and port of a Service? Whoever forges that would take the answers,
  * which are another client's packets to the Service, away from it. So nothing comes from a cluster IP, and from behind
- * the node's own devices only what netfilter masquerades.
+ * the node's own devices only what netfilter masquerades. Nothing is sent out again where it came in, as if two hosts
+ * outside needed this one between them; and to this node comes what a socket waits for.
  * @ifindex: the device that it came in by; 0: the node sends it.
  */
-NOINLINE bool foreign_is_genuine(const struct packet *packet, __u32 ifindex)
+NOINLINE bool foreign_is_genuine(struct __sk_buff *skb, const struct packet *packet, __u32 ifindex)
 {
 	const struct device *in;
 
 	if (!packet || address_is_virtual(&packet->key.saddr))
 		return false;
 	in = ifindex ? device_of(ifindex) : NULL;
-	return !in || in->flags & DEVICE_NODE || node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL;
+	if (in && !(in->flags & DEVICE_NODE))
+		return node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL;
+	if (packet->key.hook == HOOK_EGRESS)
+		return ifindex != skb->ifindex;
+	return node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL &&
+	       owner_is_socket(skb, &packet->key, false);
 }
 
 /*
  * Notes the answers to the packet in the scratch memory, when it comes from where a frontend is. @hook: theirs.
  * @ifindex: as foreign_is_genuine has it.
  */
-GLOBAL int foreign_note(__u32 hook, __u32 ifindex)
+GLOBAL int foreign_note(struct __sk_buff *skb, __u32 hook, __u32 ifindex)
 {
 	struct scratch *scratch = scratch_get();
 	struct packet *packet;
@@ -59,7 +66,7 @@ GLOBAL int foreign_note(__u32 hook, __u32 ifindex)
 		return 0;
 	packet = &scratch->packet;
 	if (!frontend_lookup(&packet->key.saddr, packet->key.sport, packet->key.proto, false) ||
-	    !foreign_is_genuine(packet, ifindex))
+	    !foreign_is_genuine(skb, packet, ifindex))
 		return 0;
 	key = &scratch->answer[ANSWER_FRONTEND];
 	flow_key_reverse(key, &packet->key, hook);

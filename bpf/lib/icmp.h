@@ -171,14 +171,15 @@ NOINLINE int icmp_rewrite4(struct __sk_buff *skb, const struct icmp_quote *quote
 	if (bpf_skb_store_bytes(skb, quote->icmp_offset + 2, &check, sizeof(check), BPF_F_RECOMPUTE_CSUM) ||
 	    bpf_skb_load_bytes(skb, L3_OFFSET, &outer, sizeof(outer)))
 		return -1;
-	/* The error itself: to the one whose packet it quotes; from the backend only when it sent it. */
+	/* The error itself: to the one whose packet it quotes; from the backend only when it sent it. By the difference,
+	 * for options may follow. */
+	ignored = bpf_csum_diff((void *)&outer, sizeof(outer), NULL, 0, 0);
 	outer.daddr = to[0];
 	if (outer.saddr == from[1])
 		outer.saddr = to[1];
 	outer.ttl -= ttl_less;
-	outer.check = 0;
-	outer.check = ~checksum_fold16(
-		checksum_fold32((__u64)(__u32)bpf_csum_diff(NULL, 0, (void *)&outer, sizeof(outer), 0)));
+	ignored = bpf_csum_diff(NULL, 0, (void *)&outer, sizeof(outer), ignored);
+	outer.check = checksum_apply(outer.check, ignored);
 	return bpf_skb_store_bytes(skb, L3_OFFSET, &outer, sizeof(outer), BPF_F_RECOMPUTE_CSUM);
 }
 
@@ -273,7 +274,7 @@ GLOBAL int icmp_carry(struct __sk_buff *skb, __u32 hook)
 		stats_count(REASON_DROP_TTL, quote->bytes);
 		return TC_ACT_SHOT;
 	}
-	if (redirect && !packet_route(skb, flow, &neighbour)) {
+	if (redirect && !packet_route(skb, &quote->answer, flow, &neighbour)) {
 		stats_count(REASON_DROP_NO_ROUTE, quote->bytes);
 		return TC_ACT_SHOT;
 	}

@@ -6,7 +6,7 @@
 
 #include "encap.h"
 #include "geneve_read.h"
-#include "too_big.h"
+#include "undeliverable.h"
 
 /* The client's packet, quoted inside the quoted packet at @offset, into scratch->packet.key. */
 INLINE bool icmp_tunnel_client4(struct __sk_buff *skb, struct packet *packet, __u32 offset)
@@ -63,18 +63,25 @@ INLINE int icmp_tunnel_restore(struct __sk_buff *skb, const struct packet *packe
 	return bpf_skb_store_bytes(skb, L3_OFFSET, &ip, sizeof(ip), 0);
 }
 
+/*
+ * The least MTU that is believed, for anybody can forge an error: in IPv4 what the kernel believes (ip_rt_min_pmtu), in
+ * IPv6 what every link takes (RFC 8200 5).
+ */
+#define MTU_LEAST4 552
+#define MTU_LEAST6 1280
+
 /* Is it about the length of a packet? Then @mtu is what fits. */
 INLINE bool icmp_tunnel_mtu(struct __sk_buff *skb, __u32 offset, bool v4, __u32 *mtu)
 {
-	struct icmp_too_big icmp;
+	struct icmp_error icmp;
 
 	if (bpf_skb_load_bytes(skb, offset, &icmp, sizeof(icmp)))
 		return false;
 	*mtu = bpf_ntohl(icmp.mtu);
 	if (!v4)
-		return icmp.type == ICMPV6_PACKET_TOO_BIG;
+		return icmp.type == ICMPV6_PACKET_TOO_BIG && *mtu >= MTU_LEAST6;
 	*mtu &= 0xffff;
-	return icmp.type == ICMP_DEST_UNREACH && icmp.code == ICMP_FRAG_NEEDED;
+	return icmp.type == ICMP_DEST_UNREACH && icmp.code == ICMP_FRAG_NEEDED && *mtu >= MTU_LEAST4;
 }
 
 /*
@@ -123,13 +130,18 @@ GLOBAL int icmp_tunnel(struct __sk_buff *skb, __u32 icmp_offset, __u32 offset)
 	if (!flow->mtu || mtu < flow->mtu)
 		/* Until the next hop is looked up again, longer packets are answered here. */
 		flow->mtu = mtu;
-	if (!fib_lookup(skb, &packet->key.daddr, &packet->key.saddr, &scratch->next) || scratch->next.local ||
+	if (!answer_may(&packet->key.saddr)) {
+		stats_count(REASON_DROP_ANSWER_LIMIT, bytes);
+		return TC_ACT_SHOT;
+	}
+	flow_key_reverse(&scratch->routed, &packet->key, HOOK_INGRESS);
+	if (!fib_lookup(skb, &scratch->routed, &scratch->next) || scratch->next.local ||
 	    bpf_skb_adjust_room(skb, -(__s32)(offset - L3_OFFSET), BPF_ADJ_ROOM_MAC, 0) ||
-	    (geneve && icmp_tunnel_restore(skb, packet)) || too_big_build(skb, mtu)) {
+	    (geneve && icmp_tunnel_restore(skb, packet)) || icmp_make(skb, ICMP_MADE_TOO_BIG, mtu)) {
 		stats_count(REASON_DROP_REWRITE, bytes);
 		return TC_ACT_SHOT;
 	}
 	stats_count(REASON_ICMP_ERROR, bytes);
 	skb->tc_index = TC_INDEX_DONE;
-	return bpf_redirect_neigh(scratch->next.ifindex, NULL, 0, 0);
+	return packet_send_to(skb, &scratch->next);
 }

@@ -1,6 +1,7 @@
 /* Makes the entries of a new connection: flow.h draws them. */
 #pragma once
 
+#include "binding.h"
 #include "fib.h"
 #include "known.h"
 #include "select.h"
@@ -179,7 +180,7 @@ INLINE bool route_redirects(const struct route *route, const struct backend_slot
 
 /*
  * May datagrams come in that are too long for @next? In IPv4 a router breaks them, pieces of them as well, and only
- * the stack can. Of pieces in IPv6 it tells the sender. TCP asks not to be broken: here that is told (too_big.h).
+ * the stack can. Of pieces in IPv6 it tells the sender. TCP asks not to be broken: here that is told (undeliverable.h).
  */
 INLINE bool route_breaks(struct context *ctx, const struct packet *packet, const struct fib_result *next)
 {
@@ -202,7 +203,10 @@ INLINE __u32 flow_route(struct context *ctx, const struct packet *packet, const 
 	route->snat = route->snat || address_equal(&slot->address, &packet->key.saddr) ||
 		      (!route->pod_device && !route->output && !(slot->flags & BACKEND_LOCAL));
 	if (route->snat || route->output) {
-		route->stack = !fib_lookup(ctx, &packet->key.saddr, &slot->address, &scratch->next);
+		scratch->routed = packet->key;
+		address_copy(&scratch->routed.daddr, &slot->address);
+		scratch->routed.dport = slot->port;
+		route->stack = !fib_lookup(ctx, &scratch->routed, &scratch->next);
 		if (route->stack && route->output)
 			return REASON_DROP_NO_ROUTE;
 		if (!route->output && route_breaks(ctx, packet, &scratch->next))
@@ -245,6 +249,7 @@ INLINE __u32 flow_begin(struct context *ctx, const struct packet *packet, const 
 		return reason;
 	flow->packets = 1;
 	flow->bytes = packet->bytes;
+	flow->device = binding_device(ctx);
 	flow_set_deltas_fast(flow, &packet->key);
 	flow_put(ANSWER_MAX);
 	return REASON_NEW_FLOW;

@@ -36,13 +36,20 @@ enum packet_kind {
 	PACKET_PORTLESS,
 };
 
-/* RFC 9260 3: ports, verification tag, CRC32c. */
+/* RFC 9260 3: ports, verification tag, CRC32c; and at least one chunk. */
 struct sctphdr {
 	__be16 source;
 	__be16 dest;
 	__be32 tag;
 	__le32 checksum;
+	/* The first chunk: type, flags, length. */
+	__u8 chunk;
+	__u8 chunk_flags;
+	__be16 chunk_length;
 };
+
+/* INIT comes alone, and has no tag yet (RFC 9260 6.10, 8.5.1). */
+#define SCTP_INIT 1
 
 struct packet {
 	/* The packet as this hook sees it; key.proto is the transport protocol. */
@@ -51,7 +58,7 @@ struct packet {
 	__u32 l4_offset;
 	/* Bytes from the network header on. */
 	__u32 bytes;
-	/* TCP_* of a TCP packet, 0 otherwise. */
+	/* TCP_* of a TCP packet. An SCTP packet that begins an association has TCP_SYN, as if it were one; 0 otherwise. */
 	__u8 tcp_flags;
 	/* 4 or 6. */
 	__u8 family;
@@ -69,10 +76,13 @@ struct packet {
 /* Version 4 and a header of five words: an IPv4 header without options. */
 #define IPV4_PLAIN 0x45
 
-/* Could the packet be the first of its connection? In TCP a SYN alone is. Of a datagram nobody knows. */
+/*
+ * Could the packet be the first of its connection? In TCP a SYN alone is (R-101), in SCTP an INIT (RFC 9260 5.1). Of a
+ * datagram nobody knows.
+ */
 INLINE bool packet_may_begin(const struct packet *packet)
 {
-	return packet->key.proto != IPPROTO_TCP ||
+	return packet->key.proto == IPPROTO_UDP ||
 	       (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 }
 

@@ -90,15 +90,22 @@ INLINE enum packet_kind packet_parse_l4(struct context *ctx, struct packet *pack
 		packet->key.sport = tcp->source;
 		packet->key.dport = tcp->dest;
 		packet->tcp_flags = ((__u8 *)tcp)[13];
+	} else if (packet->key.proto == IPPROTO_SCTP) {
+		struct sctphdr *sctp = data;
+
+		if ((void *)(sctp + 1) > end)
+			return PACKET_OTHER;
+		packet->key.sport = sctp->source;
+		packet->key.dport = sctp->dest;
+		packet->tcp_flags = sctp->chunk == SCTP_INIT && !sctp->tag ? TCP_SYN : 0;
 	} else {
-		/* UDP and SCTP begin alike. */
 		struct udphdr *udp = data;
 
 		if ((void *)(udp + 1) > end)
 			return PACKET_OTHER;
 		packet->key.sport = udp->source;
 		packet->key.dport = udp->dest;
-		if (unlikely(packet->key.dport == knobs.geneve_port) && packet->key.proto == IPPROTO_UDP)
+		if (unlikely(packet->key.dport == knobs.geneve_port))
 			return PACKET_TUNNEL;
 	}
 	return PACKET_FLOW;

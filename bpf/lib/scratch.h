@@ -58,6 +58,8 @@ struct scratch {
 	/* By enum answer. */
 	struct flow_key answer[ANSWER_MAX];
 	struct fib_result next;
+	/* The packet whose way is looked up. */
+	struct flow_key routed;
 	/* The source address that source NAT gives. */
 	struct address masquerade;
 };

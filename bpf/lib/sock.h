@@ -3,7 +3,7 @@
 
 #include "agent.h"
 #include "bound.h"
-#include "sock_names.h"
+#include "sock_memory.h"
 #include "stats.h"
 
 /* What a cgroup program returns. */
@@ -269,6 +269,7 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 	sock_remember(cookie, &dialled, slot, frontend, datagram);
 	address_copy(&to->address, &slot->address);
 	to->port = slot->port;
+	sock_memory_set(ctx, &dialled, to);
 	stats_count(datagram ? REASON_SOCKET_SEND : REASON_SOCKET_CONNECT, 0);
 	if (localhost)
 		stats_count(REASON_SOCKET_LOCALHOST, 0);
@@ -276,26 +277,40 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 }
 
 /*
- * connect and sendmsg. Most of what is dialled is nobody's here: a byte says so (lib/known.h). What a UDP socket is
- * connected to by itself stands for no frontend, whatever it was connected to before.
+ * Can nothing be a frontend that is dialled so? Most is nobody's here, and a byte says so (lib/known.h): of the address,
+ * and where that is one of backends or of the node, of the port.
+ */
+INLINE bool sock_dials_nobody(const struct sock_address *to)
+{
+	const struct known_addresses *known = known_get();
+
+	if (!port_is_known(known, to->port) && to->proto != IPPROTO_UDP)
+		return true;
+	return !address_is_known(known, &to->address) && !address_is_any(&to->address) &&
+	       !(knobs.localhost_node_ports && address_is_loopback4(&to->address));
+}
+
+/*
+ * connect and sendmsg. What a UDP socket is connected to by itself stands for no frontend, whatever it was connected to
+ * before.
  */
 INLINE enum sock_verdict sock_dial(struct bpf_sock_addr *ctx, struct sock_address *to, bool datagram)
 {
 	enum sock_verdict verdict;
 	struct sock_key key;
 
-	if (likely(!address_is_known(known_get(), &to->address)) && !address_is_any(&to->address) &&
-	    !(knobs.localhost_node_ports && address_is_loopback4(&to->address)))
+	if (likely(sock_dials_nobody(to)))
 		return SOCK_AS_IT_IS;
-	verdict = sock_translate(ctx, to, datagram);
+	verdict = port_is_known(known_get(), to->port) ? sock_translate(ctx, to, datagram) : SOCK_AS_IT_IS;
 	if (verdict != SOCK_AS_IT_IS || to->proto != IPPROTO_UDP)
 		return verdict;
-	if (datagram) {
-		sock_names_direct(to, bpf_get_socket_cookie(ctx));
-	} else {
-		sock_key_set(&key, bpf_get_socket_cookie(ctx), &to->address, to->port, to->proto);
+	sock_key_set(&key, bpf_get_socket_cookie(ctx), &to->address, to->port, to->proto);
+	if (datagram)
+		sock_names_direct(to, key.cookie);
+	else
 		bpf_map_delete_elem(&sock_peers, &key);
-	}
+	if (!bpf_map_lookup_elem(&sock_peers, &key))
+		sock_memory_forget(ctx, to);
 	return verdict;
 }
 

@@ -23,13 +23,16 @@ struct sock_address {
 	__u8 proto;
 };
 
-/* Where a row is made: it is too long for the stack. */
+/*
+ * An empty row, too long for the stack, which nobody writes: processes are preempted in these hooks, so no memory of a
+ * CPU is anybody's own. A row is put into the table first and filled in there, where the socket alone writes it.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct sock_names);
-} new_names SEC(".maps");
+} no_names SEC(".maps");
 
 INLINE void sock_key_set(struct sock_key *key, __u64 cookie, const struct address *address, __be16 port, __u8 proto)
 {
@@ -93,10 +96,12 @@ NOINLINE struct sock_names *sock_names_begin(const struct sock_key *key, struct 
 
 	if (!key || !peer)
 		return NULL;
-	names = bpf_map_lookup_elem(&new_names, &zero);
+	names = bpf_map_lookup_elem(&no_names, &zero);
+	if (!names || bpf_map_update_elem(&sock_names, key, names, BPF_ANY))
+		return NULL;
+	names = bpf_map_lookup_elem(&sock_names, key);
 	if (!names)
 		return NULL;
-	__builtin_memset(names, 0, sizeof(*names));
 	names->last_seen = now;
 	address_copy(&names->names[0].address, &peer->address);
 	names->names[0].port = peer->port;
@@ -108,8 +113,7 @@ NOINLINE struct sock_names *sock_names_begin(const struct sock_key *key, struct 
 			names->waiting = missing > 1 ? 2 : 1;
 	}
 	peer->flags |= SOCK_FLOW_SHARED;
-	bpf_map_update_elem(&sock_names, key, names, BPF_ANY);
-	return bpf_map_lookup_elem(&sock_names, key);
+	return names;
 }
 
 /*

@@ -8,6 +8,7 @@
 #include "known.h"
 #include "lookup.h"
 #include "packet.h"
+#include "scratch.h"
 
 enum source {
 	/* A pod, as detectLocalMode decides. */
@@ -44,10 +45,21 @@ INLINE bool source_is_mixed(const struct packet *packet)
 INLINE __u32 source_way_back(struct context *ctx, const struct packet *packet, const struct address *from,
 			     bool *unknown)
 {
+	struct scratch *scratch = scratch_get();
 	struct fib_result back = {};
+	struct flow_key *key;
 
 	*unknown = false;
-	if (fib_lookup(ctx, from, &packet->key.saddr, &back))
+	if (!scratch)
+		return 0;
+	key = &scratch->routed;
+	address_copy(&key->saddr, from);
+	address_copy(&key->daddr, &packet->key.saddr);
+	key->sport = packet->key.dport;
+	key->dport = packet->key.sport;
+	key->proto = packet->key.proto;
+	key->hook = HOOK_INGRESS;
+	if (fib_lookup(ctx, key, &back))
 		return back.ifindex;
 	/* The device does not forward, so the kernel does not say. */
 	*unknown = back.unknown;

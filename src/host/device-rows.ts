@@ -3,6 +3,7 @@ import {
   DEVICE_LOCAL_PODS,
   DEVICE_NO_ETHERNET,
   DEVICE_NODE,
+  DEVICE_OTHER_MACS,
   DEVICE_OVERLAY,
   DEVICE_POD,
 } from '../../maps-schema/gen/codecs.ts';
@@ -24,7 +25,10 @@ export interface DeviceRow {
   readonly mtu: number;
   /** Index of the bridge, bond or VRF that it belongs to; 0: none. */
   readonly master: number;
+  readonly mac: string;
 }
+
+const NO_MAC = '00:00:00:00:00:00';
 
 type Settings = Pick<Configuration, 'bindAddress' | 'detectLocalMode' | 'bridgeInterface' | 'interfaceNamePrefix'>;
 
@@ -58,10 +62,17 @@ export function deviceRows(
         (pods.has(device.ifindex) || (device.kind === 'bridge' && bridges.has(device.name)) ? DEVICE_POD : 0) |
         (carriesLocalPods(device, settings) ? DEVICE_LOCAL_PODS : 0) |
         (device.hasEthernet ? 0 : DEVICE_NO_ETHERNET) |
-        (OVERLAY_KINDS.has(device.kind) ? DEVICE_OVERLAY : 0),
+        (OVERLAY_KINDS.has(device.kind) ? DEVICE_OVERLAY : 0) |
+        (hasOtherMacs(host, device) ? DEVICE_OTHER_MACS : 0),
       mtu: device.mtu,
       master: indices.get(device.master ?? '') ?? 0,
+      mac: device.mac === '' ? NO_MAC : device.mac,
     }));
+}
+
+/** Frames for a macvlan, such as one with the MAC address of VRRP, come in by the device that it is on. One in a pod is the pod's. */
+function hasOtherMacs(host: HostState, device: HostDevice): boolean {
+  return host.devices.some(({ up, parent, mac }) => up && parent === device.name && mac !== '' && mac !== device.mac);
 }
 
 /**

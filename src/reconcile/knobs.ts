@@ -8,6 +8,14 @@ import { NODE_PORTS, SNAT_PORTS } from '../model/ports.ts';
 /** Seconds that a closed TCP connection's addresses stay reserved, as TIME_WAIT in nf_conntrack. */
 const TCP_CLOSING_SECONDS = 120;
 
+/**
+ * Resets and ICMP errors in a second. The kernel makes 1,000 errors for all (icmp_msgs_per_sec), here each CPU does; it
+ * gives one address one a second (icmp_ratelimit), but resets without end: one client may be many behind a NAT, all
+ * of whose connections were lost.
+ */
+const ANSWERS_PER_SECOND = 1000;
+const ANSWERS_PER_CLIENT = 100;
+
 export interface KnobInputs {
   readonly configuration: Configuration;
   /** `--socket-lb all` */
@@ -68,5 +76,7 @@ export function knobsOf(inputs: KnobInputs): Knobs {
     meshPort1: inputs.meshPorts[0] ?? 0,
     meshPort2: inputs.meshPorts[1] ?? 0,
     socketOptOuts: inputs.socketOptOuts ? 1 : 0,
+    answersPerClient: ANSWERS_PER_CLIENT,
+    answersPerSecond: ANSWERS_PER_SECOND,
   };
 }

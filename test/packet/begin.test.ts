@@ -239,6 +239,17 @@ describe.each(FAMILIES)('IPv%i', (family) => {
     beforeEach(() => rig.serve(...services(family, 'UDP')));
     const question = (from: string, to: string, sport = NODE_PORT) => packet(from, to).udp(sport, 7000).build();
     const answer = (from: string, to: string, dport = NODE_PORT) => packet(from, to).udp(7000, dport).build();
+    /** Runs with a socket of the node that hears everybody. */
+    const hearing = async (port: number, then: () => void) => {
+      const socket = createSocket(family === 4 ? 'udp4' : 'udp6');
+      try {
+        socket.bind(port, NODE[family]);
+        await once(socket, 'listening');
+        then();
+      } finally {
+        socket.close();
+      }
+    };
 
     it.each([
       ['a process of the node', undefined],
@@ -294,12 +305,25 @@ describe.each(FAMILIES)('IPv%i', (family) => {
       expect(rig.ingress(asks, { device: 'pod0' }).reasons).toEqual(['NEW_FLOW']);
     });
 
-    it('an answer that was awaited too long is a Service’s, whichever way', () => {
+    it('nor by one that two hosts outside have no need of the node for, or that no socket waits for', async () => {
+      rig.egress(packet(EXTERNAL[family], CLIENT[family]).udp(7777, 40000).build(), { from: 'node0' });
+      const forged = packet(EXTERNAL[family], NODE[family]).udp(7777, 53).build();
+      rig.ingress(forged);
+      expect(rig.flows('halfOpenFlows')).toEqual([]);
+      await hearing(53, () => rig.ingress(forged));
+      expect(rig.flows('halfOpenFlows')).toHaveLength(1);
+      // A host on another side of the node may need it.
+      rig.egress(packet(EXTERNAL[family], CLIENT[family]).udp(7777, 40000).build(), { device: 'second0', from: 'node0' });
+      expect(rig.flows('halfOpenFlows')).toHaveLength(2);
+    });
+
+    it('an answer that was awaited too long is a Service’s, whichever way', async () => {
       const age = () => {
         for (const row of rig.flows('halfOpenFlows'))
           rig.putFlow('halfOpenFlows', { ...row, flow: { ...row.flow, lastSeen: (row.flow.lastSeen - 60_000) >>> 0 } });
       };
-      rig.ingress(packet(EXTERNAL[family], NODE[family]).udp(7777, 53).build());
+      await hearing(53, () => rig.ingress(packet(EXTERNAL[family], NODE[family]).udp(7777, 53).build()));
+      expect(rig.flows('halfOpenFlows')).toHaveLength(1);
       age();
       expect(rig.egress(packet(NODE[family], EXTERNAL[family]).udp(53, 7777).build()).reasons).toEqual(['NEW_FLOW']);
       rig.forgetFlows();
@@ -316,9 +340,9 @@ describe.each(FAMILIES)('IPv%i', (family) => {
       expect(rig.flows('halfOpenFlows')).toHaveLength(1);
     });
 
-    it('the answer of a process of the node to a client who sends from where a frontend is passes', () => {
+    it('the answer of a process of the node to a client who sends from where a frontend is passes', async () => {
       const asked = packet(EXTERNAL[family], NODE[family]).udp(7777, 53).build();
-      expectUntouched(rig.ingress(asked), asked);
+      await hearing(53, () => expectUntouched(rig.ingress(asked), asked));
       const sent = packet(NODE[family], EXTERNAL[family]).udp(53, 7777).build();
       for (let i = 0; i < 2; i++) expectUntouched(rig.egress(sent), sent);
       // Another socket's datagram to the same place is for the Service.
@@ -426,6 +450,7 @@ function describeNode(second?: number): void {
       mtu: 1500,
       xdp: flags & DEVICE_NODE ? XDP_CHOICE_NATIVE : XDP_CHOICE_OFF,
       master: 0,
+      mac: '00:00:00:00:00:00',
     },
   });
   rig.tables.applyNodeTables({

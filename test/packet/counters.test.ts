@@ -22,6 +22,8 @@ const VIP = (i: number) => `10.96.0.${i}`;
  * packets that are not ours are not counted one by one, sockets and XDP have their own programs.
  */
 const NOT_REACHED = [
+  'DROP_ANSWER_LIMIT',
+  'DROP_CONGESTED',
   'NOT_OURS',
   'REDIRECTED_XDP',
   'SOCKET_CONNECT',
@@ -77,7 +79,8 @@ describe('counters', () => {
       ['REDIRECTED', 'ingress', tcp(CLIENT[4], VIP(2), 40000, 80)],
       ['REDIRECTED', 'ingress', tcp(REMOTE_POD[4], NODE[4], 8080, 40000, 'S.')],
       ['DROP_UNALLOCATED', 'egress', tcp(NODE[4], '10.96.200.1', 5000, 80)],
-      ['DROP_TTL', 'ingress', packet(CLIENT[4], VIP(2)).ttl(1).tcp(40000, 80, '.').build()],
+      ['TIME_EXCEEDED', 'ingress', packet(CLIENT[4], VIP(2)).ttl(1).tcp(40000, 80, '.').build()],
+      ['DROP_TTL', 'ingress', packet(CLIENT[4], VIP(2)).ttl(1).ipOptions(Buffer.alloc(4, 1)).tcp(40000, 80, '.').build()],
       ['NEW_FLOW', 'ingress', tcp(NOWHERE[4], VIP(3), 40001, 80)],
       ['DROP_NO_ROUTE', 'ingress', tcp(REMOTE_POD[4], NODE[4], 8080, 40001, 'S.')],
       ['DROP_NO_SNAT_PORT', 'ingress', tcp(CLIENT[4], VIP(4), 40000, 80)],

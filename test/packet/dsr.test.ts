@@ -152,6 +152,17 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
       expect(rig.ingress(longer).reasons).toEqual(['TOO_BIG']);
     });
 
+    it('a router that takes less than any may is not believed', () => {
+      const sent = rig.ingress(there('S').build()).frame;
+      const least = family === 4 ? 552 : 1280;
+      const tell = (mtu: number) =>
+        rig.ingress(icmpError(ROUTER[family], NODE[family], sent, { kind: 'too big', mtu }).build()).verdict;
+      for (const mtu of [0, 68, least - 1]) expect(tell(mtu)).toBe('NEXT');
+      const longer = segment(protocol, CLIENT[family], FAR[family], 40_000, 80, '.').payload(Buffer.alloc(1000));
+      expect(rig.ingress(longer.build()).reasons).toEqual(['ENCAPSULATED']);
+      expect(tell(least)).toBe('REDIRECT');
+    });
+
     it('an error about an answer goes where the answer came from', () => {
       rig.ingress(there().build());
       const answer = segment(protocol, FAR[family], CLIENT[family], 80, 40_000, '.').payload('answer').build();
@@ -178,13 +189,14 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
       /** What a peer sends for a client that dialled `at`. */
       const arriving = (
         build: (source: string, destination: string, dport: number) => PacketBuilder,
-        { at = NEAR[family] as string, port = 80, from = PEER[family] as string, to = POD[family] as string } = {},
+        { at = NEAR[family] as string, port = 80, from = PEER[family] as string, to = POD[family] as string, trafficClass = 0 } = {},
       ) =>
         wrap((encapsulation === 'geneve' ? build(CLIENT[family], to, 8080) : build(CLIENT[family], at, port)).build(), {
           family,
           from,
           to: encapsulation === 'geneve' ? NODE[family] : to,
           ...dialled(at, port),
+          trafficClass,
         });
       const syn =
         (sport = 40_000, flags = 'S') =>
@@ -240,10 +252,54 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
         expect(tupleText(parsePacket(l4.subarray(8), false))).toBe(`${POD[family]} 8080 > ${CLIENT[family]} 40000`);
       });
 
+      it.each([false, true])('takes over what routers said outside (RFC 6040; summed: %s)', (summed) => {
+        // Outside, inside, and what it becomes: 1 is ECT(1), 2 ECT(0), 3 CE.
+        for (const [outside, within, becomes] of [
+          [0, 0, 0],
+          [2, 2, 2],
+          [1, 2, 1],
+          [2, 1, 1],
+          [3, 2, 3],
+          [3, 1, 3],
+          [0, 3, 3],
+          [3, 0, undefined],
+        ] as const) {
+          const build = (...where: Parameters<ReturnType<typeof syn>>) => syn()(...where).trafficClass(0xb8 | within);
+          const out = rig.ingress(arriving(build, { trafficClass: outside }), { summed });
+          const found = [out.verdict, becomes === undefined ? out.reasons : out.parsed().trafficClass];
+          expect(found).toEqual(becomes === undefined ? ['DROP', ['DROP_CONGESTED']] : ['NEXT', 0xb8 | becomes]);
+        }
+      });
+
       it('only peers are believed', () => {
         const frame = arriving(syn(), { from: family === 4 ? '192.0.2.99' : '2001:db8:1::99' });
         const outcome = rig.ingress(frame);
         expect([outcome.verdict, outcome.frame.equals(frame), outcome.reasons]).toEqual(['NEXT', true, []]);
+      });
+
+      it('a pod is not believed to be one, nor is what is for another node ours', () => {
+        const inPod = arriving(syn());
+        // IP in IP goes to the backend itself: one of another node is no backend here.
+        const third = wrap(
+          encapsulation === 'geneve'
+            ? syn()(CLIENT[family], POD[family], 8080).build()
+            : syn()(CLIENT[family], NEAR[family], 80).build(),
+          {
+            family,
+            from: PEER[family],
+            to: encapsulation === 'geneve' ? ROUTER[family] : REMOTE_POD[family],
+            ...dialled(NEAR[family], 80),
+          },
+        );
+        for (const [frame, device] of [
+          [inPod, 'pod0'],
+          [inPod, 'strange'],
+          [third, 'node0'],
+        ] as const) {
+          const outcome = rig.ingress(frame, { device });
+          expect([outcome.verdict, outcome.frame.equals(frame), outcome.reasons]).toEqual(['NEXT', true, []]);
+        }
+        expect(rig.flows('halfOpenFlows')).toEqual([]);
       });
 
       it('nor is a peer about a source that nobody can have (R-106)', () => {

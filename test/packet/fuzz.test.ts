@@ -154,7 +154,7 @@ it('packets of every shape go on with valid checksums', () => {
     expectStillValid(frame, run);
   }
   expect(Object.keys(rig.counters())).toEqual(
-    expect.arrayContaining(['NEW_FLOW', 'FORWARDED', 'REDIRECTED', 'REJECT_NO_BACKEND', 'DROP_TTL']),
+    expect.arrayContaining(['NEW_FLOW', 'FORWARDED', 'REDIRECTED', 'REJECT_NO_BACKEND', 'TIME_EXCEEDED']),
   );
 });
 

@@ -184,6 +184,17 @@ describe.each(FAMILIES)('IPv%i (R-100)', (family) => {
     expect(out).toMatchObject({ verdict: 'DROP', reasons: ['DROP_TTL'] });
   });
 
+  it('an error whose own header has options is whole (RFC 791 3.1)', () => {
+    if (family === 6) return;
+    const outward = rig.ingress(make('udp', client, FAR[4], 40000, 80).build());
+    for (const summed of [false, true]) {
+      const error = icmpError(far, node, outward.frame).ipOptions(Buffer.alloc(8, 1)).build();
+      const out = rig.ingress(error, { summed });
+      expect(out).toMatchObject({ verdict: 'REDIRECT', reasons: ['ICMP_ERROR'] });
+      expect(out.parsed()).toMatchObject({ destination: client, wrong: [] });
+    }
+  });
+
   it('quoted UDP without a checksum stays so', () => {
     if (family === 6) return; // must have one (RFC 8200 8.1)
     const sent = packet(client, PLAIN[4]).udp(40000, 80, { noChecksum: true }).payload('abc').build();

@@ -25,7 +25,12 @@ beforeAll(async () => {
 afterAll(() => rig?.remove());
 
 const make = (proto: Proto, from: string, to: string, sport: number, dport: number, flags = 'S') =>
-  (proto === 'tcp' ? packet(from, to).tcp(sport, dport, flags) : packet(from, to)[proto](sport, dport))
+  (proto === 'tcp'
+    ? packet(from, to).tcp(sport, dport, flags)
+    : proto === 'sctp'
+      ? packet(from, to).sctp(sport, dport, { init: flags === 'S' })
+      : packet(from, to).udp(sport, dport)
+  )
     .payload('abcdefg')
     .build();
 

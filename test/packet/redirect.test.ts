@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { packet } from '../support/packet/builder.ts';
 import { CLIENT, MACS, NODE, REMOTE_POD } from '../support/packet/network.ts';
+import { parsePacket, tupleText } from '../support/packet/parser.ts';
 import { createPacketRig, type PacketRig, WAYS } from '../support/packet/rig.ts';
 import { frontend, remote, service } from '../support/packet/services.ts';
 
@@ -127,7 +128,7 @@ describe.each(WAYS)('by %s', (way) => {
       );
     });
 
-    it('drops what has no hops left, and leaves it as it was', () => {
+    it('tells the sender of what has no hops left, from this node', () => {
       for (const [ttl, flags] of [
         [1, 'S'],
         [1, '.'],
@@ -135,8 +136,10 @@ describe.each(WAYS)('by %s', (way) => {
       ] as const) {
         const frame = tcp(client, vip, 40000, 80, flags).ttl(ttl).build();
         const out = rig.ingress(frame);
-        expect(out).toMatchObject({ verdict: 'DROP', reasons: ['DROP_TTL'] });
-        expect(out.frame.equals(frame)).toBe(true);
+        expect(out).toMatchObject({ verdict: 'REDIRECT', reasons: ['TIME_EXCEEDED'] });
+        const { source, destination, l4 } = out.parsed();
+        expect([source, destination, l4[0], l4[1]]).toEqual([NODE[family], client, family === 4 ? 11 : 3, 0]);
+        expect(tupleText(parsePacket(l4.subarray(8), false))).toBe(`${client} 40000 > ${vip} 80`);
       }
       expect(rig.ingress(tcp(client, vip, 40000, 80).ttl(2).build()).parsed().ttl).toBe(1);
     });

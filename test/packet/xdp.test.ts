@@ -141,7 +141,7 @@ describe.each(FAMILIES)('IPv%i', (family) => {
   });
 
   const hard: readonly [string, () => Buffer, string][] = [
-    ['no hops left', () => there(family, 'TCP').ttl(1).build(), 'DROP_TTL'],
+    ['no hops left', () => there(family, 'TCP').ttl(1).build(), 'TIME_EXCEEDED'],
     ['longer than the MTU', () => there(family, 'TCP').payload(Buffer.alloc(1600)).build(), 'TOO_BIG'],
     [
       'a new connection to a backend here',

@@ -114,7 +114,7 @@ function transport(
     case 'udp':
       return building.udp(sport, dport, { noChecksum: what.noChecksum === true }).payload(payload);
     case 'sctp':
-      return building.sctp(sport, dport).payload(payload);
+      return building.sctp(sport, dport, { init: false }).payload(payload);
     case 'echo':
       return sent.by === 'a'
         ? building.ping(aPort).payload(payload)

@@ -150,7 +150,7 @@ export function sightOfDelivered(at: HostName, delivered: Delivered, scene: Scen
   const { proto, l4 } = delivered;
   const source = readAddress(delivered.source, 0);
   const family: FamilyNumber = familyOf(source) === 'IPv4' ? 4 : 6;
-  const parsed = { family, source, destination: '', ttl: 0, proto, sport: 0, dport: 0, l4, wrong: [] };
+  const parsed = { family, source, destination: '', ttl: 0, trafficClass: 0, proto, sport: 0, dport: 0, l4, wrong: [] };
   const conversation = scene.finder.find(parsed);
   if (conversation === undefined || isChance(parsed)) return undefined;
   const transport = TRANSPORTS[proto] ?? `protocol ${proto}`;

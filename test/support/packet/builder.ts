@@ -43,6 +43,7 @@ export class PacketBuilder {
   readonly #destination: Address;
   #macs: readonly string[] = ['02:00:00:00:00:aa', '02:00:00:00:00:bb'];
   #ttl = 64;
+  #trafficClass = 0;
   #options = Buffer.alloc(0);
   #fragment = 0;
   #identification = 0x1234;
@@ -53,6 +54,7 @@ export class PacketBuilder {
   /** Offset of the checksum in the transport header; none: it has no checksum. */
   #checkAt: number | undefined;
   #zeroChecksum = false;
+  #init = false;
 
   constructor(source: Address, destination: Address) {
     this.#source = source;
@@ -67,6 +69,12 @@ export class PacketBuilder {
   /** TTL or hop limit. */
   ttl(ttl: number): this {
     this.#ttl = ttl;
+    return this;
+  }
+
+  /** TOS or traffic class: DSCP, and two bits of ECN. */
+  trafficClass(value: number): this {
+    this.#trafficClass = value;
     return this;
   }
 
@@ -118,12 +126,13 @@ export class PacketBuilder {
     return this.#transport(UDP, header, 6);
   }
 
-  /** Chunks are the payload. */
-  sctp(source: number, destination: number, { noChecksum = false } = {}): this {
+  /** Chunks are the payload. @param init whether the first one, added where there is none, is an INIT, without a tag */
+  sctp(source: number, destination: number, { noChecksum = false, init = true } = {}): this {
     const header = Buffer.alloc(12);
     header.writeUInt16BE(source, 0);
     header.writeUInt16BE(destination, 2);
-    header.writeUInt32BE(0xfeedbeef, 4);
+    header.writeUInt32BE(init ? 0 : 0xfeedbeef, 4);
+    this.#init = init;
     this.#zeroChecksum = noChecksum;
     return this.#transport(SCTP, header, 8);
   }
@@ -154,7 +163,8 @@ export class PacketBuilder {
   }
 
   build(): Buffer {
-    const l4 = Buffer.concat([this.#l4, this.#payload]);
+    const chunks = this.#proto === SCTP && this.#init ? initChunk(this.#payload) : this.#payload;
+    const l4 = Buffer.concat([this.#l4, chunks]);
     if (this.#proto === UDP && this.#checkAt !== undefined) l4.writeUInt16BE(l4.length, 4);
     this.#writeTransportChecksum(l4);
     const v4 = familyOf(this.#source) === 'IPv4';
@@ -186,6 +196,7 @@ export class PacketBuilder {
   #ipv4(length: number): Buffer {
     const header = Buffer.concat([Buffer.alloc(20), this.#options]);
     header[0] = 0x40 | (header.length / 4);
+    header[1] = this.#trafficClass;
     header.writeUInt16BE(header.length + length, 2);
     header.writeUInt16BE(this.#identification, 4);
     header.writeUInt16BE(this.#fragment, 6);
@@ -205,7 +216,7 @@ export class PacketBuilder {
     });
     const after = Buffer.concat(extensions);
     const header = Buffer.alloc(40);
-    header[0] = 0x60;
+    header.writeUInt16BE(0x6000 | (this.#trafficClass << 4), 0);
     header.writeUInt16BE(after.length + length, 4);
     header[6] = numbers[0] ?? 0;
     header[7] = this.#ttl;
@@ -213,6 +224,13 @@ export class PacketBuilder {
     addressBytes(this.#destination).copy(header, 24);
     return Buffer.concat([header, after]);
   }
+}
+
+/** The same bytes with the type of an INIT (RFC 9260 3.3.2); one of 20 bytes in place of too few. */
+function initChunk(payload: Buffer): Buffer {
+  const chunk = payload.length >= 4 ? Buffer.from(payload) : Buffer.alloc(20);
+  chunk[0] = 1;
+  return chunk;
 }
 
 export function packet(source: Address, destination: Address): PacketBuilder {

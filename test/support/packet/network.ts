@@ -32,7 +32,8 @@ export const NARROW_MTU = 1400;
 export const BEHIND_BARE = { 4: '10.98.0.5', 6: 'fd00:98::5' } as const;
 
 export const MACS = {
-  node: '02:00:00:00:01:01',
+  /** Where the frames of the builder go. */
+  node: '02:00:00:00:00:bb',
   gateway: '02:00:00:00:01:fe',
   neighbour: '02:00:00:00:01:02',
   bridge: '02:00:00:00:02:01',

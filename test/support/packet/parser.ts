@@ -9,6 +9,8 @@ export interface Parsed {
   readonly source: string;
   readonly destination: string;
   readonly ttl: number;
+  /** TOS or traffic class. */
+  readonly trafficClass: number;
   readonly proto: number;
   /** Ports of TCP, UDP and SCTP; 0 for others. */
   readonly sport: number;
@@ -77,6 +79,7 @@ export function parsePacket(ip: Buffer, whole = true): Parsed {
     source: mapped(source),
     destination: mapped(destination),
     ttl: (v4 ? ip[8] : ip[7]) ?? 0,
+    trafficClass: v4 ? (ip[1] ?? 0) : (ip.readUInt16BE(0) >> 4) & 0xff,
     proto,
     sport: ports ? l4.readUInt16BE(0) : 0,
     dport: ports ? l4.readUInt16BE(2) : 0,

@@ -39,7 +39,7 @@ import {
   SKB,
   XDP_MD,
 } from './kernel.ts';
-import { BRIDGE, createNetwork, type DeviceName, NODE, NODE_SECOND } from './network.ts';
+import { BRIDGE, createNetwork, type DeviceName, MACS, NODE, NODE_SECOND } from './network.ts';
 import { type ParsedFrame, parseFrame, tupleText } from './parser.ts';
 
 export type Verdict = 'NEXT' | 'DROP' | 'REDIRECT';
@@ -166,6 +166,7 @@ function nodeTables(ifindex: (device: DeviceName) => number): NodeTables {
       mtu: 1500,
       xdp: flags & DEVICE_NODE ? XDP_CHOICE_NATIVE : XDP_CHOICE_OFF,
       master: 0,
+      mac: flags & DEVICE_NODE ? MACS.node : MACS.bridge,
     },
   });
   const both = NODE_ADDRESS_LOCAL | NODE_ADDRESS_NODE_PORT;

@@ -46,14 +46,19 @@ export interface Around {
   /** With Geneve: what the client dialled. */
   readonly dialled?: readonly [Address, number];
   readonly geneve?: GeneveHeader;
+  readonly trafficClass?: number;
 }
 
 /** Puts the packet of a frame into another one. */
-export function wrap(frame: Buffer, { family, from, to, dialled, geneve }: Around): Buffer {
+export function wrap(frame: Buffer, { family, from, to, dialled, geneve, trafficClass = 0 }: Around): Buffer {
   const inside = frame.subarray(14);
-  if (dialled === undefined) return packet(from, to).protocol(IP_IN_IP[family], inside).build();
+  if (dialled === undefined) return packet(from, to).trafficClass(trafficClass).protocol(IP_IN_IP[family], inside).build();
   const payload = Buffer.concat([geneveHeader(family, ...dialled, geneve), inside]);
-  return packet(from, to).udp(50_000, GENEVE_PORT, { noChecksum: true }).payload(payload).build();
+  return packet(from, to)
+    .trafficClass(trafficClass)
+    .udp(50_000, GENEVE_PORT, { noChecksum: true })
+    .payload(payload)
+    .build();
 }
 
 export interface Unwrapped {

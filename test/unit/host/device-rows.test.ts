@@ -3,6 +3,7 @@ import {
   DEVICE_LOCAL_PODS,
   DEVICE_NO_ETHERNET,
   DEVICE_NODE,
+  DEVICE_OTHER_MACS,
   DEVICE_OVERLAY,
   DEVICE_POD,
 } from '../../../maps-schema/gen/codecs.ts';
@@ -39,6 +40,17 @@ describe('deviceRows', () => {
 
   test('what a device belongs to, by its index (R-106)', () => {
     expect([row(5)?.master, row(2)?.master]).toEqual([4, 0]);
+  });
+
+  test('its MAC address, and whether a device of this node on it has another one', () => {
+    expect([row(2)?.mac, row(6)?.mac]).toEqual([eth0.mac, '00:00:00:00:00:00']);
+    const vlan = device(8, 'eth0.5', { kind: 'vlan', parent: 'eth0', mac: eth0.mac });
+    const vrrp = device(9, 'vrrp.7', { kind: 'macvlan', parent: 'eth0', mac: '00:00:5e:00:01:07' });
+    const flagsOf = (...children: (typeof eth0)[]) =>
+      deviceRows(host([eth0, ...children]), [eth0], [], node, configuration)[0]?.flags;
+    expect(flagsOf(vlan)).toBe(DEVICE_NODE);
+    expect(flagsOf(vlan, { ...vrrp, up: false })).toBe(DEVICE_NODE);
+    expect(flagsOf(vlan, vrrp)).toBe(DEVICE_NODE | DEVICE_OTHER_MACS);
   });
 
   test("R-45: the device's own address; a device without one borrows the node's, else the first", () => {
