@@ -24,6 +24,7 @@ import { findPodCgroups } from './host/pod-cgroups.ts';
 import { readHost } from './host/read.ts';
 import { type LeftOutDevice, selectNodeDevices } from './host/select-devices.ts';
 import { watchHost } from './host/watch.ts';
+import { type ApiServers, apiServerAddresses } from './kube/api-servers.ts';
 import { createApiSource } from './kube/api-source.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { loadKubeConfig } from './kube/kubeconfig.ts';
@@ -36,6 +37,7 @@ import type { ObjectSource } from './model/source.ts';
 import { createDataPath } from './reconcile/datapath.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
 import { knobsOf } from './reconcile/knobs.ts';
+import { takesDirectReturn } from './reconcile/node-view.ts';
 import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
 import { createReporter, problemText } from './reconcile/report.ts';
 import { createSchedule } from './reconcile/schedule.ts';
@@ -61,7 +63,7 @@ async function createSource(
   configuration: Configuration,
   log: Logger,
   signal: AbortSignal,
-): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder }> {
+): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder; readonly apiServers?: ApiServers }> {
   const { source, serviceProxyName, watchPods } = options;
   if (source.kind === 'manifests')
     return { source: createManifestSource({ directory: source.directory, nodeName, serviceProxyName, watchPods }) };
@@ -74,7 +76,8 @@ async function createSource(
     watchPods,
     log: (message: string, fields: object) => log.debug(fields, message),
   };
-  return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }) };
+  const apiServers = await apiServerAddresses(kubeConfig);
+  return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }), apiServers };
 }
 
 /**
@@ -270,8 +273,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const written = createTables(dataPath.maps);
     tables = written;
     exportKernel(metrics, dataPath.maps, () => written.occupancy());
-    const { devices, podDevices, forwarding, xdp } = options;
-    const view = { nodeName, configuration, devices, podDevices, forwarding, xdp };
+    const { devices, podDevices, forwarding, xdp, externalAddresses } = options;
+    const { apiServers } = created;
+    const view = { nodeName, configuration, devices, podDevices, forwarding, xdp, externalAddresses, apiServers };
     dataPath.tellForwarding(forwarding);
     return createReconciler(
       { dataPath, tables: written, compiler, report, view, warn, inform },
@@ -310,7 +314,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   async function sync(periodic: boolean): Promise<boolean> {
     // The lists have not all arrived: nothing is written yet.
     if (listed === undefined) return true;
-    if (options.forwarding.mode !== 'snat' || options.forwarding.watchNodes || compiler.wantsPeers()) {
+    if (takesDirectReturn(options.forwarding) || options.externalAddresses.refuseNodeAddresses) {
       source.watchNodes();
       // Peers are not forgotten at a start, not even for a moment: what they send would be lost.
       if (!peersListed && reconciler === undefined) return true;

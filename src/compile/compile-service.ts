@@ -8,9 +8,10 @@ import {
 } from '../../maps-schema/gen/codecs.ts';
 import type { Family } from '../model/address.ts';
 import type { CompiledService, CompiledServicePort, PolicyCounts } from '../model/compiled.ts';
+import type { Refusal } from './address-rules.ts';
 import { type NodeContext, zoneOf } from './context.ts';
 import { createGatherer, type Gatherer } from './endpoints.ts';
-import { directBackends, receivesDirectReturn } from './forwarding.ts';
+import { directBackends, receivesDirectReturn, reportRefusedMode } from './forwarding.ts';
 import { finishFrontend, type Plan, planFrontend } from './frontends.ts';
 import { createLocalCount, type LocalCount } from './health.ts';
 import { createListBuilder, type ListBuilder } from './lists.ts';
@@ -26,11 +27,18 @@ export interface ServiceInput {
   readonly context: NodeContext;
   /** Which Service holds a frontend (R-95). */
   readonly holder: (claim: string) => string | undefined;
+  /** Which external addresses are refused. */
+  readonly refusal: Refusal;
 }
 
 function planFrontends(input: ServiceInput, port: ServicePort, problems: ProblemSink): Plan[] {
   const plans: Plan[] = [];
   for (const candidate of port.candidates) {
+    const why = input.refusal(candidate, port.protocol);
+    if (why !== undefined) {
+      problems.add(candidate.field, why);
+      continue;
+    }
     const holder = input.holder(candidate.claim);
     if (holder === input.service.key) plans.push(planFrontend(input.service, port, candidate, input.context));
     else problems.add(candidate.field, `${candidate.claim} stays with Service ${holder}, which has it first`);
@@ -105,6 +113,7 @@ function latestTrigger(slices: readonly ParsedSlice[]): number | undefined {
 export function compileService(input: ServiceInput): CompiledService {
   const { service, slices, context } = input;
   const problems = createProblems('Service', service.namespace, service.name);
+  reportRefusedMode(service, context, problems);
   const local = service.healthPort === undefined ? undefined : createLocalCount(service.healthPort);
   const gather = createGatherer(slices, context.nodeName);
   const shared = { gather, buildLists: createListBuilder(context.nodeName, zoneOf(context)), local, problems };
