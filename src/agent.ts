@@ -128,9 +128,12 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     ...(options.serviceProxyName !== undefined && { serviceProxyName: options.serviceProxyName }),
     families: ['IPv4', 'IPv6'],
   });
-  const report = createReporter((problem) =>
-    warn(problemText(problem), { namespace: problem.namespace, name: problem.name, field: problem.field }),
-  );
+  const report = createReporter({
+    tell: (problem) =>
+      warn(problemText(problem), { namespace: problem.namespace, name: problem.name, field: problem.field }),
+    quiet: (owner) =>
+      warn(`${owner ?? 'many objects'}: no more of what is wrong is told for a minute: see "sluice service problems"`),
+  });
 
   const stop = new AbortController();
   // Each connection of the reflector listens, and each server.

@@ -12,6 +12,10 @@ import type { DataPath } from './datapath.ts';
 import { type NodeView, type NodeViewOptions, viewNode } from './node-view.ts';
 import type { Reporter } from './report.ts';
 
+/** Milliseconds before devices that failed are tried again: at first, doubled each time, at most. */
+const RETRY_FIRST_MS = 100;
+const RETRY_MOST_MS = 30_000;
+
 export interface SyncResult {
   readonly applied: ApplyResult;
   readonly changed: readonly CompiledService[];
@@ -19,6 +23,10 @@ export interface SyncResult {
   readonly view: NodeView;
   /** False: something failed and is to be tried again. */
   readonly ok: boolean;
+  /** What failed is the matter of one Service or device, or nothing: the rest is in force, the node is healthy. */
+  readonly sound: boolean;
+  /** Devices that could not be attached to. */
+  readonly failedDevices: number;
   /** performance.now() at which another sync has rows of gone services to remove; undefined: none. */
   readonly nextExpiry: number | undefined;
 }
@@ -66,6 +74,11 @@ export function createReconciler(
   let view: NodeView | undefined;
   let complete = false;
   let attached = false;
+  /** Devices that could not be attached to; a few of many are no fault of the node. */
+  let failedDevices: readonly { device: string; error: unknown }[] = [];
+  /** performance.now() before which they are not tried again, whatever changes meanwhile. */
+  let retryDevicesAt = 0;
+  let deviceRetryMs = 0;
   /** Why, by name. */
   let leftOutBefore = new Map<string, string>();
   /** What became of XDP, by ifindex. */
@@ -116,18 +129,33 @@ export function createReconciler(
     }
   }
 
+  /** @returns whether the socket hook and some node device are in place. */
   function attach(current: NodeView): boolean {
     try {
       const failed = dataPath.attach([...current.nodeDevices, ...current.podDevices]);
-      for (const { device, error } of failed) warn((error as Error).message, { device });
-      attached = failed.length === 0;
+      setFailedDevices(failed);
+      attached = true;
+      const names = new Set(failed.map(({ device }) => device));
+      return current.nodeDevices.length === 0 || current.nodeDevices.some(({ name }) => !names.has(name));
     } catch (error) {
       // At the start this ends the agent; later on what is attached goes on, and this is tried again.
       if (!complete) throw error;
-      warn((error as Error).message);
+      report.set('attach', [nodeProblem(options.view.nodeName, 'socket hook', (error as Error).message)]);
       attached = false;
+      return false;
     }
-    return attached;
+  }
+
+  function setFailedDevices(failed: typeof failedDevices): void {
+    failedDevices = failed;
+    deviceRetryMs = failed.length === 0 ? 0 : Math.min(RETRY_MOST_MS, Math.max(RETRY_FIRST_MS, deviceRetryMs * 2));
+    retryDevicesAt = performance.now() + deviceRetryMs;
+    report.set(
+      'attach',
+      failed.map(({ device, error }) =>
+        nodeProblem(options.view.nodeName, `device ${device}`, (error as Error).message),
+      ),
+    );
   }
 
   /** With the devices in place: what a change of endpoints asks for, however many pods the node has. */
@@ -136,7 +164,9 @@ export function createReconciler(
       dataPath.attachSockets();
       return true;
     } catch (error) {
-      warn((error as Error).message);
+      // As with the devices: it is put in place with them, and told once.
+      report.set('attach', [nodeProblem(options.view.nodeName, 'socket hook', (error as Error).message)]);
+      attached = false;
       return false;
     }
   }
@@ -186,7 +216,7 @@ export function createReconciler(
 
     sync(check) {
       const current = look();
-      let ok = attached || applyNode(current);
+      const nodeWritten = attached || applyNode(current);
       const taken = compiler.take();
       const applied = tables.apply(taken, { complete: !complete });
       for (const { namespace, name, problems } of taken.changed) {
@@ -204,24 +234,32 @@ export function createReconciler(
         attached = false;
       }
       // Last, so that no packet meets a program before its maps are filled.
-      const due = !attached;
-      ok = (attached ? attachSockets() : attach(current)) && ok;
+      const due = !attached || (failedDevices.length > 0 && performance.now() >= retryDevicesAt);
+      const inPlace = due ? attach(current) : attachSockets();
       if (due) attachXdp(current);
       complete = true;
+      const { failed, services } = applied;
+      const sound = nodeWritten && inPlace && failed.length <= services;
       return {
         nextExpiry: tables.nextExpiry(),
         applied,
         changed: taken.changed,
         removed: taken.removed,
         view: current,
-        ok: ok && applied.failed.length === 0,
+        ok: sound && failed.length === 0 && failedDevices.length === 0,
+        sound,
+        failedDevices: failedDevices.length,
       };
     },
   };
 }
 
+function nodeProblem(name: string, field: string, message: string): Problem {
+  return { kind: 'Node', namespace: '', name, field, message };
+}
+
 function nodeProblems(view: NodeView, name: string): Problem[] {
-  const problem = (field: string, message: string): Problem => ({ kind: 'Node', namespace: '', name, field, message });
+  const problem = (field: string, message: string) => nodeProblem(name, field, message);
   return [
     ...view.missing.map((device) =>
       problem('--devices', `there is no device ${device}: nothing is attached to it until there is`),

@@ -91,7 +91,7 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
         dataPath: unattached(kernel),
         tables,
         compiler,
-        report: createReporter(() => {}),
+        report: createReporter({ tell: () => {}, quiet: () => {} }),
         view: {
           nodeName: THIS_NODE,
           configuration,
