@@ -19,6 +19,7 @@ export const DEFAULT_BUDGETS: Budgets = {
 /** Part of each table that is kept for what is essential, in percent. */
 export const ESSENTIAL_PERCENT = 2;
 
-export function isEssential({ essential }: Budgets, namespace: string, name: string): boolean {
-  return essential.includes(`${namespace}/*`) || essential.includes(`${namespace}/${name}`);
+/** @param service `namespace/name` */
+export function isEssential({ essential }: Budgets, service: string): boolean {
+  return essential.includes(service) || essential.includes(`${service.slice(0, service.indexOf('/'))}/*`);
 }
