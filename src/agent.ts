@@ -48,6 +48,7 @@ import { createTelemetry, exportKernel } from './reconcile/telemetry.ts';
 import { onceIdle } from './reconcile/when-idle.ts';
 import { createHealth } from './serve/health.ts';
 import { createHealthCheckServers } from './serve/health-check-servers.ts';
+import { exportLoopDelay } from './serve/loop-delay.ts';
 import { createMetrics } from './serve/metrics.ts';
 import { createTables, type Tables } from './tables/tables.ts';
 
@@ -108,6 +109,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     if (!feature.present) log.info({ feature: feature.name }, `kernel: ${describeFeature(feature)}`);
 
   const metrics = createMetrics();
+  exportLoopDelay(metrics);
   metrics.buildInfo({ version: VERSION, schema: String(SCHEMA_VERSION), kernel: release() });
   const health = createHealth({ clock: Date.now, syncPeriod: configuration.syncPeriod });
   let events: EventRecorder | undefined;
@@ -273,7 +275,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     );
 
   const start = (): Reconciler => {
-    const written = createTables(dataPath.maps);
+    const written = createTables(dataPath.maps, { budgets: options.budgets });
     tables = written;
     exportKernel(metrics, dataPath.maps, () => written.occupancy());
     const { devices, podDevices, forwarding, xdp, externalAddresses } = options;
@@ -326,7 +328,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const first = reconciler === undefined;
     reconciler ??= start();
     const began = performance.now();
-    const result = reconciler.sync(periodic && !first);
+    const result = await reconciler.sync(periodic && !first, stop.signal);
     const { services, frontends, backends, written } = result.applied;
     const { leftOut } = result.view;
     const devicesChanged = !isDeepStrictEqual(leftOut, leftOutTold);

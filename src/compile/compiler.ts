@@ -5,6 +5,7 @@
 import { FRONTEND_EXTERNAL_IP, FRONTEND_LOAD_BALANCER } from '../../maps-schema/gen/codecs.ts';
 import type { CompiledService, Problem } from '../model/compiled.ts';
 import { exact } from '../model/exact.ts';
+import { atOnce } from '../model/steps.ts';
 import { API_SERVICE, apiServersText, createRefusal } from './address-rules.ts';
 import { type Claimant, createClaims } from './claims.ts';
 import { compileService } from './compile-service.ts';
@@ -27,7 +28,7 @@ export interface Taken {
 export interface Compiler {
   /**
    * @param key `namespace/name`; decides the names, metadata is not asked
-   * @param service as it came, of any shape; undefined: deleted. No reference to it is kept.
+   * @param service as it came, of any shape; undefined: deleted. It is read by the next `take`, not kept any longer.
    */
   setService(key: string, service: unknown): void;
   /** The same for an EndpointSlice. */
@@ -35,6 +36,8 @@ export interface Compiler {
   setContext(context: NodeContext): void;
   /** @returns what changed since the last call. */
   take(): Taken;
+  /** The same, an object a step. What comes meanwhile is left to the next; to be run to its end. */
+  takeSteps(): Generator<void, Taken>;
 }
 
 /** A Service that is ours to serve, with what it claims. */
@@ -58,6 +61,9 @@ export function createCompiler(initial: NodeContext): Compiler {
   /** By Service, in the order of their keys. */
   const slicesOf = new Map<string, ParsedSlice[]>();
   const claims = createClaims();
+  /** As they came: read when there is time. */
+  const newServices = new Map<string, unknown>();
+  const newSlices = new Map<string, unknown>();
   const dirty = new Set<string>();
   const returned = new Set<string>();
   let nameProblems: Problem[] = [];
@@ -136,20 +142,58 @@ export function createCompiler(initial: NodeContext): Compiler {
     return compileService({ service: state.service, slices: own, context, holder: claims.holder, refusal });
   }
 
+  function readService(key: string, object: unknown): void {
+    const usable = object !== undefined && isUsable('Service', key);
+    store(key, usable ? parseService(key, object, context.routerIpMode === true) : undefined);
+  }
+
+  function readSlice(key: string, object: unknown): void {
+    const usable = object !== undefined && isUsable('EndpointSlice', key);
+    const slice = usable ? parseSlice(key, object) : undefined;
+    const before = slices.get(key);
+    detachSlice(key);
+    const isOfApi = slice?.serviceKey === API_SERVICE || before?.serviceKey === API_SERVICE;
+    if (slice !== undefined) attachSlice(slice);
+    if (isOfApi) followApiServers();
+  }
+
+  function* takeSteps(): Generator<void, Taken> {
+    for (const key of [...newServices.keys()]) {
+      const object = newServices.get(key);
+      newServices.delete(key);
+      readService(key, object);
+      yield;
+    }
+    for (const key of [...newSlices.keys()]) {
+      const object = newSlices.get(key);
+      newSlices.delete(key);
+      readSlice(key, object);
+      yield;
+    }
+    const changed: CompiledService[] = [];
+    const removed: string[] = [];
+    const keys = [...dirty].sort();
+    for (const key of keys) {
+      dirty.delete(key);
+      const compiled = compileOne(key);
+      if (compiled !== undefined) {
+        returned.add(key);
+        changed.push(compiled);
+      } else if (returned.delete(key)) removed.push(key);
+      yield;
+    }
+    const problems = nameProblems;
+    nameProblems = [];
+    return { changed, removed, problems };
+  }
+
   return {
     setService(key, object) {
-      const usable = object !== undefined && isUsable('Service', key);
-      store(key, usable ? parseService(key, object, context.routerIpMode === true) : undefined);
+      newServices.set(key, object);
     },
 
     setSlice(key, object) {
-      const usable = object !== undefined && isUsable('EndpointSlice', key);
-      const slice = usable ? parseSlice(key, object) : undefined;
-      const before = slices.get(key);
-      detachSlice(key);
-      const isOfApi = slice?.serviceKey === API_SERVICE || before?.serviceKey === API_SERVICE;
-      if (slice !== undefined) attachSlice(slice);
-      if (isOfApi) followApiServers();
+      newSlices.set(key, object);
     },
 
     setContext(next) {
@@ -163,20 +207,7 @@ export function createCompiler(initial: NodeContext): Compiler {
       }
     },
 
-    take() {
-      const changed: CompiledService[] = [];
-      const removed: string[] = [];
-      for (const key of [...dirty].sort()) {
-        const compiled = compileOne(key);
-        if (compiled !== undefined) {
-          returned.add(key);
-          changed.push(compiled);
-        } else if (returned.delete(key)) removed.push(key);
-      }
-      dirty.clear();
-      const problems = nameProblems;
-      nameProblems = [];
-      return { changed, removed, problems };
-    },
+    take: () => atOnce(takeSteps()),
+    takeSteps,
   };
 }

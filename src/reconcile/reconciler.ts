@@ -1,6 +1,6 @@
 /** One sync: whatever changed since the last one goes from the objects and the host into the kernel. */
 import { XDP_CHOICE_OFF } from '../../maps-schema/gen/codecs.ts';
-import type { Compiler } from '../compile/compiler.ts';
+import type { Compiler, Taken } from '../compile/compiler.ts';
 import type { PeerState } from '../host/peers.ts';
 import type { HostState } from '../host/state.ts';
 import { familyOf } from '../model/address.ts';
@@ -9,12 +9,15 @@ import type { Node } from '../model/kubernetes.ts';
 import { describeXdp, isXdpAttached } from '../model/xdp.ts';
 import type { ApplyResult, Tables } from '../tables/tables.ts';
 import type { DataPath } from './datapath.ts';
+import { inTurns } from './in-turns.ts';
 import { type NodeView, type NodeViewOptions, viewNode } from './node-view.ts';
 import type { Reporter } from './report.ts';
 
 /** Milliseconds before devices that failed are tried again: at first, doubled each time, at most. */
 const RETRY_FIRST_MS = 100;
 const RETRY_MOST_MS = 30_000;
+/** Frontends lost to older Services that are told of one Service. */
+const LOST_TOLD = 6;
 
 export interface SyncResult {
   readonly applied: ApplyResult;
@@ -53,9 +56,11 @@ export interface Reconciler {
   setSocketOptOuts(ids: readonly bigint[]): void;
   /**
    * Call it only when every list has arrived (R-4).
+   * One at a time. Long work is done in turns: see in-turns.ts.
    * @param check also puts links right that somebody else took (R-91).
+   * @param signal ends it early: it rejects then
    */
-  sync(check: boolean): SyncResult;
+  sync(check: boolean, signal?: AbortSignal): Promise<SyncResult>;
 }
 
 export function createReconciler(
@@ -187,6 +192,21 @@ export function createReconciler(
     if (changed.length > 0 || known.size !== xdp.size) applyNode(current);
   }
 
+  function* reportServices({ changed }: Taken, applied: ApplyResult): Generator<void, void> {
+    const lost = new Map<string, Problem[]>();
+    for (const problem of applied.problems) {
+      const key = `${problem.namespace}/${problem.name}`;
+      const known = lost.get(key);
+      if (known === undefined) lost.set(key, [problem]);
+      else known.push(problem);
+    }
+    for (const { namespace, name, problems } of changed) {
+      const key = `${namespace}/${name}`;
+      report.set(key, [...problems, ...(lost.get(key) ?? []).slice(0, LOST_TOLD)]);
+      yield;
+    }
+  }
+
   return {
     setHost(next) {
       host = next;
@@ -214,18 +234,16 @@ export function createReconciler(
       view = undefined;
     },
 
-    sync(check) {
+    async sync(check, signal) {
       const current = look();
       const nodeWritten = attached || applyNode(current);
-      const taken = compiler.take();
-      const applied = tables.apply(taken, { complete: !complete });
-      for (const { namespace, name, problems } of taken.changed) {
-        const lost = applied.problems.filter((problem) => problem.namespace === namespace && problem.name === name);
-        report.set(`${namespace}/${name}`, [...problems, ...lost]);
-      }
+      const taken = await inTurns(compiler.takeSteps(), signal);
+      const applied = await inTurns(tables.applySteps(taken, { complete: !complete }), signal);
+      await inTurns(reportServices(taken, applied), signal);
       for (const key of taken.removed) report.set(key, []);
       if (taken.problems.length > 0) report.set('names', taken.problems);
       report.set('tables', applied.failed);
+      report.set('budgets', applied.refused);
       if (applied.stopped > 0) dataPath.expectStaleSockets();
       // The first time too: what a former run left, it may have left in the middle.
       if (check || !complete) dataPath.reviewStaleSockets();

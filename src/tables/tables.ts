@@ -2,6 +2,7 @@
 import type { MapName } from '../../maps-schema/gen/codecs.ts';
 import { type Budgets, isEssential } from '../model/budgets.ts';
 import type { Problem } from '../model/compiled.ts';
+import { atOnce } from '../model/steps.ts';
 import { AddressMarks } from './address-marks.ts';
 import { adopt, type Leftovers, stageLeftovers } from './adopt.ts';
 import { commit, commitStaged, expire } from './apply.ts';
@@ -203,7 +204,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
   }
 
   return {
-    apply: (delta, how) => drain(applySteps(delta, how)),
+    apply: (delta, how) => atOnce(applySteps(delta, how)),
     applySteps,
     applyNodeTables,
     expire: () => expire(stores, ignore),
@@ -295,13 +296,6 @@ function bySeniority(a: PortState, b: PortState): number {
   if (a.essential !== b.essential) return a.essential ? -1 : 1;
   const inForce = Number(b.rows.length > 0) - Number(a.rows.length > 0);
   return inForce || a.created - b.created || (a.name < b.name ? -1 : 1);
-}
-
-function drain<T>(steps: Generator<void, T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-  }
 }
 
 /** One problem a Service; the errors say what to do. */
