@@ -65,6 +65,15 @@ export class Ledger {
     return this.#budgets === undefined ? 0 : Math.ceil((room * ESSENTIAL_PERCENT) / 100);
   }
 
+  /**
+   * Slots that must stay free when a list of so many is laid out anew: those of before rest for a while, so whoever has
+   * long lists and changes them without end would leave no room for the small changes of others.
+   */
+  spareSlots(length: number, essential: boolean): number {
+    if (this.#budgets === undefined || essential) return 0;
+    return Math.max(this.reserve('backend_slots'), Math.min(length, (this.#rooms[1] ?? 0) >> 3));
+  }
+
   /** Charges what is in force already, as found in the kernel. */
   charge(port: Debtor, cost: Cost): void {
     this.#add(port, cost);

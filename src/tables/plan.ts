@@ -243,7 +243,7 @@ function place(stores: Stores, plan: PortPlan, first: number, count: number, kep
       return extent;
   }
   const length = count + kept.length;
-  const spare = plan.port.essential ? 0 : stores.ledger.reserve('backend_slots');
+  const spare = stores.ledger.spareSlots(length, plan.port.essential);
   const base = stores.extents.allocate(length, spare) ?? full('backend_slots', stores.slots.maxEntries);
   const extent: Extent = { base, count, length, members: 'none' };
   plan.fresh.push(extent);

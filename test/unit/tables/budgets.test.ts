@@ -15,9 +15,9 @@ function smallMaps(entries?: number): MemoryMaps {
   return { ...createMemoryMaps(entries === undefined ? {} : { entries }), frontends };
 }
 
-const now = 0;
+const clock = { now: 0 };
 function start(maps: MemoryMaps, changed: CompiledService[], budgets = DEFAULT_BUDGETS) {
-  const tables = createTables(maps, { now: () => now, budgets });
+  const tables = createTables(maps, { now: () => clock.now, budgets });
   return { tables, first: tables.apply({ changed, removed: [] }, { complete: true }) };
 }
 
@@ -106,6 +106,22 @@ describe('budgets', () => {
   });
 });
 
+describe('long lists that change without end', () => {
+  it('leave room for the small changes of others', () => {
+    const maps = smallMaps(332);
+    const wide = { ...DEFAULT_BUDGETS, servicePercent: 100, namespacePercent: 100 };
+    const small = asking('small', 1, 9, 'other', 3);
+    const churning = (n: number) => asking(`churn${n}`, 1, n, 'tenant', 40);
+    const { tables } = start(maps, [1, 2, 3, 4].map(churning).concat(small), wide);
+    for (let round = 0; round < 5; round++) {
+      apply(tables, [1, 2, 3, 4].map(churning));
+      const other = asking('small', 1, 9, 'other', 3 + round);
+      expect(apply(tables, [other]).failed.map(({ name }) => name)).not.toContain('small');
+      clock.now += 100;
+    }
+  });
+});
+
 describe('seniority', () => {
   const greedy = (created: number) => asking(`g${created}`, 20, created);
 
@@ -158,7 +174,7 @@ describe('seniority', () => {
 describe('steps', () => {
   it('a change may be paused anywhere: no address before its frontends, and what packets see is whole', () => {
     const maps = createMemoryMaps();
-    const tables = createTables(maps, { now: () => now });
+    const tables = createTables(maps, { now: () => clock.now });
     const all = Array.from({ length: 300 }, (_, i) =>
       service(`s${i}`, [
         { portName: 'a', frontends: [frontendOf(`10.96.${i >> 8}.${i & 255}`, 80)], cluster: [backend('10.1.0.1')] },
