@@ -24,6 +24,7 @@ import { findPodCgroups } from './host/pod-cgroups.ts';
 import { readHost } from './host/read.ts';
 import { type LeftOutDevice, selectNodeDevices } from './host/select-devices.ts';
 import { watchHost } from './host/watch.ts';
+import { type ApiServers, apiServerAddresses } from './kube/api-servers.ts';
 import { createApiSource } from './kube/api-source.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { loadKubeConfig } from './kube/kubeconfig.ts';
@@ -36,6 +37,7 @@ import type { ObjectSource } from './model/source.ts';
 import { createDataPath } from './reconcile/datapath.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
 import { knobsOf } from './reconcile/knobs.ts';
+import { takesDirectReturn } from './reconcile/node-view.ts';
 import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
 import { createReporter, problemText } from './reconcile/report.ts';
 import { createSchedule } from './reconcile/schedule.ts';
@@ -46,6 +48,7 @@ import { createTelemetry, exportKernel } from './reconcile/telemetry.ts';
 import { onceIdle } from './reconcile/when-idle.ts';
 import { createHealth } from './serve/health.ts';
 import { createHealthCheckServers } from './serve/health-check-servers.ts';
+import { exportLoopDelay } from './serve/loop-delay.ts';
 import { createMetrics } from './serve/metrics.ts';
 import { createTables, type Tables } from './tables/tables.ts';
 
@@ -61,7 +64,7 @@ async function createSource(
   configuration: Configuration,
   log: Logger,
   signal: AbortSignal,
-): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder }> {
+): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder; readonly apiServers?: ApiServers }> {
   const { source, serviceProxyName, watchPods } = options;
   if (source.kind === 'manifests')
     return { source: createManifestSource({ directory: source.directory, nodeName, serviceProxyName, watchPods }) };
@@ -74,7 +77,8 @@ async function createSource(
     watchPods,
     log: (message: string, fields: object) => log.debug(fields, message),
   };
-  return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }) };
+  const apiServers = await apiServerAddresses(kubeConfig);
+  return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }), apiServers };
 }
 
 /**
@@ -105,6 +109,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     if (!feature.present) log.info({ feature: feature.name }, `kernel: ${describeFeature(feature)}`);
 
   const metrics = createMetrics();
+  exportLoopDelay(metrics);
   metrics.buildInfo({ version: VERSION, schema: String(SCHEMA_VERSION), kernel: release() });
   const health = createHealth({ clock: Date.now, syncPeriod: configuration.syncPeriod });
   let events: EventRecorder | undefined;
@@ -125,9 +130,12 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     ...(options.serviceProxyName !== undefined && { serviceProxyName: options.serviceProxyName }),
     families: ['IPv4', 'IPv6'],
   });
-  const report = createReporter((problem) =>
-    warn(problemText(problem), { namespace: problem.namespace, name: problem.name, field: problem.field }),
-  );
+  const report = createReporter({
+    tell: (problem) =>
+      warn(problemText(problem), { namespace: problem.namespace, name: problem.name, field: problem.field }),
+    quiet: (owner) =>
+      warn(`${owner ?? 'many objects'}: no more of what is wrong is told for a minute: see "sluice service problems"`),
+  });
 
   const stop = new AbortController();
   // Each connection of the reflector listens, and each server.
@@ -267,11 +275,12 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     );
 
   const start = (): Reconciler => {
-    const written = createTables(dataPath.maps);
+    const written = createTables(dataPath.maps, { budgets: options.budgets });
     tables = written;
     exportKernel(metrics, dataPath.maps, () => written.occupancy());
-    const { devices, podDevices, forwarding, xdp } = options;
-    const view = { nodeName, configuration, devices, podDevices, forwarding, xdp };
+    const { devices, podDevices, forwarding, xdp, externalAddresses } = options;
+    const { apiServers } = created;
+    const view = { nodeName, configuration, devices, podDevices, forwarding, xdp, externalAddresses, apiServers };
     dataPath.tellForwarding(forwarding);
     return createReconciler(
       { dataPath, tables: written, compiler, report, view, warn, inform },
@@ -310,7 +319,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   async function sync(periodic: boolean): Promise<boolean> {
     // The lists have not all arrived: nothing is written yet (R-4).
     if (listed === undefined) return true;
-    if (options.forwarding.mode !== 'snat' || options.forwarding.watchNodes || compiler.wantsPeers()) {
+    if (takesDirectReturn(options.forwarding) || options.externalAddresses.refuseNodeAddresses) {
       source.watchNodes();
       // Peers are not forgotten at a start, not even for a moment: what they send would be lost.
       if (!peersListed && reconciler === undefined) return true;
@@ -319,7 +328,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const first = reconciler === undefined;
     reconciler ??= start();
     const began = performance.now();
-    const result = reconciler.sync(periodic && !first);
+    const result = await reconciler.sync(periodic && !first, stop.signal);
     const { services, frontends, backends, written } = result.applied;
     const { leftOut } = result.view;
     const devicesChanged = !isDeepStrictEqual(leftOut, leftOutTold);

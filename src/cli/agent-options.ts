@@ -1,5 +1,6 @@
 /** What `sluice agent` was told on its command line. */
 import type { FlagTexts } from '../config/flags.ts';
+import type { Budgets } from '../model/budgets.ts';
 import type { ForwardingOptions } from '../model/forwarding.ts';
 import type { XdpMode } from '../model/xdp.ts';
 
@@ -11,6 +12,13 @@ export type SourceOption =
 
 /** `all`: the socket hook serves pods too; `host-only`: pods are served per packet, on their devices. */
 export type SocketLb = 'all' | 'host-only';
+
+/** Nodes' addresses are accepted, as with kube-proxy, link-local ones and the API server's own are not. */
+export interface ExternalAddressOptions {
+  readonly refuseExternalIps: boolean;
+  readonly refuseNodeAddresses: boolean;
+  readonly allowReserved: boolean;
+}
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -44,6 +52,10 @@ export interface AgentOptions {
   readonly serviceProxyName?: string;
   /** How packets from outside reach backends on other nodes. */
   readonly forwarding: ForwardingOptions;
+  /** Which external IPs and load-balancer addresses Services may have. */
+  readonly externalAddresses: ExternalAddressOptions;
+  /** How much of the node's tables Services may use. */
+  readonly budgets: Budgets;
   /** Whether node devices carry packets in XDP. */
   readonly xdp: XdpMode;
   /** undefined: by the verbosity of the configuration. */

@@ -8,12 +8,13 @@ import {
 } from '../../maps-schema/gen/codecs.ts';
 import type { Family } from '../model/address.ts';
 import type { CompiledService, CompiledServicePort, PolicyCounts } from '../model/compiled.ts';
+import type { Refusal } from './address-rules.ts';
 import { type NodeContext, zoneOf } from './context.ts';
-import { gatherEndpoints } from './endpoints.ts';
-import { directBackends, receivesDirectReturn } from './forwarding.ts';
+import { createGatherer, type Gatherer } from './endpoints.ts';
+import { directBackends, receivesDirectReturn, reportRefusedMode } from './forwarding.ts';
 import { finishFrontend, type Plan, planFrontend } from './frontends.ts';
 import { createLocalCount, type LocalCount } from './health.ts';
-import { buildLists } from './lists.ts';
+import { createListBuilder, type ListBuilder } from './lists.ts';
 import { createProblems, type ProblemSink } from './problems.ts';
 import type { ParsedService } from './service.ts';
 import type { ServicePort } from './service-ports.ts';
@@ -26,11 +27,18 @@ export interface ServiceInput {
   readonly context: NodeContext;
   /** Which Service holds a frontend (R-95). */
   readonly holder: (claim: string) => string | undefined;
+  /** Which external addresses are refused. */
+  readonly refusal: Refusal;
 }
 
 function planFrontends(input: ServiceInput, port: ServicePort, problems: ProblemSink): Plan[] {
   const plans: Plan[] = [];
   for (const candidate of port.candidates) {
+    const why = input.refusal(candidate, port.protocol);
+    if (why !== undefined) {
+      problems.add(candidate.field, why);
+      continue;
+    }
     const holder = input.holder(candidate.claim);
     if (holder === input.service.key) plans.push(planFrontend(input.service, port, candidate, input.context));
     else problems.add(candidate.field, `${candidate.claim} stays with Service ${holder}, which has it first`);
@@ -41,24 +49,25 @@ function planFrontends(input: ServiceInput, port: ServicePort, problems: Problem
 /** Clients outside may be given a backend on another node. */
 const hasBackendsElsewhere = (flags: number) => (flags & (FRONTEND_CLUSTER_IP | FRONTEND_EXTERNAL_LOCAL)) === 0;
 
+/** What the ports of one Service share. */
+interface Shared {
+  readonly gather: Gatherer;
+  readonly buildLists: ListBuilder;
+  readonly local: LocalCount | undefined;
+  readonly problems: ProblemSink;
+}
+
 function compilePort(
-  input: ServiceInput,
+  { service, context }: ServiceInput,
   port: ServicePort,
   plans: readonly Plan[],
-  local: LocalCount | undefined,
-  problems: ProblemSink,
+  { gather, buildLists, local, problems }: Shared,
 ): CompiledServicePort {
-  const { service, slices, context } = input;
-  const { endpoints, cut } = gatherEndpoints(slices, port, context.nodeName);
+  const { endpoints, cut } = gather(port);
   if (cut > 0) problems.add(`port ${port.portName || port.protocol}`, `has too many endpoints: ${cut} are ignored`);
   local?.add(port.family, endpoints);
   const uses = (list: 'cluster' | 'local') => plans.some((plan) => plan.internal === list || plan.external === list);
-  const built = buildLists(
-    endpoints,
-    { cluster: uses('cluster'), local: uses('local') },
-    context.nodeName,
-    zoneOf(context),
-  );
+  const built = buildLists(endpoints, { cluster: uses('cluster'), local: uses('local') });
   const directReturn = (): Pick<CompiledServicePort, 'directBackends'> => {
     const sends = plans.some(({ flags }) => flags & FRONTEND_DSR);
     const receives = plans.some(({ flags }) => hasBackendsElsewhere(flags)) && receivesDirectReturn(port, context);
@@ -104,14 +113,17 @@ function latestTrigger(slices: readonly ParsedSlice[]): number | undefined {
 export function compileService(input: ServiceInput): CompiledService {
   const { service, slices, context } = input;
   const problems = createProblems('Service', service.namespace, service.name);
+  reportRefusedMode(service, context, problems);
   const local = service.healthPort === undefined ? undefined : createLocalCount(service.healthPort);
+  const gather = createGatherer(slices, context.nodeName);
+  const shared = { gather, buildLists: createListBuilder(context.nodeName, zoneOf(context)), local, problems };
   const ports: CompiledServicePort[] = [];
   for (const port of service.ports) {
     if (!context.families.includes(port.family)) continue;
     const plans = planFrontends(input, port, problems);
-    if (plans.length > 0) ports.push(compilePort(input, port, plans, local, problems));
+    if (plans.length > 0) ports.push(compilePort(input, port, plans, shared));
     // Older Services have all its addresses; its endpoints are here all the same (R-77).
-    else local?.add(port.family, gatherEndpoints(slices, port, context.nodeName).endpoints);
+    else local?.add(port.family, gather(port).endpoints);
   }
   const found = [service.problems, problems.list(), ...slices.map((slice) => slice.problems)];
   return {

@@ -1,6 +1,7 @@
 /** What the compiler must know of the node and of the settings. */
 import type { Address, Family } from '../model/address.ts';
 import type { ForwardingMode, PrimaryAddresses } from '../model/forwarding.ts';
+import type { AddressRules } from './address-rules.ts';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
@@ -18,10 +19,14 @@ export interface NodeContext {
   readonly detectLocal: Readonly<Record<Family, boolean>>;
   /** Forwarding mode of Services that choose none; snat when absent. */
   readonly forwardingMode?: ForwardingMode;
+  /** Services may choose direct return: the administrator lets this node know the other nodes. */
+  readonly mayChooseDirect?: boolean;
   /** This node's address among its peers, by family; without one there is no direct return. */
   readonly ownAddresses?: PrimaryAddresses;
   /** Addresses of the other nodes, by the name in lower case. Another map each time that one changes. */
   readonly peers?: ReadonlyMap<string, PrimaryAddresses>;
+  /** Which external addresses Services may have. */
+  readonly addressRules?: AddressRules;
   /** The value of service.kubernetes.io/service-proxy-name that is ours. */
   readonly serviceProxyName?: string;
   /** Serve load-balancer addresses of ipMode Router. Fixed for a run: Services are read with it. */
@@ -50,10 +55,16 @@ export interface ContextChange {
 export function compareContexts(before: NodeContext, after: NodeContext): ContextChange {
   const same = (pick: (context: NodeContext) => unknown) =>
     JSON.stringify(pick(before) ?? null) === JSON.stringify(pick(after) ?? null);
-  const scope = !same((c) => [c.serviceProxyName, [...c.families].sort()]);
+  const scope = !same((c) => [c.serviceProxyName, [...c.families].sort(), c.addressRules]);
   const rows =
     !same((c) => [c.nodeName, zoneOf(c), c.masqueradeAll === true, c.detectLocal.IPv4, c.detectLocal.IPv6]) ||
-    !same((c) => [c.forwardingMode, c.ownAddresses?.IPv4, c.ownAddresses?.IPv6, c.peers !== undefined]);
+    !same((c) => [
+      c.forwardingMode,
+      c.mayChooseDirect === true,
+      c.ownAddresses?.IPv4,
+      c.ownAddresses?.IPv6,
+      c.peers !== undefined,
+    ]);
   return {
     scope,
     rows: rows || scope,

@@ -44,29 +44,81 @@ export interface GatheredEndpoints {
   readonly cut: number;
 }
 
+/** Gathers the endpoints of a ServicePort: the same result, not a copy, for ports that lead to the same. */
+export type Gatherer = (wanted: Pick<ServicePort, 'family' | 'portName' | 'protocol'>) => GatheredEndpoints;
+
+/** A slice that speaks of a port, and the number that it gives it (R-7). */
+interface Source {
+  readonly slice: ParsedSlice;
+  readonly port: number;
+}
+
+/** Slices with more ports are looked up by an index: a Service may ask for each of 20,000. */
+const INDEX_PORTS = 16;
+
 /**
+ * Ports of one Service mostly lead to the same endpoints: those of a set of slices are gathered, sorted and counted
+ * once, however many ports ask.
  * @param slices in an order that does not depend on the order of events: of two equal entries the first stays
  */
-export function gatherEndpoints(
-  slices: readonly ParsedSlice[],
-  wanted: ServicePort,
-  nodeName: string,
-): GatheredEndpoints {
+export function createGatherer(slices: readonly ParsedSlice[], nodeName: string): Gatherer {
+  const indexes = new Map<ParsedSlice, ReadonlyMap<string, readonly number[]>>();
+  const gathered = new Map<string, GatheredEndpoints>();
+
+  function numbersOf(slice: ParsedSlice, portName: string, protocol: string): readonly number[] {
+    if (slice.ports.length <= INDEX_PORTS) {
+      const own = slice.ports.filter((port) => port.name === portName && port.protocol === protocol);
+      return own.map(({ port }) => port);
+    }
+    let index = indexes.get(slice);
+    if (index === undefined) {
+      index = indexPorts(slice);
+      indexes.set(slice, index);
+    }
+    return index.get(`${portName}/${protocol}`) ?? [];
+  }
+
+  return ({ family, portName, protocol }) => {
+    const sources: Source[] = [];
+    let name = '';
+    slices.forEach((slice, i) => {
+      if (slice.family !== family) return;
+      for (const port of numbersOf(slice, portName, protocol)) {
+        sources.push({ slice, port });
+        name += `${i}:${port} `;
+      }
+    });
+    let result = gathered.get(name);
+    if (result === undefined) {
+      result = gather(sources, nodeName);
+      gathered.set(name, result);
+    }
+    return result;
+  };
+}
+
+function indexPorts({ ports }: ParsedSlice): ReadonlyMap<string, readonly number[]> {
+  const index = new Map<string, number[]>();
+  for (const { name, protocol, port } of ports) {
+    const numbers = index.get(`${name}/${protocol}`);
+    if (numbers === undefined) index.set(`${name}/${protocol}`, [port]);
+    else numbers.push(port);
+  }
+  return index;
+}
+
+function gather(sources: readonly Source[], nodeName: string): GatheredEndpoints {
   const found: PortEndpoint[] = [];
   let cut = 0;
-  for (const slice of slices) {
-    if (slice.family !== wanted.family) continue;
-    for (const { name, protocol, port } of slice.ports) {
-      if (name !== wanted.portName || protocol !== wanted.protocol) continue;
-      for (const endpoint of slice.endpoints) {
-        if (found.length >= MAX_ENDPOINTS_PER_PORT) {
-          cut++;
-          continue;
-        }
-        const { address, terminating } = endpoint;
-        const local = endpoint.nodeName === nodeName;
-        found.push({ endpoint, backend: { address, port, local, terminating } });
+  for (const { slice, port } of sources) {
+    for (const endpoint of slice.endpoints) {
+      if (found.length >= MAX_ENDPOINTS_PER_PORT) {
+        cut++;
+        continue;
       }
+      const { address, terminating } = endpoint;
+      const local = endpoint.nodeName === nodeName;
+      found.push({ endpoint, backend: { address, port, local, terminating } });
     }
   }
   found.sort(byAddressThenRank);

@@ -26,11 +26,33 @@ function isDirect(mode: ForwardingMode, protocol: Protocol): boolean {
   return mode === 'dsr' || (mode === 'hybrid' && protocol === 'TCP');
 }
 
+/**
+ * The mode that holds for a Service. One that chooses direct return would have every agent follow every Node, and take
+ * what comes encapsulated: not without the administrator's word.
+ */
+export function forwardingModeOf(service: ParsedService, context: NodeContext): ForwardingMode {
+  const chosen = service.forwardingMode;
+  if (chosen === undefined || isRefusedMode(service, context)) return context.forwardingMode ?? 'snat';
+  return chosen;
+}
+
+function isRefusedMode({ forwardingMode = 'snat' }: ParsedService, context: NodeContext): boolean {
+  return forwardingMode !== 'snat' && context.mayChooseDirect !== true;
+}
+
+/** Reports a choice that is not heard. */
+export function reportRefusedMode(service: ParsedService, context: NodeContext, problems: ProblemSink): void {
+  if (!isRefusedMode(service, context)) return;
+  problems.add(
+    `metadata.annotations[${FORWARDING_MODE_ANNOTATION}]`,
+    `${service.forwardingMode} is not allowed here: the mode of the node is used; the agent's --watch-nodes lets Services choose it`,
+  );
+}
+
 /** Do backends of this port on other nodes answer clients from outside directly? Peers must know this node. */
 export function usesDirectReturn(service: ParsedService, port: ServicePort, context: NodeContext): boolean {
   return (
-    isDirect(service.forwardingMode ?? context.forwardingMode ?? 'snat', port.protocol) &&
-    context.ownAddresses?.[port.family] !== undefined
+    isDirect(forwardingModeOf(service, context), port.protocol) && context.ownAddresses?.[port.family] !== undefined
   );
 }
 

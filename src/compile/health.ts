@@ -12,10 +12,14 @@ export interface LocalCount {
 /** @param port spec.healthCheckNodePort */
 export function createLocalCount(port: number): LocalCount {
   const addresses = new Map<Family, Set<Address>>();
+  /** Ports that lead to the same endpoints bring the same list. */
+  let last: readonly PortEndpoint[] | undefined;
   return {
     add(family, endpoints) {
       const found = addresses.get(family) ?? new Set();
       addresses.set(family, found);
+      if (endpoints === last) return;
+      last = endpoints;
       for (const { endpoint, backend } of endpoints) if (backend.local && endpoint.ready) found.add(endpoint.address);
     },
     result() {

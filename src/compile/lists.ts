@@ -23,11 +23,35 @@ function readyElseTerminating(endpoints: readonly PortEndpoint[]): readonly Port
   return endpoints.filter((item) => item.endpoint.serving && item.endpoint.terminating);
 }
 
+export type ListBuilder = (
+  endpoints: readonly PortEndpoint[],
+  used: Readonly<Record<ListName, boolean>>,
+) => EndpointLists;
+
+/** @returns a builder that gives the same lists, not copies, for the same endpoints. */
+export function createListBuilder(nodeName: string, zone: string | undefined): ListBuilder {
+  const built = new Map<readonly PortEndpoint[], Map<string, EndpointLists>>();
+  return (endpoints, used) => {
+    let byUse = built.get(endpoints);
+    if (byUse === undefined) {
+      byUse = new Map();
+      built.set(endpoints, byUse);
+    }
+    const use = `${used.cluster} ${used.local}`;
+    let lists = byUse.get(use);
+    if (lists === undefined) {
+      lists = buildLists(endpoints, used, nodeName, zone);
+      byUse.set(use, lists);
+    }
+    return lists;
+  };
+}
+
 /**
  * @param endpoints of one port and family, sorted
  * @param used which lists some frontend leads to; the other stays empty
  */
-export function buildLists(
+function buildLists(
   endpoints: readonly PortEndpoint[],
   used: Readonly<Record<ListName, boolean>>,
   nodeName: string,

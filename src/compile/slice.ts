@@ -21,9 +21,10 @@ import {
 const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 const TRIGGER_ANNOTATION = 'endpoints.kubernetes.io/last-change-trigger-time';
-/** The API server allows 1,000 and 100. */
+/** The API server allows 1,000. */
 const MAX_ENDPOINTS = 10_000;
-const MAX_PORTS = 1_000;
+/** As many as the API server allows. */
+const MAX_PORTS = 20_000;
 const MAX_HINTS = 64;
 
 export interface SlicePort {

@@ -3,7 +3,7 @@
  * A reader returns undefined and reports when a value cannot be used; a missing value is no fault
  * unless the reader says so.
  */
-import { type Address, familyOf, parseAddress } from '../model/address.ts';
+import { type Address, familyOf, isLinkLocal, parseAddress } from '../model/address.ts';
 import { PROTOCOL_NUMBERS, type Protocol } from '../model/compiled.ts';
 import type { ProblemSink } from './problems.ts';
 
@@ -93,12 +93,12 @@ export function refuseAddress(address: Address, linkLocal: boolean): string | un
     if (first === 0) return 'is an unspecified address';
     if (first >= 224 && first < 240) return 'is a multicast address';
     if (address === '255.255.255.255') return 'is the broadcast address';
-    return linkLocal && address.startsWith('169.254.') ? 'is a link-local address' : undefined;
+    return linkLocal && isLinkLocal(address) ? 'is a link-local address' : undefined;
   }
   if (address === '::1') return 'is the loopback address';
   if (address === '::') return 'is the unspecified address';
   if (/^ff[0-9a-f]{2}:/.test(address)) return 'is a multicast address';
-  return linkLocal && /^fe[89ab][0-9a-f]:/.test(address) ? 'is a link-local address' : undefined;
+  return linkLocal && isLinkLocal(address) ? 'is a link-local address' : undefined;
 }
 
 /** @returns the canonical address, or undefined when it cannot be used; addressOf says why. */

@@ -106,3 +106,8 @@ function formatIPv6(words: number[]): string {
   if (best.start < 0) return hex(words);
   return `${hex(words.slice(0, best.start))}::${hex(words.slice(best.start + best.length))}`;
 }
+
+/** @param address canonical @returns whether it is valid on one link only: 169.254.0.0/16 or fe80::/10. */
+export function isLinkLocal(address: Address): boolean {
+  return address.startsWith('169.254.') || /^fe[89ab][0-9a-f]:/.test(address);
+}

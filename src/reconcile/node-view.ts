@@ -1,9 +1,10 @@
 /** What the node is at the moment: the Node object and the host's devices, as rows and as context. */
 
+import type { AddressRules } from '../compile/address-rules.ts';
 import type { NodeContext } from '../compile/context.ts';
 import { isNamedForNodePorts, type NodeAddress, nodeAddresses } from '../host/addresses.ts';
 import { type DeviceRow, deviceRows } from '../host/device-rows.ts';
-import { detectLocalImplemented, podCidrs, primaryAddresses } from '../host/node.ts';
+import { detectLocalImplemented, podCidrs, primaryAddresses, statusAddresses } from '../host/node.ts';
 import type { PeerState } from '../host/peers.ts';
 import { planXdp, type XdpPlan } from '../host/plan-xdp.ts';
 import {
@@ -32,6 +33,19 @@ export interface NodeViewOptions {
   readonly podDevices?: string | undefined;
   readonly forwarding: ForwardingOptions;
   readonly xdp: XdpMode;
+  /** Which external addresses Services may have; absent: as without flags. */
+  readonly externalAddresses?: {
+    readonly refuseExternalIps: boolean;
+    readonly refuseNodeAddresses: boolean;
+    readonly allowReserved: boolean;
+  };
+  /** Where the API server is reached. */
+  readonly apiServers?: readonly { readonly address: Address; readonly port: number }[];
+}
+
+/** Does the administrator let this node send or take packets in direct server return, and know the other nodes for it? */
+export function takesDirectReturn({ mode, watchNodes }: ForwardingOptions): boolean {
+  return mode !== 'snat' || watchNodes;
 }
 
 export interface NodeView {
@@ -64,6 +78,9 @@ export function viewNode(
   options: NodeViewOptions,
 ): NodeView {
   const { configuration } = options;
+  const direct = takesDirectReturn(options.forwarding);
+  // Watched only so that Services are refused their addresses: nothing is taken from them.
+  const trusted = direct || options.externalAddresses?.refuseNodeAddresses !== true ? peers : undefined;
   const choices = judgeDevices(host, node, options.devices);
   const entrances = choices.filter(({ leftOut }) => leftOut === undefined).map(({ device }) => device);
   const nodeDevices = entrances.filter(({ hasEthernet }) => hasEthernet);
@@ -78,7 +95,7 @@ export function viewNode(
     addresses,
     deviceRows: deviceRows(host, nodeDevices, podDevices, node, configuration),
     podCidrs: podCidrs(configuration, node),
-    peers: peers?.addresses,
+    peers: trusted?.addresses,
     serviceCidrs: serviceCidrs.flatMap((text) => parseCidr(text) ?? []),
     reservedPorts: host.reservedPorts,
     context: {
@@ -89,10 +106,28 @@ export function viewNode(
       detectLocal: detectLocalImplemented(configuration, node),
       forwardingMode: options.forwarding.mode,
       ownAddresses: primaryAddresses(node, configuration),
-      ...(peers !== undefined && { peers: peers.primary }),
+      mayChooseDirect: direct,
+      ...(trusted !== undefined && { peers: trusted.primary }),
+      addressRules: addressRules(host, node, peers, options),
       routerIpMode: configuration.routerIpMode,
       families: ['IPv4', 'IPv6'],
     },
+  };
+}
+
+function addressRules(
+  host: HostState,
+  node: Node | undefined,
+  peers: PeerState | undefined,
+  { externalAddresses, apiServers = [] }: NodeViewOptions,
+): AddressRules {
+  const here = host.devices.flatMap((device) => device.addresses.map(({ address }) => address));
+  const all = [...here, ...statusAddresses(node), ...(peers?.addresses ?? [])];
+  return {
+    apiServers,
+    allowReserved: externalAddresses?.allowReserved === true,
+    refuseExternalIps: externalAddresses?.refuseExternalIps === true,
+    ...(externalAddresses?.refuseNodeAddresses && { nodeAddresses: [...new Set(all)].sort() }),
   };
 }
 

@@ -1,6 +1,6 @@
 /** One sync: whatever changed since the last one goes from the objects and the host into the kernel. */
 import { XDP_CHOICE_OFF } from '../../maps-schema/gen/codecs.ts';
-import type { Compiler } from '../compile/compiler.ts';
+import type { Compiler, Taken } from '../compile/compiler.ts';
 import type { PeerState } from '../host/peers.ts';
 import type { HostState } from '../host/state.ts';
 import { familyOf } from '../model/address.ts';
@@ -9,8 +9,15 @@ import type { Node } from '../model/kubernetes.ts';
 import { describeXdp, isXdpAttached } from '../model/xdp.ts';
 import type { ApplyResult, Tables } from '../tables/tables.ts';
 import type { DataPath } from './datapath.ts';
+import { inTurns } from './in-turns.ts';
 import { type NodeView, type NodeViewOptions, viewNode } from './node-view.ts';
 import type { Reporter } from './report.ts';
+
+/** Milliseconds before devices that failed are tried again: at first, doubled each time, at most. */
+const RETRY_FIRST_MS = 100;
+const RETRY_MOST_MS = 30_000;
+/** Frontends lost to older Services that are told of one Service. */
+const LOST_TOLD = 6;
 
 export interface SyncResult {
   readonly applied: ApplyResult;
@@ -19,6 +26,10 @@ export interface SyncResult {
   readonly view: NodeView;
   /** False: something failed and is to be tried again. */
   readonly ok: boolean;
+  /** What failed is the matter of one Service or device, or nothing: the rest is in force, the node is healthy. */
+  readonly sound: boolean;
+  /** Devices that could not be attached to. */
+  readonly failedDevices: number;
   /** performance.now() at which another sync has rows of gone services to remove; undefined: none. */
   readonly nextExpiry: number | undefined;
 }
@@ -45,9 +56,11 @@ export interface Reconciler {
   setSocketOptOuts(ids: readonly bigint[]): void;
   /**
    * Call it only when every list has arrived (R-4).
+   * One at a time. Long work is done in turns: see in-turns.ts.
    * @param check also puts links right that somebody else took (R-91).
+   * @param signal ends it early: it rejects then
    */
-  sync(check: boolean): SyncResult;
+  sync(check: boolean, signal?: AbortSignal): Promise<SyncResult>;
 }
 
 export function createReconciler(
@@ -66,6 +79,11 @@ export function createReconciler(
   let view: NodeView | undefined;
   let complete = false;
   let attached = false;
+  /** Devices that could not be attached to; a few of many are no fault of the node. */
+  let failedDevices: readonly { device: string; error: unknown }[] = [];
+  /** performance.now() before which they are not tried again, whatever changes meanwhile. */
+  let retryDevicesAt = 0;
+  let deviceRetryMs = 0;
   /** Why, by name. */
   let leftOutBefore = new Map<string, string>();
   /** What became of XDP, by ifindex. */
@@ -116,18 +134,33 @@ export function createReconciler(
     }
   }
 
+  /** @returns whether the socket hook and some node device are in place. */
   function attach(current: NodeView): boolean {
     try {
       const failed = dataPath.attach([...current.nodeDevices, ...current.podDevices]);
-      for (const { device, error } of failed) warn((error as Error).message, { device });
-      attached = failed.length === 0;
+      setFailedDevices(failed);
+      attached = true;
+      const names = new Set(failed.map(({ device }) => device));
+      return current.nodeDevices.length === 0 || current.nodeDevices.some(({ name }) => !names.has(name));
     } catch (error) {
       // At the start this ends the agent; later on what is attached goes on, and this is tried again.
       if (!complete) throw error;
-      warn((error as Error).message);
+      report.set('attach', [nodeProblem(options.view.nodeName, 'socket hook', (error as Error).message)]);
       attached = false;
+      return false;
     }
-    return attached;
+  }
+
+  function setFailedDevices(failed: typeof failedDevices): void {
+    failedDevices = failed;
+    deviceRetryMs = failed.length === 0 ? 0 : Math.min(RETRY_MOST_MS, Math.max(RETRY_FIRST_MS, deviceRetryMs * 2));
+    retryDevicesAt = performance.now() + deviceRetryMs;
+    report.set(
+      'attach',
+      failed.map(({ device, error }) =>
+        nodeProblem(options.view.nodeName, `device ${device}`, (error as Error).message),
+      ),
+    );
   }
 
   /** With the devices in place: what a change of endpoints asks for, however many pods the node has. */
@@ -136,7 +169,9 @@ export function createReconciler(
       dataPath.attachSockets();
       return true;
     } catch (error) {
-      warn((error as Error).message);
+      // As with the devices: it is put in place with them, and told once.
+      report.set('attach', [nodeProblem(options.view.nodeName, 'socket hook', (error as Error).message)]);
+      attached = false;
       return false;
     }
   }
@@ -155,6 +190,21 @@ export function createReconciler(
       else inform(`XDP on ${device}: off, ${why}; tc carries its packets`, fields);
     }
     if (changed.length > 0 || known.size !== xdp.size) applyNode(current);
+  }
+
+  function* reportServices({ changed }: Taken, applied: ApplyResult): Generator<void, void> {
+    const lost = new Map<string, Problem[]>();
+    for (const problem of applied.problems) {
+      const key = `${problem.namespace}/${problem.name}`;
+      const known = lost.get(key);
+      if (known === undefined) lost.set(key, [problem]);
+      else known.push(problem);
+    }
+    for (const { namespace, name, problems } of changed) {
+      const key = `${namespace}/${name}`;
+      report.set(key, [...problems, ...(lost.get(key) ?? []).slice(0, LOST_TOLD)]);
+      yield;
+    }
   }
 
   return {
@@ -184,18 +234,16 @@ export function createReconciler(
       view = undefined;
     },
 
-    sync(check) {
+    async sync(check, signal) {
       const current = look();
-      let ok = attached || applyNode(current);
-      const taken = compiler.take();
-      const applied = tables.apply(taken, { complete: !complete });
-      for (const { namespace, name, problems } of taken.changed) {
-        const lost = applied.problems.filter((problem) => problem.namespace === namespace && problem.name === name);
-        report.set(`${namespace}/${name}`, [...problems, ...lost]);
-      }
+      const nodeWritten = attached || applyNode(current);
+      const taken = await inTurns(compiler.takeSteps(), signal);
+      const applied = await inTurns(tables.applySteps(taken, { complete: !complete }), signal);
+      await inTurns(reportServices(taken, applied), signal);
       for (const key of taken.removed) report.set(key, []);
       if (taken.problems.length > 0) report.set('names', taken.problems);
       report.set('tables', applied.failed);
+      report.set('budgets', applied.refused);
       if (applied.stopped > 0) dataPath.expectStaleSockets();
       // The first time too: what a former run left, it may have left in the middle.
       if (check || !complete) dataPath.reviewStaleSockets();
@@ -204,24 +252,32 @@ export function createReconciler(
         attached = false;
       }
       // Last, so that no packet meets a program before its maps are filled.
-      const due = !attached;
-      ok = (attached ? attachSockets() : attach(current)) && ok;
+      const due = !attached || (failedDevices.length > 0 && performance.now() >= retryDevicesAt);
+      const inPlace = due ? attach(current) : attachSockets();
       if (due) attachXdp(current);
       complete = true;
+      const { failed, services } = applied;
+      const sound = nodeWritten && inPlace && failed.length <= services;
       return {
         nextExpiry: tables.nextExpiry(),
         applied,
         changed: taken.changed,
         removed: taken.removed,
         view: current,
-        ok: ok && applied.failed.length === 0,
+        ok: sound && failed.length === 0 && failedDevices.length === 0,
+        sound,
+        failedDevices: failedDevices.length,
       };
     },
   };
 }
 
+function nodeProblem(name: string, field: string, message: string): Problem {
+  return { kind: 'Node', namespace: '', name, field, message };
+}
+
 function nodeProblems(view: NodeView, name: string): Problem[] {
-  const problem = (field: string, message: string): Problem => ({ kind: 'Node', namespace: '', name, field, message });
+  const problem = (field: string, message: string) => nodeProblem(name, field, message);
   return [
     ...view.missing.map((device) =>
       problem('--devices', `there is no device ${device}: nothing is attached to it until there is`),

@@ -102,11 +102,16 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
           metrics.noLocalEndpoints(family, policy, count);
         }
         for (const latency of latencies) metrics.networkProgramming(family, latency / 1000);
-        if (!result.ok) continue;
+        if (!result.sound) {
+          health.failed(family);
+          continue;
+        }
         health.updated(family);
         metrics.lastTimestamp(family, clock() / 1000);
       }
-      if (!result.ok) return;
+      metrics.unapplied('service', result.applied.failed.length);
+      metrics.unapplied('device', result.failedDevices);
+      if (!result.sound) return;
       pending.services = 0;
       pending.slices = 0;
       tellPending();

@@ -20,6 +20,8 @@ export interface Health {
   queued(family: Family): void;
   /** Everything that had arrived for the family is in force. */
   updated(family: Family): void;
+  /** Something stops everybody: nothing of what had arrived is in force. */
+  failed(family: Family): void;
   /** @param reason why not, as nodeNotEligible() says it; undefined: eligible */
   setNodeNotEligible(reason: string | undefined): void;
   nodeEligible(): boolean;
@@ -43,12 +45,17 @@ const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
 export function createHealth({ clock, syncPeriod }: HealthOptions): Health {
   const lastUpdated = new Map<Family, number>();
   const oldestQueued = new Map<Family, number>();
+  /** Of families that were never in force: when that was first tried in vain. */
+  const failedSince = new Map<Family, number>();
   let eligible = true;
 
-  /** A family that was never synced is starting up: it counts as healthy, as in kube-proxy. */
+  /**
+   * A family that was never synced is starting up: it counts as healthy, as in kube-proxy, but not when it has been
+   * tried in vain for as long as a change may wait.
+   */
   const isHealthy = (family: Family, now: number): boolean => {
-    const since = oldestQueued.get(family);
-    return since === undefined || !lastUpdated.has(family) || now - since < 2 * syncPeriod;
+    const since = lastUpdated.has(family) ? oldestQueued.get(family) : failedSince.get(family);
+    return since === undefined || now - since < 2 * syncPeriod;
   };
 
   return {
@@ -57,7 +64,11 @@ export function createHealth({ clock, syncPeriod }: HealthOptions): Health {
     },
     updated(family) {
       oldestQueued.delete(family);
+      failedSince.delete(family);
       lastUpdated.set(family, clock());
+    },
+    failed(family) {
+      if (!lastUpdated.has(family) && !failedSince.has(family)) failedSince.set(family, clock());
     },
     setNodeNotEligible(reason) {
       eligible = reason === undefined;
@@ -69,9 +80,9 @@ export function createHealth({ clock, syncPeriod }: HealthOptions): Health {
     },
     report() {
       const now = clock();
-      const families = FAMILIES.filter((family) => lastUpdated.has(family));
+      const families = FAMILIES.filter((family) => lastUpdated.has(family) || failedSince.has(family));
       const healthy = families.every((family) => isHealthy(family, now));
-      const newest = families.length > 0 ? Math.max(...lastUpdated.values()) : undefined;
+      const newest = lastUpdated.size > 0 ? Math.max(...lastUpdated.values()) : undefined;
       const rows = families.map((family) => [
         family,
         { lastUpdated: format(lastUpdated.get(family)), healthy: isHealthy(family, now) },

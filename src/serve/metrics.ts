@@ -30,6 +30,10 @@ export interface Metrics {
   flows(table: 'established' | 'half_open', entries: number, evicted: number): void;
   /** Packets that left the data path with a reason, and their bytes, since it was loaded. */
   datapath(reason: string, packets: number, bytes: number): void;
+  /** Seconds that the event loop was held up at most: since the last scrape, and since the start. */
+  loopDelay(recent: number, worst: number): void;
+  /** What could not be put in force at the last sync, and is tried again. */
+  unapplied(kind: 'service' | 'device', count: number): void;
   /** Rows that were not what they should have been, and were repaired. */
   driftRows(count: number): void;
   buildInfo(labels: { readonly version: string; readonly schema: string; readonly kernel: string }): void;
@@ -136,6 +140,10 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
   const bytes = counter('sluice_datapath_bytes_total', 'Bytes of those packets, from the network header on', [
     'reason',
   ]);
+  const loopDelay = gauge('sluice_event_loop_delay_max_seconds', 'Longest time that the event loop was held up', [
+    'since',
+  ]);
+  const unapplied = gauge('sluice_unapplied', 'What could not be put in force and is tried again', ['kind']);
   const drift = counter('sluice_drift_rows_total', 'Rows of maps that were found changed and repaired', []);
   const build = gauge('sluice_agent_build_info', 'Constant 1; what runs is in the labels', [
     'version',
@@ -148,6 +156,7 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     for (const metric of [last, queued, endpointsPending, servicesPending]) metric.set({ ip_family }, 0);
     for (const traffic_policy of POLICIES) noLocal.set({ ip_family, traffic_policy }, 0);
   }
+  for (const kind of ['service', 'device']) unapplied.set({ kind }, 0);
   for (const code of ['200', '503']) for (const metric of [healthz, livez]) metric.inc({ code }, 0);
 
   const readers: (() => void | Promise<void>)[] = [];
@@ -184,6 +193,11 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
       setTotal(packets, { reason }, packetTotal);
       setTotal(bytes, { reason }, byteTotal);
     },
+    loopDelay(recent, worst) {
+      loopDelay.set({ since: 'last_scrape' }, recent);
+      loopDelay.set({ since: 'start' }, worst);
+    },
+    unapplied: (kind, count) => unapplied.set({ kind }, count),
     driftRows: (count) => drift.inc(count),
     buildInfo: (labels) => build.set(labels, 1),
     onScrape(read) {

@@ -12,6 +12,7 @@ import {
   SERVICE_ADDRESS_PING,
 } from '../../maps-schema/gen/codecs.ts';
 import { exact } from '../model/exact.ts';
+import type { RowTable } from './row-table.ts';
 import {
   FRONTEND_EXTERNAL_COUNT,
   FRONTEND_FLAGS,
@@ -19,7 +20,7 @@ import {
   isWildcard,
   serviceAddressKeyOfFrontend,
 } from './rows.ts';
-import type { AddressMark, PortState, Stores } from './state.ts';
+import type { AddressMark, OnFailure, PortState, Stores } from './state.ts';
 
 /** Frontends of an address, and how many of them bring each flag. */
 interface Tally {
@@ -31,6 +32,9 @@ interface Tally {
 /** Kinds of frontends whose address is the Service's alone. */
 const ANSWERS_PINGS = FRONTEND_CLUSTER_IP | FRONTEND_LOAD_BALANCER;
 
+/** Rows that `write` looks at in a step. */
+const STEP_ADDRESSES = 512;
+
 const NO_MARKS: readonly AddressMark[] = [];
 const value = Buffer.alloc(mark.size);
 
@@ -39,7 +43,7 @@ export class AddressMarks {
   /** Rows to compare with the kernel's, each with a ServicePort that has the address and is to blame for a failure. */
   readonly #touched = new Map<string, PortState | undefined>();
 
-  /** Has every row that the kernel has compared by the next `stage`, also rows of addresses that nobody has. */
+  /** Has every row that the kernel has compared by the next `write`, also rows of addresses that nobody has. */
   touchAll({ serviceAddresses }: Stores): void {
     for (const key of serviceAddresses.keys()) this.#touched.set(key, undefined);
   }
@@ -60,25 +64,40 @@ export class AddressMarks {
     port.marks = exact(marks);
   }
 
-  /** Stages the rows that differ from the kernel's. */
-  stage({ serviceAddresses }: Stores): void {
-    for (const [key, port] of this.#touched) {
+  /**
+   * Writes the rows that differ from the kernel's, some a step: those that go before those that come. A row that
+   * failed is tried again with its port; without one it stays touched.
+   */
+  *write({ serviceAddresses }: Stores, onFailure: OnFailure): Generator<void> {
+    let touched: [string, PortState | undefined][] = [];
+    const flush = (): void => {
+      serviceAddresses.flushDeletes(onFailure);
+      serviceAddresses.flushUpdates(onFailure);
+      for (const [key, port] of touched) this.#settle(serviceAddresses, key, port);
+      touched = [];
+    };
+    for (const [key, port] of [...this.#touched].sort((a, b) => this.#order(a[0]) - this.#order(b[0]))) {
       const tally = this.#tallies.get(key);
       if (tally === undefined) serviceAddresses.stageDelete(key);
       else {
         mark.write(value, 0, { flags: flagsOf(tally) });
         serviceAddresses.stage(key, value, 0, port);
       }
+      if (touched.push([key, port]) < STEP_ADDRESSES) continue;
+      flush();
+      yield;
     }
+    flush();
   }
 
-  /** After the rows are flushed. A row that failed is tried again with its port; without one it stays touched. */
-  settle({ serviceAddresses }: Stores): void {
-    for (const [key, port] of this.#touched) {
-      const tally = this.#tallies.get(key);
-      const flags = serviceAddresses.value(key)?.readUInt32LE(0);
-      if (port !== undefined || flags === (tally && flagsOf(tally))) this.#touched.delete(key);
-    }
+  #order(key: string): number {
+    return this.#tallies.has(key) ? 1 : 0;
+  }
+
+  #settle(serviceAddresses: RowTable, key: string, port: PortState | undefined): void {
+    const tally = this.#tallies.get(key);
+    const flags = serviceAddresses.value(key)?.readUInt32LE(0);
+    if (port !== undefined || flags === (tally && flagsOf(tally))) this.#touched.delete(key);
   }
 
   #count(key: string, flags: number, by: 1 | -1): void {

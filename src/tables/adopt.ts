@@ -5,8 +5,9 @@
 import { dsrBackendKey, servicePort, servicePortKey, sourceRangeKey } from '../../maps-schema/gen/codecs.ts';
 import { PROTOCOL_NUMBERS, type Protocol, servicePortName } from '../model/compiled.ts';
 import { adoptExtents } from './adopt-extents.ts';
+import type { Cost } from './ledger.ts';
 import type { RowTable } from './row-table.ts';
-import { decodeKey } from './rows.ts';
+import { decodeKey, FRONTEND_AFFINITY } from './rows.ts';
 import { backendIdOf } from './slots.ts';
 import { createPortState, type PortState, type Range, type Stores } from './state.ts';
 
@@ -36,7 +37,15 @@ export function adopt(stores: Stores): Leftovers {
     byId.get(decodeKey(dsrBackendKey, key).servicePortId),
   );
   stores.ids.adopt(new Set(byId.keys()));
+  for (const port of stores.ports.values()) stores.ledger.charge(port, costInForce(stores, port));
   return { servicePorts, sourceRanges, dsrBackends, ranges };
+}
+
+/** What of the tables a port has in the kernel. */
+function costInForce({ frontends }: Stores, { rows, extents, ranges, direct }: PortState): Cost {
+  const slots = extents.reduce((sum, { count }) => sum + count, 0);
+  const hasMembers = rows.some((key) => frontends.field(key, FRONTEND_AFFINITY) > 0);
+  return [rows.length, slots, slots, 1, ranges.length, hasMembers ? slots : 0, direct.length];
 }
 
 /** Stages the removal of leftovers, and lets the slots rest that were set aside. */
@@ -64,7 +73,8 @@ function adoptNames(stores: Stores, byId: Map<number, PortState>): string[] {
       protocol && servicePortName({ namespace, service, portName, protocol, family: family === 4 ? 'IPv4' : 'IPv6' });
     if (name === undefined || stores.ports.has(name)) addOrphan(stores, byId, id);
     else {
-      const port = createPortState(name, `${namespace}/${service}`, id);
+      const key = `${namespace}/${service}`;
+      const port = createPortState(name, key, id, stores.isEssential(key));
       stores.ports.set(name, port);
       byId.set(id, port);
     }

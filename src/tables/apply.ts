@@ -8,12 +8,14 @@
  *   4. frontends that go
  *   5. removals of what no frontend names any more; extents and ids then rest before they are reused
  *
+ * Each of them for all ServicePorts of a change before the next, some ServicePorts at a time, so that it may be paused.
  * So a packet sees the old set of a Service or the new one, never a mixture; and it meets no service
  * address whose frontends are still to come or gone already: a port that is refused there is undefined (R-32).
  */
 import { frontend as frontendCodec } from '../../maps-schema/gen/codecs.ts';
 import type { CompiledFrontend } from '../model/compiled.ts';
 import type { PortPlan } from './plan.ts';
+import type { RowTable } from './row-table.ts';
 import { affinityMemberKeyOf, servicePortKeyOf, writeDsrBackend, writeServicePort } from './rows.ts';
 import { settle } from './settle.ts';
 import { backendIdOf } from './slots.ts';
@@ -109,46 +111,102 @@ function stageFrontendDeletes(stores: Stores, port: PortState): void {
   }
 }
 
+/** Ports, and slots of theirs, that are written in a step. */
+const STEP_PORTS = 64;
+const STEP_SLOTS = 2048;
+
+/** Runs of ports, each of about the same work. */
+function* runsOf(ports: readonly PortState[]): Generator<PortState[]> {
+  let run: PortState[] = [];
+  let slots = 0;
+  for (const port of ports) {
+    run.push(port);
+    const { lists } = port.desired ?? {};
+    slots += lists === undefined ? 0 : lists.cluster.length + lists.local.length;
+    if (run.length < STEP_PORTS && slots < STEP_SLOTS) continue;
+    yield run;
+    run = [];
+    slots = 0;
+  }
+  if (run.length > 0) yield run;
+}
+
+/** Tables whose rows come before frontends and go after them. */
+function rowsOf(stores: Stores): RowTable[] {
+  const { affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices } = stores;
+  const { podCidrs, serviceCidrs, peers, dsrBackends, socketOptOuts } = stores;
+  const ofServices = [affinityMembers, sourceRanges, servicePorts, dsrBackends];
+  return [...ofServices, nodeAddresses, devices, podCidrs, serviceCidrs, peers, socketOptOuts];
+}
+
 /**
- * Writes what is staged and what the plans ask for, in order.
+ * Writes what the ports ask for, in order, some ports a step. Between two steps nothing is staged, and nothing else may
+ * be written: frontends wait for service_addresses until all of them are there.
+ * @param ports the senior ones first: they have what room there is
+ * @param plan asked for each when its turn has come
  * @param failed ports whose plan failed; ports whose additions fail join them: their frontends stay as they are.
  * @param stageLeftovers stages removals that belong to no port
  */
-export function commit(
+export function* commit(
   stores: Stores,
-  plans: readonly PortPlan[],
+  ports: readonly PortState[],
+  plan: (port: PortState) => PortPlan,
   failed: Failed,
   onFailure: OnFailure,
   stageLeftovers?: () => void,
-): void {
-  const { frontends, serviceAddresses, addressMarks, slots, backends } = stores;
-  const { affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices } = stores;
-  const { podCidrs, serviceCidrs, peers, dsrBackends, socketOptOuts, reservedPorts } = stores;
+): Generator<void> {
+  const { frontends, addressMarks, backends } = stores;
+  const rows = rowsOf(stores);
+  const runs: PortPlan[][] = [];
+  for (const run of runsOf(ports)) {
+    const plans = run.map(plan);
+    runs.push(plans);
+    stageEach(stores, plans, failed, onFailure, stageAdditions);
+    publishAdditions(stores, rows, onFailure);
+    stageEach(stores, plans, failed, onFailure, stageFrontends);
+    frontends.flushUpdates(onFailure);
+    yield;
+  }
 
-  const rows = [affinityMembers, sourceRanges, servicePorts, nodeAddresses, devices];
-  rows.push(podCidrs, serviceCidrs, peers, dsrBackends, socketOptOuts);
+  for (const plans of runs) {
+    for (const { port } of plans) addressMarks.update(stores, port, failed.has(port));
+    yield;
+  }
+  yield* addressMarks.write(stores, onFailure);
 
-  stageEach(stores, plans, failed, onFailure, stageAdditions);
-  backends.publishAdded();
-  slots.publish();
-  reservedPorts.publish();
-  for (const table of rows) table.flushUpdates(onFailure);
+  for (const plans of runs) {
+    for (const { port } of plans) stageFrontendDeletes(stores, port);
+    frontends.flushDeletes(onFailure);
+    yield;
+  }
 
-  stageEach(stores, plans, failed, onFailure, stageFrontends);
-  frontends.flushUpdates(onFailure);
-
-  for (const { port } of plans) addressMarks.update(stores, port, failed.has(port));
-  addressMarks.stage(stores);
-  serviceAddresses.flushDeletes(onFailure);
-  serviceAddresses.flushUpdates(onFailure);
-  addressMarks.settle(stores);
-
-  for (const plan of plans) stageFrontendDeletes(stores, plan.port);
-  frontends.flushDeletes(onFailure);
-
-  for (const plan of plans) settle(stores, plan, failed.has(plan.port));
+  for (const plans of runs) {
+    for (const made of plans) settle(stores, made, failed.has(made.port));
+    backends.publishCleared();
+    for (const table of rows) table.flushDeletes(onFailure);
+    yield;
+  }
   stageLeftovers?.();
   backends.publishCleared();
+  for (const table of rows) table.flushDeletes(onFailure);
+}
+
+function publishAdditions(stores: Stores, rows: readonly RowTable[], onFailure: OnFailure): void {
+  stores.backends.publishAdded();
+  stores.slots.publish();
+  stores.reservedPorts.publish();
+  for (const table of rows) table.flushUpdates(onFailure);
+}
+
+/** Writes what is staged, in the same order: rows of the node, and what drift has changed. */
+export function commitStaged(stores: Stores, onFailure: OnFailure): void {
+  const rows = rowsOf(stores);
+  publishAdditions(stores, rows, onFailure);
+  stores.frontends.flushUpdates(onFailure);
+  stores.serviceAddresses.flushDeletes(onFailure);
+  stores.serviceAddresses.flushUpdates(onFailure);
+  stores.frontends.flushDeletes(onFailure);
+  stores.backends.publishCleared();
   for (const table of rows) table.flushDeletes(onFailure);
 }
 

@@ -26,18 +26,30 @@ export class Desired {
     return this.#services.size;
   }
 
-  /** Takes a delta in. Adds to `touched` every port whose rows it may change. @returns what is wrong with the objects. */
-  merge(delta: Delta, complete: boolean, touched: Set<PortState>): Problem[] {
+  /**
+   * Takes a delta in, a Service a step. Adds to `touched` every port whose rows it may change.
+   * @returns what is wrong with the objects.
+   */
+  *merge(delta: Delta, complete: boolean, touched: Set<PortState>): Generator<void, Problem[]> {
     const problems: Problem[] = [];
-    for (const key of delta.removed) this.#drop(key, touched);
+    for (const key of delta.removed) {
+      this.#drop(key, touched);
+      yield;
+    }
     if (complete) {
       const wanted = new Set(delta.changed.map((service) => `${service.namespace}/${service.name}`));
       for (const key of [...this.#services.keys()]) if (!wanted.has(key)) this.#drop(key, touched);
       for (const port of this.#stores.ports.values()) if (port.desired === undefined) touched.add(port);
     }
     const changed: PortState[] = [];
-    for (const service of delta.changed) changed.push(...this.#set(service, touched, problems));
-    for (const port of changed) this.#reportLost(port, problems);
+    for (const service of delta.changed) {
+      for (const port of this.#set(service, touched, problems)) changed.push(port);
+      yield;
+    }
+    for (const port of changed) {
+      this.#reportLost(port, problems);
+      yield;
+    }
     return problems;
   }
 
@@ -71,7 +83,7 @@ export class Desired {
         continue;
       }
       if (port === undefined) {
-        port = createPortState(name, serviceKey, 0);
+        port = createPortState(name, serviceKey, 0, this.#stores.isEssential(serviceKey));
         this.#stores.ports.set(name, port);
       }
       port.desired = desired;

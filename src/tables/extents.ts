@@ -4,20 +4,26 @@ export class ExtentAllocator {
   /** Free ranges, sorted by base, never adjacent. */
   readonly #bases: number[] = [];
   readonly #lengths: number[] = [];
+  #free: number;
 
   /** Slot 0 is never given out: base 0 says "no extent". */
   constructor(slots: number) {
     this.#bases.push(1);
     this.#lengths.push(slots - 1);
+    this.#free = slots - 1;
   }
 
   /** Slots that are free. */
   get free(): number {
-    return this.#lengths.reduce((sum, length) => sum + length, 0);
+    return this.#free;
   }
 
-  /** @returns the first slot of a run of `length` (≥ 1) slots, or undefined when no run is long enough. */
-  allocate(length: number): number | undefined {
+  /**
+   * @param spare slots that must stay free.
+   * @returns the first slot of a run of `length` (≥ 1) slots, or undefined when no run is long enough.
+   */
+  allocate(length: number, spare = 0): number | undefined {
+    if (this.#free - length < spare) return undefined;
     const at = this.#lengths.findIndex((free) => free >= length);
     const base = this.#bases[at];
     if (base === undefined) return undefined;
@@ -40,6 +46,7 @@ export class ExtentAllocator {
 
   /** Gives a run back; it must have been taken. */
   release(base: number, length: number): void {
+    this.#free += length;
     const before = this.#rangeBefore(base);
     let at = before + 1;
     const beforeBase = this.#bases[before];
@@ -73,6 +80,7 @@ export class ExtentAllocator {
 
   /** Cuts a run out of the free range at an index: it must lie within. */
   #cut(at: number, base: number, length: number): void {
+    this.#free -= length;
     const start = this.#bases[at] ?? 0;
     const end = start + (this.#lengths[at] ?? 0);
     const parts: [number, number][] = [];

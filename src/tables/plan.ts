@@ -87,8 +87,9 @@ export function planPort(stores: Stores, port: PortState): PortPlan {
     if (desired.directBackends !== undefined) {
       plan.direct = desired.directBackends.map(({ address }) => dsrBackendKeyOf(port.id, address));
     }
-    const used = usedLists(stores, port);
-    if (used === undefined) return plan;
+    const { frontends, cluster, local } = usedLists(stores, port);
+    if (frontends === 0) return plan;
+    const used = [...(cluster ? (['cluster'] as const) : []), ...(local ? (['local'] as const) : [])];
     planExtents(stores, plan, desired, used);
     return plan;
   } catch (error) {
@@ -97,19 +98,21 @@ export function planPort(stores: Stores, port: PortState): PortPlan {
   }
 }
 
-/** Lists that a frontend of the port leads to; undefined when it has no frontend. */
-function usedLists(stores: Stores, port: PortState): ListName[] | undefined {
+/** Frontends that the port has of those that it asks for, and the lists that they lead to. */
+export function usedLists(
+  stores: Stores,
+  port: PortState,
+): { readonly frontends: number; readonly cluster: boolean; readonly local: boolean } {
   let cluster = false;
   let local = false;
-  let any = false;
+  let frontends = 0;
   port.frontends.forEach((frontend, i) => {
     if (stores.claims.winner(port.keys[i] ?? '') !== port) return;
-    any = true;
+    frontends++;
     cluster ||= frontend.internal === 'cluster' || frontend.external === 'cluster';
     local ||= frontend.internal === 'local' || frontend.external === 'local';
   });
-  if (!any) return undefined;
-  return [...(cluster ? (['cluster'] as const) : []), ...(local ? (['local'] as const) : [])];
+  return { frontends, cluster, local };
 }
 
 function planExtents(stores: Stores, plan: PortPlan, desired: CompiledServicePort, used: readonly ListName[]): void {
@@ -240,7 +243,8 @@ function place(stores: Stores, plan: PortPlan, first: number, count: number, kep
       return extent;
   }
   const length = count + kept.length;
-  const base = stores.extents.allocate(length) ?? full('backend_slots', stores.slots.maxEntries);
+  const spare = stores.ledger.spareSlots(length, plan.port.essential);
+  const base = stores.extents.allocate(length, spare) ?? full('backend_slots', stores.slots.maxEntries);
   const extent: Extent = { base, count, length, members: 'none' };
   plan.fresh.push(extent);
   if (count > 0) stores.slots.stage(base, scratch, first, count);

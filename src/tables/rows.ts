@@ -126,3 +126,4 @@ export const FRONTEND_INTERNAL_BASE = 8;
 export const FRONTEND_INTERNAL_COUNT = 12;
 export const FRONTEND_EXTERNAL_BASE = 16;
 export const FRONTEND_EXTERNAL_COUNT = 20;
+export const FRONTEND_AFFINITY = 24;

@@ -40,6 +40,7 @@ export function settle(stores: Stores, plan: PortPlan, failed: boolean): void {
   if (port.desired === undefined && port.rows.length === 0) {
     if (port.id !== 0) stores.ids.release(port.name, port.id);
     stores.ports.delete(port.name);
+    stores.ledger.release(port);
   }
 }
 

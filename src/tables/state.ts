@@ -7,6 +7,7 @@ import type { Claims } from './claims.ts';
 import type { ExtentAllocator } from './extents.ts';
 import type { GraceQueue } from './grace.ts';
 import type { ServicePortIds } from './ids.ts';
+import type { Cost, Ledger } from './ledger.ts';
 import type { ReservedPorts } from './reserved-ports.ts';
 import type { RowTable } from './row-table.ts';
 import type { SlotStore } from './slots.ts';
@@ -60,6 +61,10 @@ export interface PortState {
   desired: CompiledServicePort | undefined;
   /** creationTimestamp of its Service, ms since the epoch. */
   created: number;
+  /** Of what the cluster stands on. */
+  readonly essential: boolean;
+  /** What the ledger has charged it. */
+  charged: Cost | undefined;
   /** Desired frontends without duplicates, and their keys. */
   frontends: readonly CompiledFrontend[];
   keys: readonly string[];
@@ -106,6 +111,9 @@ export interface Stores {
   readonly slots: SlotStore;
   readonly backends: BackendStore;
   readonly extents: ExtentAllocator;
+  readonly ledger: Ledger;
+  /** Whether a Service, `namespace/name`, is what the cluster stands on. */
+  readonly isEssential: (service: string) => boolean;
   readonly resting: GraceQueue<Range>;
   readonly ids: ServicePortIds;
   readonly claims: Claims;
@@ -118,13 +126,16 @@ export interface Stores {
 /** Told of each row that could not be written. */
 export type OnFailure = (owner: PortState | undefined, table: string, error: unknown) => void;
 
-export function createPortState(name: string, service: string, id: number): PortState {
+/** @param service `namespace/name` */
+export function createPortState(name: string, service: string, id: number, essential = false): PortState {
   return {
     name,
     service,
     id,
     desired: undefined,
     created: 0,
+    essential,
+    charged: undefined,
     frontends: [],
     keys: [],
     rows: [],

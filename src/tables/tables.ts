@@ -1,9 +1,11 @@
 /** The maps of the agent: desired and actual, and the least writes that lead from one to the other. */
 import type { MapName } from '../../maps-schema/gen/codecs.ts';
+import { type Budgets, isEssential } from '../model/budgets.ts';
 import type { Problem } from '../model/compiled.ts';
+import { atOnce } from '../model/steps.ts';
 import { AddressMarks } from './address-marks.ts';
 import { adopt, type Leftovers, stageLeftovers } from './adopt.ts';
-import { commit, expire } from './apply.ts';
+import { commit, commitStaged, expire } from './apply.ts';
 import { BackendStore, REMEMBERED_BACKENDS } from './backends.ts';
 import { Claims } from './claims.ts';
 import { type Delta, Desired } from './desired.ts';
@@ -11,8 +13,9 @@ import { ExtentAllocator } from './extents.ts';
 import { type Clock, GraceQueue } from './grace.ts';
 import { ServicePortIds } from './ids.ts';
 import { KnownAddresses } from './known-addresses.ts';
+import { costOf, Ledger } from './ledger.ts';
 import { type NodeTables, stageNodeTables } from './node-tables.ts';
-import { emptyPlan, type PortPlan, planPort } from './plan.ts';
+import { emptyPlan, type PortPlan, planPort, usedLists } from './plan.ts';
 import { ReservedPorts } from './reserved-ports.ts';
 import { RowTable } from './row-table.ts';
 import { SlotStore } from './slots.ts';
@@ -26,6 +29,8 @@ export interface TablesOptions {
   readonly graceMs?: number;
   /** Backends that are gone and find their id again when they come back; default 16,384. */
   readonly remember?: number;
+  /** How much Services may use; default: there is no budget, and no room is kept. */
+  readonly budgets?: Budgets;
 }
 
 export interface ApplyResult {
@@ -38,8 +43,14 @@ export interface ApplyResult {
   readonly stopped: number;
   /** Services that could not be written; the next apply tries them again. */
   readonly failed: readonly Problem[];
+  /** Services that may not have what they want: they stay as they are until there is room (R-112). */
+  readonly refused: readonly Problem[];
   /** What is wrong with the objects, e.g. an address that an older Service has (R-95). */
   readonly problems: readonly Problem[];
+}
+
+export interface ApplyOptions {
+  readonly complete?: boolean;
 }
 
 export interface Tables {
@@ -48,7 +59,9 @@ export interface Tables {
    * Until the first call with `complete`, which says that `changed` is everything there is, nothing is
    * written (R-4); that call also removes whatever else the maps hold. Never throws for a full map.
    */
-  apply(delta: Delta, options?: { readonly complete?: boolean }): ApplyResult;
+  apply(delta: Delta, options?: ApplyOptions): ApplyResult;
+  /** The same, in steps of some milliseconds at most, with rests of any length between. One at a time; to be run to its end. */
+  applySteps(delta: Delta, options?: ApplyOptions): Generator<void, ApplyResult>;
   /** Writes the least difference to the node's tables. @throws SluiceError MAP_FULL or MAP_FAILED; the other rows are written. */
   applyNodeTables(wanted: NodeTables): Readonly<Written>;
   /** Reuses what has rested long enough and removes the names of ids that are gone. apply() does so too. */
@@ -77,13 +90,27 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
   const desired = new Desired(stores);
   /** Ports whose last write failed. */
   let retry = new Set<PortState>();
+  /** Why, by port that waits for room that others have. */
+  const refused = new Map<PortState, string>();
   /** Ports touched before the first complete apply. */
   let touched = new Set<PortState>();
   let ready = false;
+  /** A change is being written. */
+  let applying = false;
 
-  function apply(delta: Delta, { complete = false }: { readonly complete?: boolean } = {}): ApplyResult {
+  function* applySteps(delta: Delta, { complete = false }: ApplyOptions = {}): Generator<void, ApplyResult> {
+    if (applying) throw new Error('a change is being written');
+    applying = true;
+    try {
+      return yield* steps(delta, complete);
+    } finally {
+      applying = false;
+    }
+  }
+
+  function* steps(delta: Delta, complete: boolean): Generator<void, ApplyResult> {
     resetWritten(stores.written);
-    const problems = desired.merge(delta, complete, touched);
+    const problems = yield* desired.merge(delta, complete, touched);
     ready ||= complete;
     if (!ready) return result([], problems);
 
@@ -93,17 +120,36 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     };
     expire(stores, onFailure);
     for (const port of retry) touched.add(port);
-    const plans = [...touched].map((port) => tryPlan(stores, port, onFailure));
+    // What goes makes room for what comes.
+    for (const port of touched) if (port.desired === undefined) stores.ledger.release(port);
+    if (stores.ledger.takeFreed()) for (const port of refused.keys()) touched.add(port);
+    const ports = [...touched].sort(bySeniority);
     touched = new Set();
     const found = leftovers;
     if (found !== undefined) {
       stores.addressMarks.touchAll(stores);
       stores.reservedPorts.touchAll();
     }
-    commit(stores, plans, failed, onFailure, found && (() => stageLeftovers(stores, found)));
+    const plan = (port: PortState) => planWithin(port, onFailure);
+    yield* commit(stores, ports, plan, failed, onFailure, found && (() => stageLeftovers(stores, found)));
     leftovers = undefined;
-    retry = new Set(failed.keys());
-    return result(describeFailures(failed), problems);
+    retry = new Set([...failed.keys()].filter((port) => !refused.has(port)));
+    return result(describeFailures(failed, retry), problems);
+  }
+
+  /** Plans a port that may have what it wants. One that may not stays as it is. */
+  function planWithin(port: PortState, onFailure: OnPlanFailure): PortPlan {
+    refused.delete(port);
+    if (port.desired !== undefined) {
+      const used = usedLists(stores, port);
+      const why = stores.ledger.ask(port, costOf(port.desired, used.frontends, used));
+      if (why !== undefined) {
+        refused.set(port, why);
+        onFailure(port, '', new Error(why));
+        return emptyPlan(port);
+      }
+    }
+    return tryPlan(stores, port, onFailure);
   }
 
   function result(failed: Problem[], problems: Problem[]): ApplyResult {
@@ -114,6 +160,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
       backends: stores.backends.live,
       stopped: stores.backends.takeStopped(),
       failed,
+      refused: describeFailures(refused, refused),
       problems,
     };
   }
@@ -122,7 +169,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     resetWritten(stores.written);
     const errors: unknown[] = [];
     stageNodeTables(stores, wanted);
-    commit(stores, [], new Map(), (_owner, _table, error) => errors.push(error));
+    commitStaged(stores, (_owner, _table, error) => errors.push(error));
     if (errors.length > 0) throw errors[0];
     return { ...stores.written };
   }
@@ -134,11 +181,13 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     const putRight = (): number => {
       const rows = staged;
       staged = 0;
-      if (rows > 0) commit(stores, [], new Map(), (_owner, _table, error) => errors.push(error));
+      if (rows > 0) commitStaged(stores, (_owner, _table, error) => errors.push(error));
       return rows;
     };
     try {
       for (const finding of findDrift(stores)) {
+        // A change that is being written is not mixed with repairs.
+        while (applying && finding === undefined) yield putRight();
         if (finding === undefined) {
           yield putRight();
           continue;
@@ -155,7 +204,8 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
   }
 
   return {
-    apply,
+    apply: (delta, how) => atOnce(applySteps(delta, how)),
+    applySteps,
     applyNodeTables,
     expire: () => expire(stores, ignore),
     nextExpiry: () => stores.ids.nextDue,
@@ -203,6 +253,16 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
     slots: new SlotStore(maps.backendSlots, written),
     backends: new BackendStore(maps.backendStates, written, now, graceMs, options.remember ?? REMEMBERED_BACKENDS),
     extents: new ExtentAllocator(maps.backendSlots.shape.maxEntries),
+    ledger: new Ledger(options.budgets, [
+      maps.frontends.shape.maxEntries,
+      maps.backendSlots.shape.maxEntries,
+      maps.backendStates.shape.maxEntries,
+      maps.servicePorts.shape.maxEntries,
+      maps.sourceRanges.shape.maxEntries,
+      maps.affinityMembers.shape.maxEntries,
+      maps.dsrBackends.shape.maxEntries,
+    ]),
+    isEssential: (service) => options.budgets !== undefined && isEssential(options.budgets, service),
     resting: new GraceQueue(now, graceMs),
     ids: new ServicePortIds(now, graceMs, maps.servicePorts.shape.maxEntries),
     claims: new Claims(),
@@ -218,11 +278,7 @@ function resetWritten(written: Written): void {
   written.deletes = 0;
 }
 
-function tryPlan(
-  stores: Stores,
-  port: PortState,
-  onFailure: (owner: PortState, table: string, error: unknown) => void,
-): PortPlan {
+function tryPlan(stores: Stores, port: PortState, onFailure: OnPlanFailure): PortPlan {
   try {
     return planPort(stores, port);
   } catch (error) {
@@ -233,12 +289,20 @@ function tryPlan(
 
 /** Why a port could not be written. */
 type Failures = Map<PortState, unknown>;
+type OnPlanFailure = (owner: PortState, table: string, error: unknown) => void;
+
+/** What the cluster stands on first, then what is in force, then the older Services (R-95). */
+function bySeniority(a: PortState, b: PortState): number {
+  if (a.essential !== b.essential) return a.essential ? -1 : 1;
+  const inForce = Number(b.rows.length > 0) - Number(a.rows.length > 0);
+  return inForce || a.created - b.created || (a.name < b.name ? -1 : 1);
+}
 
 /** One problem a Service; the errors say what to do. */
-function describeFailures(failed: Failures): Problem[] {
+function describeFailures(failed: ReadonlyMap<PortState, unknown>, of: { has(port: PortState): boolean }): Problem[] {
   const byService = new Map<string, Problem>();
   for (const [port, error] of failed) {
-    if (byService.has(port.service)) continue;
+    if (!of.has(port) || byService.has(port.service)) continue;
     const [namespace = '', name = ''] = port.service.split('/');
     const message = error instanceof Error ? error.message : String(error);
     byService.set(port.service, { kind: 'Service', namespace, name, field: 'spec', message });

@@ -41,7 +41,11 @@ async function expectHeard(name: string): Promise<void> {
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 1 });
   config = writeConfiguration(cluster.lab, { iptables: { minSyncPeriod: '0s' } });
-  agent = await cluster.lab.startAgent(1, { kubeconfig: cluster.api.kubeconfig, config });
+  agent = await cluster.lab.startAgent(1, {
+    kubeconfig: cluster.api.kubeconfig,
+    config,
+    extraArgs: ['--allow-reserved-addresses'],
+  });
   const ports = [{ name: 'http', containerPort: 8080 }];
   const template = { metadata: { labels: { app: 'web' } }, spec: { containers: [{ ports }] } };
   await cluster.apply([
@@ -66,9 +70,17 @@ it('neither when the Service appears nor when the agent starts again (R-105)', a
   );
   await expectHeard('after');
   await agent.stop();
-  agent = await cluster.lab.startAgent(1, { kubeconfig: cluster.api.kubeconfig, config });
+  agent = await cluster.lab.startAgent(1, {
+    kubeconfig: cluster.api.kubeconfig,
+    config,
+    extraArgs: ['--allow-reserved-addresses'],
+  });
   await expectHeard('again');
   await agent.kill();
-  agent = await cluster.lab.startAgent(1, { kubeconfig: cluster.api.kubeconfig, config });
+  agent = await cluster.lab.startAgent(1, {
+    kubeconfig: cluster.api.kubeconfig,
+    config,
+    extraArgs: ['--allow-reserved-addresses'],
+  });
   await expectHeard('once-more');
 });

@@ -5,6 +5,7 @@ import { Argument, Command, Option, type ParseOptionsResult } from 'commander';
 import { stringify } from 'yaml';
 import { flagValue } from '../../config/flags.ts';
 import { loadSources } from '../../config/sources.ts';
+import { DEFAULT_BUDGETS } from '../../model/budgets.ts';
 import { SluiceError } from '../../model/errors.ts';
 import {
   DEFAULT_FORWARDING,
@@ -50,6 +51,12 @@ interface Flags {
   watchNodes?: true;
   watchPods?: true;
   respectNetfilter?: true;
+  refuseExternalIps?: true;
+  refuseNodeAddresses?: true;
+  allowReservedAddresses?: true;
+  serviceBudget: number;
+  namespaceBudget: number;
+  essentialServices: string;
   serviceProxyName?: string;
   cleanup?: true;
 }
@@ -108,7 +115,31 @@ export function agentCommand(context: CliContext): Command {
         .argParser((text) => within('--geneve-vni', text, 0, 0xff_ffff))
         .default(DEFAULT_FORWARDING.geneveVni),
     )
-    .option('--watch-nodes', 'take encapsulated packets of other nodes although this one sends none')
+    .option(
+      '--watch-nodes',
+      'know the other nodes: take encapsulated packets of theirs although this one sends none, and let Services choose dsr by annotation',
+    )
+    .option('--refuse-external-ips', 'serve no spec.externalIPs')
+    .option('--refuse-node-addresses', "serve no external IP and no load-balancer address that is a node's")
+    .option(
+      '--allow-reserved-addresses',
+      "serve external IPs and load-balancer addresses that are link-local or the API server's own, too",
+    )
+    .addOption(
+      new Option('--service-budget <percent>', 'part of each table that one Service may fill')
+        .argParser((text) => within('--service-budget', text, 1, 100))
+        .default(DEFAULT_BUDGETS.servicePercent),
+    )
+    .addOption(
+      new Option('--namespace-budget <percent>', 'part of each table that the Services of one namespace may fill')
+        .argParser((text) => within('--namespace-budget', text, 1, 100))
+        .default(DEFAULT_BUDGETS.namespacePercent),
+    )
+    .option(
+      '--essential-services <names>',
+      'what room is kept for: namespace/name or namespace/*, separated by commas',
+      DEFAULT_BUDGETS.essential.join(','),
+    )
     .option(
       '--respect-netfilter',
       "let netfilter's rules meet packets for backends on other nodes too: slower, and without XDP and DSR",
@@ -197,8 +228,28 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
       geneveVni: flags.geneveVni,
       watchNodes: flags.watchNodes === true,
     },
+    externalAddresses: {
+      refuseExternalIps: flags.refuseExternalIps === true,
+      refuseNodeAddresses: flags.refuseNodeAddresses === true,
+      allowReserved: flags.allowReservedAddresses === true,
+    },
+    budgets: {
+      servicePercent: flags.serviceBudget,
+      namespacePercent: flags.namespaceBudget,
+      essential: essentialServices(flags.essentialServices),
+    },
     ...(flags.logLevel !== undefined && { logLevel: flags.logLevel }),
   };
+}
+
+const ESSENTIAL = /^[a-z0-9-]{1,63}\/([a-z0-9-]{1,63}|\*)$/;
+
+function essentialServices(text: string): string[] {
+  const names = text.split(',').flatMap((name) => name.trim() || []);
+  for (const name of names)
+    if (!ESSENTIAL.test(name))
+      throw usageError(`--essential-services: '${name}' is neither namespace/name nor namespace/*`);
+  return names;
 }
 
 /** With rules of netfilter respected nothing passes by the stack. */

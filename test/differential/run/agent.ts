@@ -91,7 +91,7 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
         dataPath: unattached(kernel),
         tables,
         compiler,
-        report: createReporter(() => {}),
+        report: createReporter({ tell: () => {}, quiet: () => {} }),
         view: {
           nodeName: THIS_NODE,
           configuration,
@@ -146,7 +146,7 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
         }),
       );
       reconciler ??= start();
-      const result = reconciler.sync(false);
+      const result = await reconciler.sync(false);
       for (const key of result.removed) health.delete(key);
       for (const { namespace, name, health: now } of result.changed) {
         if (now === undefined) health.delete(`${namespace}/${name}`);

@@ -25,6 +25,8 @@ test('without flags: in-cluster, and the defaults', async () => {
     bindProtection: true,
     meshPorts: [15001, 4140],
     forwarding: { mode: 'snat', encapsulation: 'geneve', genevePort: 6081, geneveVni: 0, watchNodes: false },
+    externalAddresses: { refuseExternalIps: false, refuseNodeAddresses: false, allowReserved: false },
+    budgets: { servicePercent: 25, namespacePercent: 80, essential: ['default/kubernetes', 'kube-system/*'] },
     strictConfig: false,
     kubeProxyFlags: {},
   });
@@ -71,6 +73,8 @@ test('every flag', async () => {
     '--service-proxy-name',
     'sluice',
   );
+  words.push('--refuse-external-ips', '--refuse-node-addresses', '--allow-reserved-addresses');
+  words.push('--service-budget', '10', '--namespace-budget', '30', '--essential-services', 'a/b, dns/*');
   expect((await sluice(words)).agent).toEqual({
     nodeName: 'node-b',
     nodeNameGiven: true,
@@ -88,6 +92,8 @@ test('every flag', async () => {
     meshPorts: [4143],
     serviceProxyName: 'sluice',
     forwarding: { mode: 'hybrid', encapsulation: 'ipip', genevePort: 6082, geneveVni: 7, watchNodes: true },
+    externalAddresses: { refuseExternalIps: true, refuseNodeAddresses: true, allowReserved: true },
+    budgets: { servicePercent: 10, namespacePercent: 30, essential: ['a/b', 'dns/*'] },
     logLevel: 'debug',
     strictConfig: false,
     kubeProxyFlags: {},
@@ -117,6 +123,9 @@ test.each([
   [['--devices', 'a-name-of-sixteen'], "--devices: 'a-name-of-sixteen'"],
   [['--pod-devices', 'veth*,'], '--pod-devices'],
   [['--forwarding-mode', 'DSR'], '--forwarding-mode'],
+  [['--service-budget', '0'], '--service-budget'],
+  [['--namespace-budget', '101'], '--namespace-budget'],
+  [['--essential-services', 'kube-dns'], '--essential-services'],
   [['--geneve-port', '0'], "--geneve-port: '0' is not a number from 1 to 65535"],
   [['--geneve-vni', '1x'], "--geneve-vni: '1x' is not a number from 0 to 16777215"],
   [['--node-name', ' '], '--node-name: is empty'],

@@ -135,3 +135,37 @@ describe('duplicates', () => {
     expect(cluster([twice, other])).toEqual(['10.1.0.1:8080', '10.1.0.1:8081']);
   });
 });
+
+describe('many ports', () => {
+  const names = Array.from({ length: 40 }, (_, i) => `p${i}`);
+  const spec = { ports: names.map((name, i) => ({ name, port: 1000 + i, targetPort: 8080 })) };
+  const endpoints = [endpoint('10.1.0.1', { on: 'here' }), endpoint('10.1.0.2')];
+
+  test('ports that lead to the same endpoints share one list, whatever their numbers', () => {
+    const ports = names.map((name) => ({ name, port: 8080 }));
+    const result = compile(service(spec), [slice(endpoints, { ports })]);
+    expect(addresses(result?.ports[39], 'cluster')).toEqual(['10.1.0.1:8080', '10.1.0.2:8080']);
+    for (const port of result?.ports ?? []) expect(port.lists.cluster).toBe(result?.ports[0]?.lists.cluster);
+  });
+
+  test('ports with other numbers, and other slices, keep to their own', () => {
+    const first = names.map((name, i) => ({ name, port: i < 20 ? 8080 : 9090 }));
+    const second = names.slice(1).map((name) => ({ name, port: 8080 }));
+    const result = compile(service(spec), [
+      slice(endpoints, { ports: first }),
+      slice([endpoint('10.1.0.3')], { ports: second }),
+    ]);
+    const of = (i: number) => addresses(result?.ports[i], 'cluster');
+    expect(of(0)).toEqual(['10.1.0.1:8080', '10.1.0.2:8080']);
+    expect(of(1)).toEqual(['10.1.0.1:8080', '10.1.0.2:8080', '10.1.0.3:8080']);
+    expect(of(39)).toEqual(['10.1.0.1:9090', '10.1.0.2:9090', '10.1.0.3:8080']);
+  });
+
+  test('a slice loses none of the 20,000 ports that the API takes', () => {
+    const ports = Array.from({ length: 20_000 }, (_, i) => ({ name: `p${i}`, port: 1 + i }));
+    const last = { ports: [{ name: 'p19999', port: 80 }] };
+    const result = compile(service(last), [slice(endpoints, { ports })]);
+    expect(addresses(result?.ports[0], 'cluster')).toEqual(['10.1.0.1:20000', '10.1.0.2:20000']);
+    expect(result?.problems).toEqual([]);
+  });
+});

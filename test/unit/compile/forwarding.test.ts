@@ -7,7 +7,8 @@ import { compile, flagNames, frontend } from './support.ts';
 
 const OWN = { IPv4: '192.0.2.1', IPv6: '2001:db8:1::1' };
 const peers = new Map([['there', { IPv4: '192.0.2.2', IPv6: '2001:db8:1::2' }]]);
-const context = (over: Partial<NodeContext> = {}) => nodeContext({ ownAddresses: OWN, peers, ...over });
+const context = (over: Partial<NodeContext> = {}) =>
+  nodeContext({ ownAddresses: OWN, peers, mayChooseDirect: true, ...over });
 
 const PORTS = [
   { name: 'http', port: 80, nodePort: 30080 },
@@ -49,6 +50,20 @@ describe('forwarding modes', () => {
   test('a Service chooses for itself, either way', () => {
     expect(direct({ forwardingMode: 'dsr' }, 'snat')).toEqual([]);
     expect(direct({ forwardingMode: 'snat' }, 'hybrid')).toEqual(['http']);
+  });
+
+  test('a Service does not choose direct return without the word of the administrator', () => {
+    const refused = { forwardingMode: 'snat', mayChooseDirect: false } as const;
+    for (const mode of ['dsr', 'hybrid']) {
+      expect(direct(refused, mode)).toEqual([]);
+      expect(compiled(refused, mode)?.problems).toMatchObject([
+        {
+          field: `metadata.annotations[${FORWARDING_MODE_ANNOTATION}]`,
+          message: expect.stringMatching(`^${mode} is not allowed here: the mode of the node is used; .*--watch-nodes`),
+        },
+      ]);
+    }
+    expect(compiled(refused, 'snat')?.problems).toEqual([]);
   });
 
   test.each(['DSR', '', 7, null])('the annotation %j is reported, and the mode of the node used', (value) => {
@@ -118,13 +133,6 @@ describe('the other nodes', () => {
     compiler.take();
     return compiler;
   }
-
-  test('are wanted when some Service asks for direct return', () => {
-    expect(running().wantsPeers()).toBe(false);
-    expect(running('snat', 'dsr').wantsPeers()).toBe(false);
-    expect(running('hybrid').wantsPeers()).toBe(true);
-    expect(running(undefined, 'dsr').wantsPeers()).toBe(true);
-  });
 
   test('that change touch the Services with direct return alone', () => {
     const moved = { peers: new Map([['there', { IPv4: '192.0.2.9' }]]) };

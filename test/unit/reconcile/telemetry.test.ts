@@ -4,7 +4,7 @@ import type { Family } from '../../../src/model/address.ts';
 import type { CompiledService, PolicyCounts } from '../../../src/model/compiled.ts';
 import type { SyncResult } from '../../../src/reconcile/reconciler.ts';
 import { createTelemetry, type Telemetry, type TelemetryOptions } from '../../../src/reconcile/telemetry.ts';
-import { createHealth } from '../../../src/serve/health.ts';
+import { createHealth, type Health } from '../../../src/serve/health.ts';
 import { createMetrics, type Metrics } from '../../../src/serve/metrics.ts';
 
 const START = 1_700_000_000_000;
@@ -12,13 +12,15 @@ const NONE: PolicyCounts = { internal: 0, external: 0 };
 let now: number;
 let metrics: Metrics;
 let telemetry: Telemetry;
+let health: Health;
 
 beforeEach(() => {
   now = START;
   metrics = createMetrics({ processMetrics: false });
+  health = createHealth({ clock: () => now, syncPeriod: 30_000 });
   telemetry = createTelemetry({
     metrics,
-    health: createHealth({ clock: () => now, syncPeriod: 30_000 }),
+    health,
     healthChecks: {} as TelemetryOptions['healthChecks'],
     configuration: {} as TelemetryOptions['configuration'],
     clock: () => now,
@@ -40,7 +42,19 @@ function compiled(given: Partial<CompiledService>): CompiledService {
 }
 
 function sync(changed: readonly CompiledService[], given: Partial<SyncResult> = {}, full = false): void {
-  telemetry.synced({ changed, removed: [], ok: true, ...given } as unknown as SyncResult, 0.01, full);
+  telemetry.synced(
+    {
+      changed,
+      removed: [],
+      ok: true,
+      sound: true,
+      applied: { failed: [] },
+      failedDevices: 0,
+      ...given,
+    } as unknown as SyncResult,
+    0.01,
+    full,
+  );
 }
 
 async function value(series: string): Promise<number> {
@@ -88,7 +102,7 @@ it('changes are pending until a sync that is whole (R-82)', async () => {
     await value(of('sync_proxy_rules_endpoint_changes_pending', 'IPv6')),
     await value(of('sync_proxy_rules_last_timestamp_seconds')),
   ];
-  sync([], { ok: false });
+  sync([], { ok: false, sound: false });
   expect(await pending()).toEqual([2, 3, 0]);
   sync([]);
   expect(await pending()).toEqual([0, 0, START / 1000]);
@@ -102,4 +116,33 @@ it('ServicePorts without local endpoints are summed, and forgotten with their Se
   expect([await sum('internal'), await sum('external')]).toEqual([2, 4]);
   sync([compiled({})], { removed: ['default/other'] });
   expect([await sum('internal'), await sum('external')]).toEqual([0, 0]);
+});
+
+describe('what fails for one (R-79)', () => {
+  const failed = [{}, {}] as unknown as SyncResult['applied']['failed'];
+
+  it('is counted, and is not the health of the node', async () => {
+    telemetry.queued({ services: 1, slices: 0 });
+    now += 1000;
+    sync([], { ok: false, sound: true, applied: { failed } as SyncResult['applied'], failedDevices: 3 });
+    now += 10 * 30_000;
+    expect(health.healthy()).toBe(true);
+    expect([await value('sluice_unapplied{kind="service"}'), await value('sluice_unapplied{kind="device"}')]).toEqual([
+      2, 3,
+    ]);
+    sync([]);
+    expect(await value('sluice_unapplied{kind="service"}')).toBe(0);
+  });
+
+  it('for all is: also in the first sync', () => {
+    telemetry.queued({ services: 1, slices: 0 });
+    sync([], { ok: false, sound: false });
+    now += 59_999;
+    expect(health.healthy()).toBe(true);
+    now += 1;
+    expect(health.healthy()).toBe(false);
+    expect(health.report()).toMatchObject({ healthy: false, status: { IPv4: { healthy: false } } });
+    sync([]);
+    expect(health.healthy()).toBe(true);
+  });
 });

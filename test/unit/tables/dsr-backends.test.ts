@@ -31,7 +31,7 @@ function rows(maps: MemoryMaps): string[] {
 test('backends of direct return are written by ServicePort, changed in place and removed', () => {
   const maps = createMemoryMaps();
   const tables = createTables(maps);
-  tables.apply({ changed: [web('web', [LOCAL, REMOTE, LOST]), web('api', [REMOTE])], removed: [] }, { complete: true });
+  tables.apply({ changed: [web('web', [LOCAL, REMOTE, LOST]), web('www', [REMOTE])], removed: [] }, { complete: true });
   expect(rows(maps)).toEqual([
     '1 10.1.0.1 192.0.2.1 8080 local',
     '1 10.1.1.1 192.0.2.2 8080',
@@ -41,7 +41,7 @@ test('backends of direct return are written by ServicePort, changed in place and
   expect(tables.occupancy().dsrBackends).toBe(4);
   tables.apply({ changed: [web('web', [{ ...REMOTE, node: '192.0.2.9' }])], removed: [] });
   expect(rows(maps)).toEqual(['1 10.1.1.1 192.0.2.9 8080', '2 10.1.1.1 192.0.2.2 8080']);
-  tables.apply({ changed: [web('web')], removed: ['default/api'] });
+  tables.apply({ changed: [web('web')], removed: ['default/www'] });
   expect(rows(maps)).toEqual([]);
 });
 
