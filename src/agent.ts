@@ -33,8 +33,10 @@ import type { Configuration } from './model/configuration.ts';
 import { SluiceError } from './model/errors.ts';
 import type { Node } from './model/kubernetes.ts';
 import type { ObjectSource } from './model/source.ts';
+import { createCauses } from './reconcile/causes.ts';
 import { createDataPath } from './reconcile/datapath.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
+import { createHistory } from './reconcile/history.ts';
 import { knobsOf } from './reconcile/knobs.ts';
 import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
 import { createReporter, problemText } from './reconcile/report.ts';
@@ -129,6 +131,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     warn(problemText(problem), { namespace: problem.namespace, name: problem.name, field: problem.field }),
   );
 
+  const causes = createCauses(Date.now);
+  const history = createHistory({ view: () => dataPath.maps.history.view, clock: Date.now, warn });
+
   const stop = new AbortController();
   // Each connection of the reflector listens, and each server.
   setMaxListeners(0, stop.signal);
@@ -182,12 +187,19 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     source.run(
       {
         services(events) {
-          for (const { key, object } of events) compiler.setService(key, object);
+          for (const { key, object } of events) {
+            compiler.setService(key, object);
+            // What the first lists bring is the state that is found, not a change.
+            if (reconciler !== undefined) causes.heard('Service', key, object, [key]);
+          }
           telemetry.queued({ services: events.length, slices: 0 });
           schedule.wake();
         },
         endpointSlices(events) {
-          for (const { key, object } of events) compiler.setSlice(key, object);
+          for (const { key, object } of events) {
+            const services = compiler.setSlice(key, object);
+            if (reconciler !== undefined) causes.heard('EndpointSlice', key, object, services);
+          }
           telemetry.queued({ services: 0, slices: events.length });
           schedule.wake();
         },
@@ -320,7 +332,10 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     reconciler ??= start();
     const began = performance.now();
     const result = reconciler.sync(periodic && !first);
-    const { services, frontends, backends, written } = result.applied;
+    const { services, frontends, backends, written, changes, failed } = result.applied;
+    if (first) history.agent('start', { version: VERSION, node: nodeName, services });
+    history.changed(changes, causes.of);
+    causes.clear(new Set(failed.map(({ namespace, name }) => `${namespace}/${name}`)));
     const { leftOut } = result.view;
     const devicesChanged = !isDeepStrictEqual(leftOut, leftOutTold);
     leftOutTold = leftOut;
@@ -348,6 +363,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     if (!stop.signal.aborted) fail(error);
   }
   await Promise.allSettled([...running, healthChecks.close()]);
+  if (reconciler !== undefined) history.agent('stop', { version: VERSION, node: nodeName });
   dataPath.close();
   if (failure !== undefined) throw failure;
 }

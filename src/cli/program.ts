@@ -5,6 +5,7 @@ import { backendCommand } from './commands/backend.ts';
 import { cleanupCommand } from './commands/cleanup.ts';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { dropsCommand } from './commands/drops.ts';
+import { eventsCommand } from './commands/events.ts';
 import { flowCommand } from './commands/flow.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
@@ -30,6 +31,7 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(backendCommand(context))
     .addCommand(flowCommand(context))
     .addCommand(dropsCommand(context))
+    .addCommand(eventsCommand(context))
     .addCommand(cleanupCommand(context))
     .addCommand(versionCommand(context))
     .addCommand(completionCommand(context))

@@ -27,8 +27,8 @@ export interface Compiler {
    * @param service as it came, of any shape; undefined: deleted. No reference to it is kept.
    */
   setService(key: string, service: unknown): void;
-  /** The same for an EndpointSlice. */
-  setSlice(key: string, slice: unknown): void;
+  /** The same for an EndpointSlice. @returns `namespace/name` of the Services whose it is, or was. */
+  setSlice(key: string, slice: unknown): readonly string[];
   setContext(context: NodeContext): void;
   /** Whether some Service wants to know the other nodes' addresses: direct return does. */
   wantsPeers(): boolean;
@@ -132,8 +132,10 @@ export function createCompiler(initial: NodeContext): Compiler {
     setSlice(key, object) {
       const usable = object !== undefined && isUsable('EndpointSlice', key);
       const slice = usable ? parseSlice(key, object) : undefined;
+      const owners = [slices.get(key)?.serviceKey, slice?.serviceKey];
       detachSlice(key);
       if (slice !== undefined) attachSlice(slice);
+      return [...new Set(owners)].filter((owner) => owner !== undefined);
     },
 
     setContext(next) {

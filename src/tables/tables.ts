@@ -1,10 +1,12 @@
 /** The maps of the agent: desired and actual, and the least writes that lead from one to the other. */
 import type { MapName } from '../../maps-schema/gen/codecs.ts';
 import type { Problem } from '../model/compiled.ts';
+import type { PortChange } from '../model/history.ts';
 import { AddressMarks } from './address-marks.ts';
 import { adopt, type Leftovers, stageLeftovers } from './adopt.ts';
 import { commit, expire } from './apply.ts';
 import { BackendStore, REMEMBERED_BACKENDS } from './backends.ts';
+import { changesSince, picturesOf } from './changes.ts';
 import { Claims } from './claims.ts';
 import { type Delta, Desired } from './desired.ts';
 import { ExtentAllocator } from './extents.ts';
@@ -40,6 +42,8 @@ export interface ApplyResult {
   readonly failed: readonly Problem[];
   /** What is wrong with the objects, e.g. an address that an older Service has. */
   readonly problems: readonly Problem[];
+  /** What became another in the kernel; nothing for the first rows of all, of which everything is new. */
+  readonly changes: readonly PortChange[];
 }
 
 export interface Tables {
@@ -100,13 +104,16 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
       stores.addressMarks.touchAll(stores);
       stores.reservedPorts.touchAll();
     }
+    // That everything is new on a node without rows is no change.
+    const fresh = found !== undefined && stores.frontends.size === 0;
+    const before = picturesOf(stores, fresh ? [] : plans.map(({ port }) => port));
     commit(stores, plans, failed, onFailure, found && (() => stageLeftovers(stores, found)));
     leftovers = undefined;
     retry = new Set(failed.keys());
-    return result(describeFailures(failed), problems);
+    return result(describeFailures(failed), problems, changesSince(stores, before));
   }
 
-  function result(failed: Problem[], problems: Problem[]): ApplyResult {
+  function result(failed: Problem[], problems: Problem[], changes: readonly PortChange[] = []): ApplyResult {
     return {
       written: { ...stores.written },
       services: ready ? desired.size - failed.length : 0,
@@ -115,6 +122,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
       stopped: stores.backends.takeStopped(),
       failed,
       problems,
+      changes,
     };
   }
 
