@@ -7,6 +7,7 @@ import { completeCommand, completionCommand } from './commands/completion.ts';
 import { dropsCommand } from './commands/drops.ts';
 import { eventsCommand } from './commands/events.ts';
 import { flowCommand } from './commands/flow.ts';
+import { mapCommand } from './commands/map.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
 import { versionCommand } from './commands/version.ts';
@@ -32,6 +33,7 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(flowCommand(context))
     .addCommand(dropsCommand(context))
     .addCommand(eventsCommand(context))
+    .addCommand(mapCommand(context))
     .addCommand(cleanupCommand(context))
     .addCommand(versionCommand(context))
     .addCommand(completionCommand(context))
