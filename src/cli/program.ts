@@ -6,6 +6,7 @@ import { cleanupCommand } from './commands/cleanup.ts';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { dropsCommand } from './commands/drops.ts';
 import { eventsCommand } from './commands/events.ts';
+import { explainCommand } from './commands/explain.ts';
 import { flowCommand } from './commands/flow.ts';
 import { mapCommand } from './commands/map.ts';
 import { serviceCommand } from './commands/service.ts';
@@ -33,6 +34,7 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(flowCommand(context))
     .addCommand(dropsCommand(context))
     .addCommand(eventsCommand(context))
+    .addCommand(explainCommand(context))
     .addCommand(mapCommand(context))
     .addCommand(cleanupCommand(context))
     .addCommand(versionCommand(context))

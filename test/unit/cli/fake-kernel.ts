@@ -142,6 +142,9 @@ const emptyKernel: Kernel = {
   agentHolds: () => true,
   probeFeatures: () => [],
   readClock: async () => undefined,
+  monotonic: () => 0n,
+  readKnobs: () => undefined,
+  readRoutes: () => new Map(),
   removeEverything: () => ({ links: 0, filters: 0, programs: 0, maps: 0, directories: [] }),
   removeKubeProxy: () => ({ chains: 0, tables: 0, devices: 0, sets: 0, failures: [] }),
 };

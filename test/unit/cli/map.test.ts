@@ -95,6 +95,8 @@ test('docs/inspect.md maps each table to the same command', () => {
 
 test('an empty map, a limit, a name that is none', async () => {
   expect(await map('peers')).toMatchObject({ code: 0, out: '', err: 'the map peers is empty\n' });
-  expect((await map('counters', '--limit', '2', '--no-headers')).out).toBe('FORWARDED   2         80\nNOT_OURS    0         0\n');
+  expect((await map('counters', '--limit', '2', '--no-headers')).out).toBe(
+    'FORWARDED   2         80\nNOT_OURS    0         0\n',
+  );
   expect(await map('flow_buckets')).toMatchObject({ code: 2, err: expect.stringContaining('Allowed choices are') });
 });
