@@ -168,7 +168,7 @@ export const MAP_VIEWS: Readonly<Record<OpenMapName, MapView>> = {
   },
   backendSlots: array('backendSlots', 'sluice backend list', backendSlot, backendFlags),
   backendStates: array('backendStates', 'sluice backend list -o wide', backendState, backendStateFlags),
-  affinities: hash('affinities', 'sluice map affinities', [affinityKey, affinity]),
+  affinities: hash('affinities', 'sluice explain', [affinityKey, affinity]),
   affinityMembers: hash('affinityMembers', 'sluice backend list', [affinityMemberKey, affinityMember]),
   sourceRanges: hash('sourceRanges', 'sluice service list -o wide', [sourceRangeKey], undefined, network(32)),
   podCidrs: hash('podCidrs', 'sluice map pod_cidrs', [cidrKey], undefined, network()),
