@@ -455,6 +455,14 @@ export const schema: Schema = {
       fields: [{ name: 'text', type: { chars: 64 }, doc: 'UTF-8; a character may go on in the next piece' }],
     },
     {
+      name: 'history_piece',
+      doc: 'A piece of the ring of changes; it outlives the agent.',
+      size: 64,
+      fields: [
+        { name: 'text', type: { chars: 64 }, doc: 'two 64-bit positions, then records: JSON behind its length' },
+      ],
+    },
+    {
       name: 'knobs',
       doc: 'Settings fixed at load, in .rodata: what is off costs nothing once the verifier has removed it.',
       size: 104,
@@ -1130,6 +1138,16 @@ export const schema: Schema = {
       flags: ['BPF_F_MMAPABLE'],
       writtenByDataPath: false,
       doc: 'what the agent tells of itself, for the command line',
+    },
+    {
+      name: 'history',
+      type: 'ARRAY',
+      key: 'u32',
+      value: 'history_piece',
+      maxEntries: 16384,
+      flags: ['BPF_F_MMAPABLE'],
+      writtenByDataPath: false,
+      doc: 'the changes put in force last: src/model/history-ring.ts',
     },
     {
       name: 'counters',

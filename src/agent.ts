@@ -34,8 +34,10 @@ import type { Configuration } from './model/configuration.ts';
 import { SluiceError } from './model/errors.ts';
 import type { Node } from './model/kubernetes.ts';
 import type { ObjectSource } from './model/source.ts';
+import { createCauses } from './reconcile/causes.ts';
 import { createDataPath } from './reconcile/datapath.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
+import { createHistory } from './reconcile/history.ts';
 import { knobsOf } from './reconcile/knobs.ts';
 import { takesDirectReturn } from './reconcile/node-view.ts';
 import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
@@ -137,6 +139,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       warn(`${owner ?? 'many objects'}: no more of what is wrong is told for a minute: see "sluice service problems"`),
   });
 
+  const causes = createCauses(Date.now);
+  const history = createHistory({ view: () => dataPath.maps.history.view, clock: Date.now, warn });
+
   const stop = new AbortController();
   // Each connection of the reflector listens, and each server.
   setMaxListeners(0, stop.signal);
@@ -190,12 +195,19 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     source.run(
       {
         services(events) {
-          for (const { key, object } of events) compiler.setService(key, object);
+          for (const { key, object } of events) {
+            compiler.setService(key, object);
+            // What the first lists bring is the state that is found, not a change.
+            if (reconciler !== undefined) causes.heard('Service', key, object, [key]);
+          }
           telemetry.queued({ services: events.length, slices: 0 });
           schedule.wake();
         },
         endpointSlices(events) {
-          for (const { key, object } of events) compiler.setSlice(key, object);
+          for (const { key, object } of events) {
+            const services = compiler.setSlice(key, object);
+            if (reconciler !== undefined) causes.heard('EndpointSlice', key, object, services);
+          }
           telemetry.queued({ services: 0, slices: events.length });
           schedule.wake();
         },
@@ -329,7 +341,10 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     reconciler ??= start();
     const began = performance.now();
     const result = await reconciler.sync(periodic && !first, stop.signal);
-    const { services, frontends, backends, written } = result.applied;
+    const { services, frontends, backends, written, changes, failed } = result.applied;
+    if (first) history.agent('start', { version: VERSION, node: nodeName, services });
+    history.changed(changes, causes.of);
+    causes.clear(new Set(failed.map(({ namespace, name }) => `${namespace}/${name}`)));
     const { leftOut } = result.view;
     const devicesChanged = !isDeepStrictEqual(leftOut, leftOutTold);
     leftOutTold = leftOut;
@@ -357,6 +372,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     if (!stop.signal.aborted) fail(error);
   }
   await Promise.allSettled([...running, healthChecks.close()]);
+  if (reconciler !== undefined) history.agent('stop', { version: VERSION, node: nodeName });
   dataPath.close();
   if (failure !== undefined) throw failure;
 }

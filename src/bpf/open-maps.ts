@@ -14,6 +14,7 @@ export type ArrayName =
   | 'backendSlots'
   | 'backendStates'
   | 'control'
+  | 'history'
   | 'report'
   | 'reservedPorts';
 /** Maps of type PERCPU_ARRAY. */

@@ -15,6 +15,8 @@ export interface CliContext {
   /** Name of the machine. */
   readonly hostname: () => string;
   readonly version: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
   /** Waits so many milliseconds. @returns false when it is enough. */
   readonly wait: (ms: number) => Promise<boolean>;
   /** Called by the command that ran. */

@@ -14,6 +14,11 @@ export function endpoint(address: Address, port: number): string {
   return familyOf(address) === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
+/** @param bits of the 16-byte address, an IPv4 one mapped @returns e.g. `10.0.0.0/8` */
+export function networkText(address: Address, bits: number): string {
+  return `${address}/${familyOf(address) === 'IPv4' ? bits - 96 : bits}`;
+}
+
 /** @returns e.g. `45s`, `3m10s`, `2h5m`, `4d3h`: the two greatest units, as kubectl prints ages. */
 export function duration(seconds: number): string {
   const s = Math.floor(seconds);

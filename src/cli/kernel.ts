@@ -1,8 +1,10 @@
 /** What commands ask of the kernel, in one place, so that tests can answer in its stead. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Knobs } from '../../maps-schema/gen/codecs.ts';
 import { type Feature, probeFeatures } from '../bpf/features.ts';
 import { measureJiffiesPerSecond, openJiffies } from '../bpf/jiffies.ts';
+import { readKnobs } from '../bpf/knobs-in-force.ts';
 import { listLinks, type PinnedLink } from '../bpf/links.ts';
 import { isLocked } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
@@ -11,6 +13,7 @@ import { listPrograms } from '../bpf/programs.ts';
 import { SluiceError } from '../model/errors.ts';
 import { type KubeProxyRemoved, removeKubeProxy } from './kube-proxy.ts';
 import { type Removed, removeEverything } from './remove.ts';
+import { type Route, readRoutes } from './routes.ts';
 
 /** The kernel's clock of flows. */
 export interface FlowClock {
@@ -31,6 +34,12 @@ export interface Kernel {
   probeFeatures(): readonly Feature[];
   /** Takes about 0.1 s. @returns undefined when the kernel does not let it be read. */
   readClock(): Promise<FlowClock | undefined>;
+  /** bpf_ktime_get_ns() */
+  monotonic(): bigint;
+  /** Settings of the programs in force; undefined: none are. */
+  readKnobs(root: string): Knobs | undefined;
+  /** By destination; those that no route leads to are missing. */
+  readRoutes(addresses: readonly string[]): ReadonlyMap<string, Route>;
   /** Removes all that Sluice made under a root. */
   removeEverything(root: string): Removed;
   /** Removes what kube-proxy left. */
@@ -61,6 +70,9 @@ export const kernel: Kernel = {
   agentHolds: (root) => isLocked(pinDirectoryOf(root)),
   probeFeatures,
   readClock,
+  monotonic: () => process.hrtime.bigint(),
+  readKnobs: (root) => readKnobs(pinDirectoryOf(root)),
+  readRoutes,
   removeEverything,
   removeKubeProxy,
 };

@@ -5,7 +5,10 @@ import { backendCommand } from './commands/backend.ts';
 import { cleanupCommand } from './commands/cleanup.ts';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { dropsCommand } from './commands/drops.ts';
+import { eventsCommand } from './commands/events.ts';
+import { explainCommand } from './commands/explain.ts';
 import { flowCommand } from './commands/flow.ts';
+import { mapCommand } from './commands/map.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
 import { versionCommand } from './commands/version.ts';
@@ -30,6 +33,9 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(backendCommand(context))
     .addCommand(flowCommand(context))
     .addCommand(dropsCommand(context))
+    .addCommand(eventsCommand(context))
+    .addCommand(explainCommand(context))
+    .addCommand(mapCommand(context))
     .addCommand(cleanupCommand(context))
     .addCommand(versionCommand(context))
     .addCommand(completionCommand(context))

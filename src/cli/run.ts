@@ -17,6 +17,7 @@ export interface CliDependencies {
   readonly err?: Sink;
   readonly kernel?: CliContext['kernel'];
   readonly hostname?: () => string;
+  readonly now?: () => number;
   readonly wait?: CliContext['wait'];
 }
 
@@ -35,6 +36,7 @@ export async function runCli(args: readonly string[], dependencies: CliDependenc
     runAgent: dependencies.runAgent,
     hostname: dependencies.hostname ?? hostname,
     version: dependencies.version,
+    now: dependencies.now ?? Date.now,
     wait: dependencies.wait ?? (async (ms) => setTimeout(ms, true)),
     exit: (result) => {
       code = result;

@@ -31,8 +31,8 @@ export interface Compiler {
    * @param service as it came, of any shape; undefined: deleted. It is read by the next `take`, not kept any longer.
    */
   setService(key: string, service: unknown): void;
-  /** The same for an EndpointSlice. */
-  setSlice(key: string, slice: unknown): void;
+  /** The same for an EndpointSlice. @returns `namespace/name` of the Services whose it is, or was. */
+  setSlice(key: string, slice: unknown): readonly string[];
   setContext(context: NodeContext): void;
   /** @returns what changed since the last call. */
   take(): Taken;
@@ -194,6 +194,8 @@ export function createCompiler(initial: NodeContext): Compiler {
 
     setSlice(key, object) {
       newSlices.set(key, object);
+      const owners = [slices.get(key)?.serviceKey, serviceOfSlice(key, object)];
+      return [...new Set(owners)].filter((owner) => owner !== undefined);
     },
 
     setContext(next) {

@@ -2,11 +2,13 @@
 import type { MapName } from '../../maps-schema/gen/codecs.ts';
 import { type Budgets, isEssential } from '../model/budgets.ts';
 import type { Problem } from '../model/compiled.ts';
+import type { PortChange } from '../model/history.ts';
 import { atOnce } from '../model/steps.ts';
 import { AddressMarks } from './address-marks.ts';
 import { adopt, type Leftovers, stageLeftovers } from './adopt.ts';
 import { commit, commitStaged, expire } from './apply.ts';
 import { BackendStore, REMEMBERED_BACKENDS } from './backends.ts';
+import { changesSince, picturesOf } from './changes.ts';
 import { Claims } from './claims.ts';
 import { type Delta, Desired } from './desired.ts';
 import { ExtentAllocator } from './extents.ts';
@@ -47,6 +49,8 @@ export interface ApplyResult {
   readonly refused: readonly Problem[];
   /** What is wrong with the objects, e.g. an address that an older Service has. */
   readonly problems: readonly Problem[];
+  /** What became another in the kernel; nothing for the first rows of all, of which everything is new. */
+  readonly changes: readonly PortChange[];
 }
 
 export interface ApplyOptions {
@@ -130,11 +134,14 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
       stores.addressMarks.touchAll(stores);
       stores.reservedPorts.touchAll();
     }
+    // That everything is new on a node without rows is no change.
+    const fresh = found !== undefined && stores.frontends.size === 0;
+    const before = yield* picturesOf(stores, fresh ? [] : ports);
     const plan = (port: PortState) => planWithin(port, onFailure);
     yield* commit(stores, ports, plan, failed, onFailure, found && (() => stageLeftovers(stores, found)));
     leftovers = undefined;
     retry = new Set([...failed.keys()].filter((port) => !refused.has(port)));
-    return result(describeFailures(failed, retry), problems);
+    return result(describeFailures(failed, retry), problems, yield* changesSince(stores, before));
   }
 
   /** Plans a port that may have what it wants. One that may not stays as it is. */
@@ -152,7 +159,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
     return tryPlan(stores, port, onFailure);
   }
 
-  function result(failed: Problem[], problems: Problem[]): ApplyResult {
+  function result(failed: Problem[], problems: Problem[], changes: readonly PortChange[] = []): ApplyResult {
     return {
       written: { ...stores.written },
       services: ready ? desired.size - failed.length : 0,
@@ -162,6 +169,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
       failed,
       refused: describeFailures(refused, refused),
       problems,
+      changes,
     };
   }
 

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
 import { EXIT_OK } from '../errors.ts';
+import { adviceFor } from '../explain/advice.ts';
 import { compareBy, percent } from '../format.ts';
 import { addOutput, type OutputFlags, printList } from '../output.ts';
 import type { Column } from '../table.ts';
@@ -10,6 +11,8 @@ import { type CounterRow, readCounters } from '../views/counters.ts';
 export interface DropRow extends Omit<CounterRow, 'drop'> {
   /** Part of all drops, e.g. `12%`. */
   readonly share: string;
+  /** What to do about it. */
+  readonly advice: string;
 }
 
 const COLUMNS: readonly Column<DropRow>[] = [
@@ -18,6 +21,7 @@ const COLUMNS: readonly Column<DropRow>[] = [
   { header: 'BYTES', value: (row) => String(row.bytes), right: true },
   { header: 'SHARE', value: (row) => row.share, right: true },
   { header: 'MEANING', value: (row) => row.meaning },
+  { header: 'WHAT-TO-DO', value: (row) => row.advice, wide: true },
 ];
 
 export function dropsCommand(context: CliContext): Command {
@@ -46,5 +50,9 @@ export function dropsCommand(context: CliContext): Command {
 export function dropRows(counters: readonly CounterRow[]): DropRow[] {
   const drops = counters.filter((row) => row.drop && row.packets > 0);
   const all = drops.reduce((sum, row) => sum + row.packets, 0);
-  return drops.map(({ drop: _, ...row }) => ({ ...row, share: percent(row.packets, all) }));
+  return drops.map(({ drop: _, ...row }) => ({
+    ...row,
+    share: percent(row.packets, all),
+    advice: adviceFor(row.reason),
+  }));
 }

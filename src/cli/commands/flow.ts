@@ -1,5 +1,5 @@
 /** `sluice flow list`: the connections that are translated. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import type { Maps } from '../../bpf/open-maps.ts';
 import { parseAddress } from '../../model/address.ts';
 import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
@@ -12,6 +12,7 @@ import { compareFlows, type FlowContext, type FlowFilter, type FlowRow, readFlow
 import { matchesService, nameOf, readNames, type ServiceFilter, type ServicePortName } from '../views/names.ts';
 import { compareSockets, readSockets, type SocketRow } from '../views/sockets.ts';
 import { foundNothing } from './nothing.ts';
+import { positive } from './positive.ts';
 
 function pathOf({ redirected, directReturn }: FlowRow): string {
   if (directReturn === 'received') return 'dsr';
@@ -143,12 +144,6 @@ function* take<T>(rows: Iterable<T>, limit: number | undefined, cut: { more: boo
     }
     yield row;
   }
-}
-
-function positive(text: string): number {
-  const number = Number(text);
-  if (!/^\d+$/.test(text) || number < 1) throw new InvalidArgumentError('It must be a number from 1 upward.');
-  return number;
 }
 
 /** @returns the address, or address and port, as the views write it. */

@@ -94,6 +94,16 @@ export function* readFlows(maps: FlowMaps, filter: FlowFilter, context: FlowCont
   }
 }
 
+/** @returns the flow that has a client's packet, by the packet as its first hook sees it. */
+export function findFlow(maps: FlowMaps, key: FlowKey, context: FlowContext): FlowRow | undefined {
+  const bytes = encode(flowKey, key);
+  const established = maps.flows.lookup(bytes);
+  const value = established ?? maps.halfOpenFlows.lookup(bytes);
+  if (value === undefined) return undefined;
+  const flow = flowCodec.read(value, 0);
+  return isFirstStage(key, flow) ? rowOf(maps, key, flow, established === undefined, context) : undefined;
+}
+
 /**
  * The entry that a client's own packet meets first: the node's own packets meet it where they leave. Answers to others'
  * traffic are no Service's.

@@ -89,6 +89,11 @@ const SOURCES: readonly (readonly [number, string])[] = [
 const named = (table: readonly (readonly [number, string])[], flags: number) =>
   table.filter(([mask]) => (flags & mask) !== 0).map(([, name]) => name);
 
+/** What flags of a frontend say: its types, what else it does, whose source is translated. */
+export function flagWords(flags: number): Pick<FrontendRow, 'types' | 'traits' | 'sourceNat'> {
+  return { types: named(TYPES, flags), traits: named(TRAITS, flags), sourceNat: named(SOURCES, flags) };
+}
+
 /** @param rows of the map source_ranges. @returns CIDRs by service_port_id, sorted. */
 export function readSourceRanges(rows: Iterable<Row>): Map<number, string[]> {
   const ranges = new Map<number, string[]>();
@@ -110,17 +115,18 @@ export function* readFrontends(
 ): Generator<FrontendRow> {
   for (const [key, value] of decodeRows(rows, frontendKey, frontendCodec)) {
     const { flags, servicePortId } = value;
+    const words = flagWords(flags);
     yield {
       ...nameOf(names, servicePortId),
-      types: named(TYPES, flags),
+      types: words.types,
       address: key.address,
       frontendPort: key.port,
       protocol: protocolName(key.proto),
       internal: { base: value.internalBase, count: value.internalCount },
       external: { base: value.externalBase, count: value.externalCount },
       affinitySeconds: value.affinitySeconds,
-      traits: named(TRAITS, flags),
-      sourceNat: named(SOURCES, flags),
+      traits: words.traits,
+      sourceNat: words.sourceNat,
       ...((flags & FRONTEND_SOURCE_RANGES) !== 0 && { sourceRanges: sourceRanges.get(servicePortId) ?? [] }),
       servicePortId,
     };

@@ -33,7 +33,15 @@ export interface OccupancyRow {
 
 const NEARLY_FULL = 0.8;
 
-type Fixed = 'agentProcess' | 'control' | 'counters' | 'knownAddresses' | 'report' | 'reservedPorts' | 'tableEvents';
+type Fixed =
+  | 'agentProcess'
+  | 'control'
+  | 'counters'
+  | 'history'
+  | 'knownAddresses'
+  | 'report'
+  | 'reservedPorts'
+  | 'tableEvents';
 type Counted = Exclude<OpenMapName, Fixed>;
 
 const UNCOUNTED: ReadonlySet<MapName> = new Set<Exclude<MapName, Counted>>([
@@ -42,6 +50,7 @@ const UNCOUNTED: ReadonlySet<MapName> = new Set<Exclude<MapName, Counted>>([
   'counters',
   'flowBuckets',
   'halfOpenBuckets',
+  'history',
   'knownAddresses',
   'report',
   'reservedPorts',

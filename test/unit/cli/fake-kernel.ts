@@ -24,7 +24,7 @@ import type { KernelHash } from '../../../src/bpf/kernel-map.ts';
 import type { Maps } from '../../../src/bpf/open-maps.ts';
 import type { AgentOptions } from '../../../src/cli/agent-options.ts';
 import type { Kernel } from '../../../src/cli/kernel.ts';
-import { runCli } from '../../../src/cli/run.ts';
+import { type CliDependencies, runCli } from '../../../src/cli/run.ts';
 import { textSink } from '../../../src/cli/sink.ts';
 import { createMemoryArray, createMemoryHash } from '../../support/memory-map.ts';
 
@@ -111,7 +111,11 @@ export interface Outcome {
 }
 
 /** Runs `sluice` with the given words. */
-export async function sluice(words: readonly string[], kernel: Partial<Kernel> = {}): Promise<Outcome> {
+export async function sluice(
+  words: readonly string[],
+  kernel: Partial<Kernel> = {},
+  more: Partial<Pick<CliDependencies, 'now' | 'wait'>> = {},
+): Promise<Outcome> {
   const out = textSink();
   const err = textSink();
   let agent: AgentOptions | undefined;
@@ -125,6 +129,7 @@ export async function sluice(words: readonly string[], kernel: Partial<Kernel> =
       return 0;
     },
     kernel: { ...emptyKernel, ...kernel },
+    ...more,
   });
   return { code, out: out.text, err: err.text, agent };
 }
@@ -137,6 +142,9 @@ const emptyKernel: Kernel = {
   agentHolds: () => true,
   probeFeatures: () => [],
   readClock: async () => undefined,
+  monotonic: () => 0n,
+  readKnobs: () => undefined,
+  readRoutes: () => new Map(),
   removeEverything: () => ({ links: 0, filters: 0, programs: 0, maps: 0, directories: [] }),
   removeKubeProxy: () => ({ chains: 0, tables: 0, devices: 0, sets: 0, failures: [] }),
 };
