@@ -36,6 +36,7 @@ import type { Node } from './model/kubernetes.ts';
 import type { ObjectSource } from './model/source.ts';
 import { createDataPath } from './reconcile/datapath.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
+import { inTurns } from './reconcile/in-turns.ts';
 import { knobsOf } from './reconcile/knobs.ts';
 import { takesDirectReturn } from './reconcile/node-view.ts';
 import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
@@ -50,7 +51,7 @@ import { createHealth } from './serve/health.ts';
 import { createHealthCheckServers } from './serve/health-check-servers.ts';
 import { exportLoopDelay } from './serve/loop-delay.ts';
 import { createMetrics } from './serve/metrics.ts';
-import { createTables, type Tables } from './tables/tables.ts';
+import { createTablesSteps, type Tables } from './tables/tables.ts';
 
 /** Milliseconds without a change after which the memory that the first lists took is given back, and at the latest. */
 const RELEASE_IDLE_MS = 2000;
@@ -274,8 +275,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       stop.signal,
     );
 
-  const start = (): Reconciler => {
-    const written = createTables(dataPath.maps, { budgets: options.budgets });
+  const start = async (): Promise<Reconciler> => {
+    const written = await inTurns(createTablesSteps(dataPath.maps, { budgets: options.budgets }), stop.signal);
     tables = written;
     exportKernel(metrics, dataPath.maps, () => written.occupancy());
     const { devices, podDevices, forwarding, xdp, externalAddresses } = options;
@@ -326,7 +327,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     }
     await load();
     const first = reconciler === undefined;
-    reconciler ??= start();
+    reconciler ??= await start();
     const began = performance.now();
     const result = await reconciler.sync(periodic && !first, stop.signal);
     const { services, frontends, backends, written } = result.applied;

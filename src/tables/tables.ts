@@ -85,8 +85,18 @@ export interface Tables {
  * @throws SluiceError SCHEMA_MISMATCH when the maps have another layout
  */
 export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tables {
+  return atOnce(createTablesSteps(maps, options));
+}
+
+/** The same, in steps of some milliseconds at most; to be run to its end before anything else is written. */
+export function* createTablesSteps(maps: AgentMaps, options: TablesOptions = {}): Generator<void, Tables> {
   const stores = createStores(maps, options);
-  let leftovers: Leftovers | undefined = adopt(stores);
+  const leftovers = yield* adopt(stores);
+  return createTablesOf(stores, leftovers);
+}
+
+function createTablesOf(stores: Stores, adopted: Leftovers): Tables {
+  let leftovers: Leftovers | undefined = adopted;
   const desired = new Desired(stores);
   /** Ports whose last write failed. */
   let retry = new Set<PortState>();
