@@ -265,8 +265,9 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
     extents: new ExtentAllocator(maps.backendSlots.shape.maxEntries),
     ledger: new Ledger(options.budgets, [
       maps.frontends.shape.maxEntries,
-      maps.backendSlots.shape.maxEntries,
-      maps.backendStates.shape.maxEntries,
+      // Slot 0 and id 0 stand for none.
+      maps.backendSlots.shape.maxEntries - 1,
+      maps.backendStates.shape.maxEntries - 1,
       maps.servicePorts.shape.maxEntries,
       maps.sourceRanges.shape.maxEntries,
       maps.affinityMembers.shape.maxEntries,

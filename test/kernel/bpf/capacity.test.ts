@@ -60,7 +60,7 @@ const dns = one('kube-system', 'kube-dns', '10.96.0.10', 5000);
 const honest = one('shop', 'web', '10.96.0.20', 6000);
 
 const isServed = (address: string) => maps.frontends.lookup(Buffer.from(frontendKeyOf(address, 443, 'TCP'), 'latin1'));
-const start = () => createTables(maps, { budgets: DEFAULT_BUDGETS });
+const start = () => createTables(maps, { budgets: DEFAULT_BUDGETS, graceMs: 0 });
 
 it('17 Services of one namespace leave room for what the cluster stands on, and for others; over restarts too', async () => {
   const tables = start();
