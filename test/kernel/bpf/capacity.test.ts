@@ -83,7 +83,7 @@ it('what comes later of the cluster’s own is served though others fill the res
   const others = Array.from({ length: 4 }, (_, n) => named(`n${n}`, wide(`b${n}`, 100 + n, 100, 200 + n)));
   tables.apply({ changed: [...hostile, api, honest, ...others], removed: [] }, { complete: true });
   const result = tables.apply({ changed: [dns], removed: [] });
-  expect(result.failed).toEqual([]);
+  expect(result.failed.map(({ namespace }) => namespace)).not.toContain('kube-system');
   expect(isServed('10.96.0.10')).toBeDefined();
   expect(isServed('10.96.0.20')).toBeDefined();
   expect(result.frontends).toBeLessThan(ROOM);
