@@ -38,6 +38,7 @@ import { createCauses } from './reconcile/causes.ts';
 import { createDataPath } from './reconcile/datapath.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
 import { createHistory } from './reconcile/history.ts';
+import { inTurns } from './reconcile/in-turns.ts';
 import { knobsOf } from './reconcile/knobs.ts';
 import { takesDirectReturn } from './reconcile/node-view.ts';
 import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
@@ -52,7 +53,7 @@ import { createHealth } from './serve/health.ts';
 import { createHealthCheckServers } from './serve/health-check-servers.ts';
 import { exportLoopDelay } from './serve/loop-delay.ts';
 import { createMetrics } from './serve/metrics.ts';
-import { createTables, type Tables } from './tables/tables.ts';
+import { createTablesSteps, type Tables } from './tables/tables.ts';
 
 /** Milliseconds without a change after which the memory that the first lists took is given back, and at the latest. */
 const RELEASE_IDLE_MS = 2000;
@@ -286,8 +287,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       stop.signal,
     );
 
-  const start = (): Reconciler => {
-    const written = createTables(dataPath.maps, { budgets: options.budgets });
+  const start = async (): Promise<Reconciler> => {
+    const written = await inTurns(createTablesSteps(dataPath.maps, { budgets: options.budgets }), stop.signal);
     tables = written;
     exportKernel(metrics, dataPath.maps, () => written.occupancy());
     const { devices, podDevices, forwarding, xdp, externalAddresses } = options;
@@ -338,7 +339,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     }
     await load();
     const first = reconciler === undefined;
-    reconciler ??= start();
+    reconciler ??= await start();
     const began = performance.now();
     const result = await reconciler.sync(periodic && !first, stop.signal);
     const { services, frontends, backends, written, changes, failed } = result.applied;

@@ -13,7 +13,7 @@ import { compareContexts, type NodeContext } from './context.ts';
 import { forwardingModeOf } from './forwarding.ts';
 import { createProblems } from './problems.ts';
 import { type ParsedService, parseService } from './service.ts';
-import { type ParsedSlice, parseSlice } from './slice.ts';
+import { type ParsedSlice, parseSlice, serviceOfSlice } from './slice.ts';
 import { isLabel, isSubdomain, show, splitKey } from './validate.ts';
 
 export interface Taken {

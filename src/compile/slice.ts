@@ -123,6 +123,12 @@ function readFamily(value: unknown, problems: ProblemSink): Family | undefined {
   return undefined;
 }
 
+/** @param object as it came, of any shape @returns `namespace/name` of the Service that it names; it may be no slice of ours */
+export function serviceOfSlice(key: string, object: unknown): string | undefined {
+  const name = fieldsOf(fieldsOf(fieldsOf(object).metadata).labels)[SERVICE_NAME_LABEL];
+  return isLabel(name) ? `${splitKey(key)[0]}/${name}` : undefined;
+}
+
 /**
  * @param key `namespace/name`, both usable
  * @returns undefined for a slice that belongs to no Service of ours: unlabelled or headless (R-3, R-5)
@@ -131,10 +137,10 @@ export function parseSlice(key: string, object: unknown): ParsedSlice | undefine
   const slice = fieldsOf(object);
   const metadata = fieldsOf(slice.metadata);
   const labels = fieldsOf(metadata.labels);
+  const [namespace, name] = splitKey(key);
   const serviceName = labels[SERVICE_NAME_LABEL];
   if (!isLabel(serviceName) || Object.hasOwn(labels, HEADLESS_LABEL)) return undefined;
 
-  const [namespace, name] = splitKey(key);
   const problems = createProblems('EndpointSlice', namespace, name);
   const family = readFamily(slice.addressType, problems);
   const ports: SlicePort[] = [];

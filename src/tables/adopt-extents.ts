@@ -13,12 +13,13 @@ interface Named {
 type Owners = Map<number, { readonly port: PortState; readonly slot: number }>;
 
 /** @returns ranges that frontends name in a way that makes no sense: overlapping, or with ids of others. */
-export function adoptExtents(stores: Stores): Range[] {
-  const named = findNamed(stores);
+export function* adoptExtents(stores: Stores): Generator<void, Range[]> {
+  const named = yield* findNamed(stores);
   const owners: Owners = new Map();
   const sound: (Named & { readonly limit: number })[] = [];
   const unsound: Range[] = [];
   for (let at = 0; at < named.length; ) {
+    yield;
     const group = overlapping(named, at);
     const [first] = group;
     at += group.length;
@@ -29,14 +30,17 @@ export function adoptExtents(stores: Stores): Range[] {
       sound.push({ ...first, limit: named[at]?.base ?? stores.slots.maxEntries });
     } else if (end > first.base) unsound.push({ base: first.base, length: end - first.base });
   }
-  for (const extent of sound) adoptExtent(stores, owners, extent);
+  for (const extent of sound) {
+    adoptExtent(stores, owners, extent);
+    yield;
+  }
   for (const { base, length } of unsound) stores.extents.reserve(base, length);
   stores.backends.adopt((id) => owners.has(id));
   return unsound;
 }
 
 /** @returns what frontends name, each once, by base. */
-function findNamed(stores: Stores): Named[] {
+function* findNamed(stores: Stores): Generator<void, Named[]> {
   const named: Named[] = [];
   const max = stores.slots.maxEntries;
   for (const port of stores.ports.values()) {
@@ -54,6 +58,7 @@ function findNamed(stores: Stores): Named[] {
       add(internalBase, internalCount);
       add(externalBase, externalCount);
     }
+    yield;
   }
   return named.sort((a, b) => a.base - b.base || a.count - b.count);
 }

@@ -20,24 +20,28 @@ export interface Leftovers {
   readonly ranges: readonly Range[];
 }
 
-export function adopt(stores: Stores): Leftovers {
-  for (const table of [stores.frontends, stores.affinityMembers, stores.sourceRanges, stores.servicePorts])
-    table.adopt();
+/** Some rows a step. */
+export function* adopt(stores: Stores): Generator<void, Leftovers> {
   const { serviceAddresses, nodeAddresses, devices, podCidrs, serviceCidrs } = stores;
-  for (const table of [serviceAddresses, nodeAddresses, devices, podCidrs, serviceCidrs]) table.adopt();
-  for (const table of [stores.peers, stores.dsrBackends, stores.socketOptOuts]) table.adopt();
+  const ofServices = [stores.frontends, stores.affinityMembers, stores.sourceRanges, stores.servicePorts];
+  const ofNode = [serviceAddresses, nodeAddresses, devices, podCidrs, serviceCidrs];
+  for (const table of [...ofServices, ...ofNode, stores.peers, stores.dsrBackends, stores.socketOptOuts])
+    yield* table.adopt();
   const byId = new Map<number, PortState>();
-  const servicePorts = adoptNames(stores, byId);
-  adoptFrontends(stores, byId);
-  const ranges = adoptExtents(stores);
-  const sourceRanges = adoptKeys(stores.sourceRanges, 'ranges', (key) =>
+  const servicePorts = yield* adoptNames(stores, byId);
+  yield* adoptFrontends(stores, byId);
+  const ranges = yield* adoptExtents(stores);
+  const sourceRanges = yield* adoptKeys(stores.sourceRanges, 'ranges', (key) =>
     byId.get(decodeKey(sourceRangeKey, key).servicePortId),
   );
-  const dsrBackends = adoptKeys(stores.dsrBackends, 'direct', (key) =>
+  const dsrBackends = yield* adoptKeys(stores.dsrBackends, 'direct', (key) =>
     byId.get(decodeKey(dsrBackendKey, key).servicePortId),
   );
   stores.ids.adopt(new Set(byId.keys()));
-  for (const port of stores.ports.values()) stores.ledger.charge(port, costInForce(stores, port));
+  for (const port of stores.ports.values()) {
+    stores.ledger.charge(port, costInForce(stores, port));
+    yield;
+  }
   return { servicePorts, sourceRanges, dsrBackends, ranges };
 }
 
@@ -58,9 +62,10 @@ export function stageLeftovers(stores: Stores, leftovers: Leftovers): void {
 }
 
 /** @returns keys of rows that name nothing. */
-function adoptNames(stores: Stores, byId: Map<number, PortState>): string[] {
+function* adoptNames(stores: Stores, byId: Map<number, PortState>): Generator<void, string[]> {
   const bad: string[] = [];
   for (const key of stores.servicePorts.keys()) {
+    yield;
     const { id } = decodeKey(servicePortKey, key);
     const value = stores.servicePorts.value(key);
     if (id === 0 || id > stores.servicePorts.maxEntries || value === undefined) {
@@ -90,26 +95,28 @@ function addOrphan(stores: Stores, byId: Map<number, PortState>, id: number): Po
   return port;
 }
 
-function adoptFrontends(stores: Stores, byId: Map<number, PortState>): void {
+function* adoptFrontends(stores: Stores, byId: Map<number, PortState>): Generator<void> {
   for (const key of stores.frontends.keys()) {
     const id = stores.frontends.field(key, 0);
     const port = byId.get(id) ?? addOrphan(stores, byId, id);
     stores.frontends.setOwner(key, port);
     port.rows.push(key);
+    yield;
   }
 }
 
 /** @returns keys of rows whose id is nobody's. */
-function adoptKeys(
+function* adoptKeys(
   table: RowTable,
   rows: 'ranges' | 'direct',
   owner: (key: string) => PortState | undefined,
-): string[] {
+): Generator<void, string[]> {
   const foreign: string[] = [];
   for (const key of table.keys()) {
     const port = owner(key);
     if (port === undefined) foreign.push(key);
     else port[rows].push(key);
+    yield;
   }
   return foreign;
 }

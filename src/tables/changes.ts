@@ -8,15 +8,25 @@ import type { PortState, Stores } from './state.ts';
 /** Rows of ports before a write. */
 export type Before = ReadonlyMap<PortState, PortBytes>;
 
-/** @returns copies of the rows of each port. */
-export function picturesOf(stores: Stores, ports: readonly PortState[]): Before {
-  return new Map(ports.map((port) => [port, copyOf(stores, port)]));
+/** Ports that are looked at in a step. */
+const STEP_PORTS = 64;
+
+/** @returns copies of the rows of each port; some ports a step. */
+export function* picturesOf(stores: Stores, ports: readonly PortState[]): Generator<void, Before> {
+  const before = new Map<PortState, PortBytes>();
+  for (const port of ports) {
+    before.set(port, copyOf(stores, port));
+    if (before.size % STEP_PORTS === 0) yield;
+  }
+  return before;
 }
 
-/** @returns what is different now, in the order of the ports' names. Ports whose write failed are as they were. */
-export function changesSince(stores: Stores, before: Before): PortChange[] {
+/** @returns what is different now, in the order of the ports' names; some ports a step. Ports whose write failed are as they were. */
+export function* changesSince(stores: Stores, before: Before): Generator<void, PortChange[]> {
   const changes: PortChange[] = [];
+  let seen = 0;
   for (const [port, was] of [...before].sort(([a], [b]) => (a.name < b.name ? -1 : 1))) {
+    if (++seen % STEP_PORTS === 0) yield;
     const is = copyOf(stores, port);
     if (sameBytes(was, is)) continue;
     const change = changeOf(port.name, pictureOf(was), pictureOf(is));

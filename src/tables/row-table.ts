@@ -8,7 +8,7 @@ import type { OnFailure, PortState, Written } from './state.ts';
 
 /** Batch buffers above this many bytes are given back after use. */
 const KEEP_BYTES = 1 << 18;
-/** Rows that `compare` looks at in a step. */
+/** Rows that `adopt` and `compare` look at in a step. */
 export const STEP_ROWS = 64;
 
 export interface RowDifference {
@@ -84,8 +84,8 @@ export class RowTable {
     if (row !== undefined) this.#owners[row] = owner;
   }
 
-  /** Reads the kernel's rows; what was known before is forgotten. */
-  adopt(): void {
+  /** Reads the kernel's rows, STEP_ROWS a step; what was known before is forgotten. */
+  *adopt(): Generator<void> {
     this.#index.clear();
     this.#freeRows.length = 0;
     this.#owners = [];
@@ -93,6 +93,7 @@ export class RowTable {
       const key = bytes.toString('latin1');
       this.#onRow(key);
       this.#remember(key, value, 0, undefined);
+      if (this.#index.size % STEP_ROWS === 0) yield;
     }
   }
 

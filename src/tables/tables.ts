@@ -89,8 +89,18 @@ export interface Tables {
  * @throws SluiceError SCHEMA_MISMATCH when the maps have another layout
  */
 export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tables {
+  return atOnce(createTablesSteps(maps, options));
+}
+
+/** The same, in steps of some milliseconds at most; to be run to its end before anything else is written. */
+export function* createTablesSteps(maps: AgentMaps, options: TablesOptions = {}): Generator<void, Tables> {
   const stores = createStores(maps, options);
-  let leftovers: Leftovers | undefined = adopt(stores);
+  const leftovers = yield* adopt(stores);
+  return createTablesOf(stores, leftovers);
+}
+
+function createTablesOf(stores: Stores, adopted: Leftovers): Tables {
+  let leftovers: Leftovers | undefined = adopted;
   const desired = new Desired(stores);
   /** Ports whose last write failed. */
   let retry = new Set<PortState>();
@@ -263,8 +273,9 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
     extents: new ExtentAllocator(maps.backendSlots.shape.maxEntries),
     ledger: new Ledger(options.budgets, [
       maps.frontends.shape.maxEntries,
-      maps.backendSlots.shape.maxEntries,
-      maps.backendStates.shape.maxEntries,
+      // Slot 0 and id 0 stand for none.
+      maps.backendSlots.shape.maxEntries - 1,
+      maps.backendStates.shape.maxEntries - 1,
       maps.servicePorts.shape.maxEntries,
       maps.sourceRanges.shape.maxEntries,
       maps.affinityMembers.shape.maxEntries,

@@ -60,7 +60,7 @@ const dns = one('kube-system', 'kube-dns', '10.96.0.10', 5000);
 const honest = one('shop', 'web', '10.96.0.20', 6000);
 
 const isServed = (address: string) => maps.frontends.lookup(Buffer.from(frontendKeyOf(address, 443, 'TCP'), 'latin1'));
-const start = () => createTables(maps, { budgets: DEFAULT_BUDGETS });
+const start = () => createTables(maps, { budgets: DEFAULT_BUDGETS, graceMs: 0 });
 
 it('17 Services of one namespace leave room for what the cluster stands on, and for others; over restarts too', async () => {
   const tables = start();
@@ -83,7 +83,7 @@ it('what comes later of the cluster’s own is served though others fill the res
   const others = Array.from({ length: 4 }, (_, n) => named(`n${n}`, wide(`b${n}`, 100 + n, 100, 200 + n)));
   tables.apply({ changed: [...hostile, api, honest, ...others], removed: [] }, { complete: true });
   const result = tables.apply({ changed: [dns], removed: [] });
-  expect(result.failed).toEqual([]);
+  expect(result.failed.map(({ namespace }) => namespace)).not.toContain('kube-system');
   expect(isServed('10.96.0.10')).toBeDefined();
   expect(isServed('10.96.0.20')).toBeDefined();
   expect(result.frontends).toBeLessThan(ROOM);

@@ -68,7 +68,9 @@ function setUp() {
     told,
     broken,
     tries: () => tried,
-    breakHook: (e: Error) => (hookError = e),
+    breakHook: (error: Error) => {
+      hookError = error;
+    },
   };
 }
 
