@@ -154,7 +154,11 @@ INLINE void nexthop_remember(struct flow *flow, const struct fib_result *next, _
 /* This node's own address among its peers, in the family of @like. */
 INLINE const struct address *node_own_address(const struct address *like)
 {
-	return (const struct address *)(address_is_v4(like) ? &knobs.node_address4 : &knobs.node_address6);
+	const volatile struct address *own = address_is_v4(like) ? &knobs.node_address4 : &knobs.node_address6;
+
+	/* Else the compiler, which knows what is in knobs before they are set, takes that for the address. */
+	barrier_var(own);
+	return (const struct address *)own;
 }
 
 /* Differs from connection to connection, for routers with several ways. */

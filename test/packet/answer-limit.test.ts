@@ -17,7 +17,11 @@ let rig: PacketRig;
 beforeEach(async () => {
   rig?.remove();
   // A second of 100 s: no other one begins while this runs.
-  rig = await createPacketRig({ answersPerClient: PER_CLIENT, answersPerSecond: PER_SECOND, jiffiesPerSecond: 100_000 });
+  rig = await createPacketRig({
+    answersPerClient: PER_CLIENT,
+    answersPerSecond: PER_SECOND,
+    jiffiesPerSecond: 100_000,
+  });
   rig.serve(
     ...([4, 6] as const).flatMap((family) =>
       (['TCP', 'UDP'] as const).flatMap((protocol) => [
@@ -67,7 +71,9 @@ it('another second has another budget', async () => {
 });
 
 it('nobody is told about a later piece of a datagram', () => {
-  rig.ingress(packet(CLIENT[4], EMPTY[4]).identification(9).fragment(0, true).udp(40_000, 80).payload('8 bytes.').build());
+  rig.ingress(
+    packet(CLIENT[4], EMPTY[4]).identification(9).fragment(0, true).udp(40_000, 80).payload('8 bytes.').build(),
+  );
   const later = packet(CLIENT[4], EMPTY[4]).identification(9).fragment(2).protocol(17, Buffer.alloc(64)).build();
   expect(rig.ingress(later)).toMatchObject({ verdict: 'DROP', reasons: ['DROP_REJECT_FAILED'] });
 });
