@@ -74,9 +74,9 @@ INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, st
 	__u32 now = clock_now();
 	int verdict;
 
-	if (!binding_holds(ctx, packet, flow) || (flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT || (flow->mtu && packet->bytes > flow->mtu) ||
-	    !nexthop_holds(flow, fib_generation(), now) || !frame_is_ours(ctx, flow) ||
-	    !device_takes(ctx, flow->ifindex))
+	if (!binding_holds(ctx, packet, flow) || (flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT ||
+	    (flow->mtu && packet->bytes > flow->mtu) || !nexthop_holds(flow, fib_generation(), now) ||
+	    !frame_is_ours(ctx, flow) || !device_takes(ctx, flow->ifindex))
 		return XDP_PASS;
 	verdict = carry(ctx, packet, flow, v4);
 	if (unlikely(verdict == XDP_PASS))
@@ -114,8 +114,8 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	if (likely(!frontend))
 		return XDP_PASS;
 	route.in = device_of(ctx->ingress_ifindex);
-	if (!route.in || !(route.in->flags & DEVICE_NODE) || !frame_is_for(ctx, route.in->mac) || packet_is_partial(ctx, packet, v4) ||
-	    !source_is_allowed(packet, frontend))
+	if (!route.in || !(route.in->flags & DEVICE_NODE) || !frame_is_for(ctx, route.in->mac) ||
+	    packet_is_partial(ctx, packet, v4) || !source_is_allowed(packet, frontend))
 		return XDP_PASS;
 	source = source_of(ctx, packet, route.in);
 	if (source == SOURCE_IMPOSSIBLE || owner_awaits(ctx, packet))

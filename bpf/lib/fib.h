@@ -50,10 +50,9 @@ INLINE void fib_set_class(struct context *ctx, struct bpf_fib_lookup *params)
 
 /*
  * Looks up the route of the packet with the addresses and ports of @key, as the kernel would for this one: so rules for
- * ports and classes count, connections spread over several next hops, and each of them stays with its own. What the node
- * sends (key->hook) is looked for as its own, by any device: it may leave by another one than it did. (That is why not by
- * BPF_FIB_LOOKUP_OUTPUT, which asks for a way out by a certain one.)
- * Returns false when there is no route.
+ * ports and classes count, connections spread over several next hops, and each of them stays with its own. What the
+ * node sends (key->hook) is looked for as its own, by any device: it may leave by another one than it did. (That is why
+ * not by BPF_FIB_LOOKUP_OUTPUT, which asks for a way out by a certain one.) Returns false when there is no route.
  */
 NOINLINE bool fib_lookup(struct context *ctx, const struct flow_key *key, struct fib_result *result)
 {
