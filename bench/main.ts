@@ -48,6 +48,7 @@ const context: Context = {
     return world;
   },
   record: (sample) => samples.push(sample),
+  samples,
   skip(one) {
     notRun.push(one);
     say(`  ${one.competitor}: not run: ${one.why}`);

@@ -14,7 +14,7 @@ import { flowPlaces } from '../src/bpf/flow-table.ts';
 import { createPacketRig } from '../test/support/packet/rig.ts';
 import { buildLoadTools } from './load/build.ts';
 import { measurePath } from './packet/measure.ts';
-import { type Family, PATHS, serve } from './packet/paths.ts';
+import { type Family, PATH_KNOBS, PATHS, serve } from './packet/paths.ts';
 import { sharesOf } from './packet/stacks.ts';
 import { openWrapper } from './packet/wrapper.ts';
 
@@ -46,7 +46,7 @@ async function perf(args: readonly string[]): Promise<string> {
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-profile-'));
-const rig = await createPacketRig({}, 'tc', {
+const rig = await createPacketRig(PATH_KNOBS, 'tc', {
   flows: ENTRIES / flowPlaces('flows'),
   halfOpenFlows: ENTRIES / flowPlaces('halfOpenFlows'),
 });

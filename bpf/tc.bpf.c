@@ -277,8 +277,7 @@ GLOBAL int carry_lost(struct __sk_buff *skb)
 	if (owner_in_conntrack(skb, &packet->key) != CONNTRACK_NONE)
 		return VERDICT_NEXT;
 	if (frontend && !(frontend->flags & FRONTEND_CLUSTER_IP) &&
-	    (!fib_lookup(skb, &packet->key, &scratch->next) ||
-	     scratch->next.ifindex != skb->ifindex))
+	    (!fib_lookup(skb, &packet->key, &scratch->next) || scratch->next.ifindex != skb->ifindex))
 		return VERDICT_NEXT;
 	return refuse_packet(skb, packet, lost_reason(frontend));
 }
@@ -447,8 +446,8 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 		if (flow && (v4 ? carry_plain(skb, packet, flow, true, verdict)
 				: carry_plain(skb, packet, flow, false, verdict)))
 			return NULL;
-	} else if (hook == HOOK_INGRESS && (!frame_is_ours(skb) || (v4 ? geneve_is_foreign(skb, true)
-								       : geneve_is_foreign(skb, false)))) {
+	} else if (hook == HOOK_INGRESS &&
+		   (!frame_is_ours(skb) || (v4 ? geneve_is_foreign(skb, true) : geneve_is_foreign(skb, false)))) {
 		return NULL;
 	} else {
 		packet = parse(skb, scratch, hook, verdict);

@@ -25,15 +25,24 @@ INLINE bool device_takes(const struct xdp_md *ctx, __u32 ifindex)
 	return device && (device->xdp == XDP_CHOICE_NATIVE || device->xdp == XDP_CHOICE_GENERIC);
 }
 
-/* Is the frame for this very device? Whether another's is for this node too, tc knows (frame.h). */
-INLINE bool frame_is_ours(const struct xdp_md *ctx)
+/* Has the frame this destination, the MAC address of the device? Whether another's is for this node too, tc knows. */
+INLINE bool frame_is_for(const struct xdp_md *ctx, const __u8 *mac)
 {
-	const struct device *device = device_of(ctx->ingress_ifindex);
-	const struct ethhdr *eth = context_data(ctx);
+	const __u16 *wanted = (const __u16 *)mac, *to = context_data(ctx);
 
-	return device && (void *)(eth + 1) <= context_end(ctx) &&
-	       *(const __u32 *)device->mac == *(const __u32 *)eth->h_dest &&
-	       *(const __u16 *)&device->mac[4] == *(const __u16 *)&eth->h_dest[4];
+	return (void *)(to + ETH_ALEN / 2) <= context_end(ctx) && to[0] == wanted[0] && to[1] == wanted[1] &&
+	       to[2] == wanted[2];
+}
+
+/* Is the frame for the device that it came in by? A flow that leaves by the same one knows its MAC address. */
+INLINE bool frame_is_ours(const struct xdp_md *ctx, const struct flow *flow)
+{
+	const struct device *device;
+
+	if (likely(flow->ifindex == ctx->ingress_ifindex && frame_is_for(ctx, flow->smac)))
+		return true;
+	device = device_of(ctx->ingress_ifindex);
+	return device && frame_is_for(ctx, device->mac);
 }
 
 /* Rewrites the packet and sends it to the next hop. Returns an XDP verdict; XDP_PASS: it is as it came. */
@@ -65,8 +74,9 @@ INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, st
 	__u32 now = clock_now();
 	int verdict;
 
-	if (!binding_holds(ctx, packet, flow) || (flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT || (flow->mtu && packet->bytes > flow->mtu) ||
-	    !nexthop_holds(flow, fib_generation(), now) || !device_takes(ctx, flow->ifindex))
+	if (!binding_holds(ctx, packet, flow) || (flow->flags & (FLOW_REDIRECT | FLOW_DSR)) != FLOW_REDIRECT ||
+	    (flow->mtu && packet->bytes > flow->mtu) || !nexthop_holds(flow, fib_generation(), now) ||
+	    !frame_is_ours(ctx, flow) || !device_takes(ctx, flow->ifindex))
 		return XDP_PASS;
 	verdict = carry(ctx, packet, flow, v4);
 	if (unlikely(verdict == XDP_PASS))
@@ -104,8 +114,8 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	if (likely(!frontend))
 		return XDP_PASS;
 	route.in = device_of(ctx->ingress_ifindex);
-	if (!route.in || !(route.in->flags & DEVICE_NODE) || packet_is_partial(ctx, packet, v4) ||
-	    !source_is_allowed(packet, frontend))
+	if (!route.in || !(route.in->flags & DEVICE_NODE) || !frame_is_for(ctx, route.in->mac) ||
+	    packet_is_partial(ctx, packet, v4) || !source_is_allowed(packet, frontend))
 		return XDP_PASS;
 	source = source_of(ctx, packet, route.in);
 	if (source == SOURCE_IMPOSSIBLE || owner_awaits(ctx, packet))
@@ -138,7 +148,7 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 
 	if (!packet_parse_plain(ctx, &packet, HOOK_INGRESS, v4) || packet.ttl <= 1 || packet.bytes > knobs.xdp_mtu)
 		return XDP_PASS;
-	if (!address_is_known(known_get(), &packet.key.daddr) || !frame_is_ours(ctx))
+	if (!address_is_known(known_get(), &packet.key.daddr))
 		return XDP_PASS;
 	settings = flow_settings();
 	if (!settings)

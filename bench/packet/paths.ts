@@ -3,12 +3,14 @@ import { type PacketBuilder, packet } from '../../test/support/packet/builder.ts
 import { CLIENT, NODE, POD, REMOTE_POD } from '../../test/support/packet/network.ts';
 import type { PacketRig } from '../../test/support/packet/rig.ts';
 import { backend, frontend, remote, service } from '../../test/support/packet/services.ts';
+import { GENEVE_PORT } from '../../test/support/packet/tunnel.ts';
 
 export type Family = 4 | 6;
 export const FAMILIES: readonly Family[] = [4, 6];
 /** Backends elsewhere, and on this node. */
 const FAR = { 4: '10.96.0.10', 6: 'fd00:10:96::a' } as const;
 const NEAR = { 4: '10.96.0.11', 6: 'fd00:10:96::b' } as const;
+const PEER = { 4: '192.0.2.2', 6: '2001:db8:1::2' } as const;
 const STRANGER = { 4: '203.0.113.7', 6: '2001:db8:77::7' } as const;
 const CLIENT_PORT = 40000;
 
@@ -33,7 +35,12 @@ const XDP_PASS = 2;
 const XDP_TX = 3;
 const TC_NEXT = 4294967295;
 const TC_REDIRECT = 7;
-const LIMITS = { xdp: 40, tc: 70, fresh: 300 } as const;
+const LIMITS = { xdp: 40, tc: 70, fresh: 300, otherGeneve: 20 } as const;
+
+/** The same for a frame that is shorter. */
+function padded(frame: Buffer): Buffer {
+  return Buffer.concat([frame, Buffer.alloc(80 - frame.length)]);
+}
 
 /** 80 bytes, whatever the headers: what the wrapper restores. */
 function sized(family: Family, protocol: Protocol, built: PacketBuilder): Buffer {
@@ -62,6 +69,13 @@ const fromFar = (more?: More) => (family: Family) =>
   segment(family, REMOTE_POD[family], NODE[family], 8080, CLIENT_PORT, more);
 const fromNear = (more?: More) => (family: Family) =>
   segment(family, POD[family], CLIENT[family], 8080, CLIENT_PORT, more);
+
+/** Of an overlay between the nodes: not ours, but by the port of ours. */
+const otherGeneve = (family: Family) =>
+  packet(PEER[family], NODE[family])
+    .udp(50_000, GENEVE_PORT, { noChecksum: true })
+    .payload(Buffer.concat([Buffer.from([1, 0, 0x65, 0x58, 0, 0, 5, 0, 1, 2, 0x80, 0]), Buffer.alloc(6)]))
+    .build();
 
 const UDP = { protocol: 'UDP' } as const;
 const SYN = { flags: 'S' } as const;
@@ -118,7 +132,17 @@ export const PATHS: readonly Path[] = [
     limit: LIMITS.tc,
   },
   ...strangers('egress', TC_NEXT, true),
+  {
+    name: 'Geneve of an overlay',
+    program: 'ingress',
+    frame: (family) => padded(otherGeneve(family)),
+    verdict: TC_NEXT,
+    limit: LIMITS.otherGeneve,
+  },
 ];
+
+/** What the path of Geneve needs to know. */
+export const PATH_KNOBS = { genevePort: GENEVE_PORT, nodeAddress4: NODE[4], nodeAddress6: NODE[6] } as const;
 
 /** Services for every path; forgets all flows. */
 export function serve(rig: PacketRig): void {

@@ -8,7 +8,7 @@ import { addressList, type Context, dialFromPod, installAll, inTurn, recorder, S
 
 export async function runConnect(context: Context): Promise<void> {
   const world = await context.world();
-  const { rounds, seconds } = context.plan;
+  const { seconds } = context.plan;
   for (const size of context.plan.sizes) {
     context.say(`connect: ${size} Services`);
     const competitors = await installAll(context, 'connect', size, dialFromPod(context, world, size));
@@ -23,7 +23,7 @@ export async function runConnect(context: Context): Promise<void> {
     };
 
     for (const competitor of competitors) await run(competitor, 'connect', { seconds: 0.2 }); // neighbours, caches
-    await inTurn(rounds, competitors, async (competitor, round) => {
+    await inTurn(context, competitors, { part: 'connect', metric: 'connect.rate', size }, async (competitor, round) => {
       const { value, cpuSeconds } = await run(competitor, 'connect', { seconds });
       check(competitor, 'connect', value);
       record(competitor, round, {
@@ -33,7 +33,7 @@ export async function runConnect(context: Context): Promise<void> {
         'connect.cpu': (cpuSeconds * 1e6) / value.count,
       });
     });
-    await inTurn(rounds, competitors, async (competitor, round) => {
+    await inTurn(context, competitors, { part: 'connect', metric: 'http.rate', size }, async (competitor, round) => {
       const http = (await run(competitor, 'connect', { seconds: seconds / 2, request: 'http' })).value;
       const fresh = (await run(competitor, 'datagram', { seconds: seconds / 2, socket: 'fresh' })).value;
       const kept = (await run(competitor, 'datagram', { seconds: seconds / 2, socket: 'kept' })).value;

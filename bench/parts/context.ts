@@ -3,6 +3,7 @@ import type { Competitor, PartName } from '../competitors/competitor.ts';
 import { NotAvailable } from '../competitors/competitor.ts';
 import type { LoadTools } from '../load/build.ts';
 import { type LoadReport, runLoad } from '../load/run.ts';
+import { ratiosAreNarrow } from '../report/aggregate.ts';
 import { METRICS, type NotRun, type Sample } from '../report/results.ts';
 import { clusterIpOf, HTTP, type ModelService, modelServices, targetNumbers } from '../rules/model.ts';
 import { PORTS, SERVER_PORT, type World } from '../world/world.ts';
@@ -23,6 +24,8 @@ export interface Context {
   /** Laid out when first asked for. */
   world(): Promise<World>;
   record(sample: Sample): void;
+  /** All that was recorded. */
+  readonly samples: readonly Sample[];
   skip(notRun: NotRun): void;
   say(text: string): void;
 }
@@ -74,13 +77,26 @@ export async function installAll(
   return serving;
 }
 
-/** Round after round, each competitor in turn; every second round backwards, so that none is always first. */
+/** On a noisy machine so many times the rounds of the plan. */
+const MOST_ROUNDS = 3;
+
+/**
+ * Round after round, each competitor in turn; every second round backwards, so that none is always first. There are more
+ * than planned while the ratios of what is judged are not known well enough.
+ */
 export async function inTurn(
-  rounds: number,
+  context: Context,
   competitors: readonly Competitor[],
+  judged: { readonly part: PartName; readonly metric: string; readonly size: number },
   measure: (competitor: Competitor, round: number) => Promise<void>,
 ): Promise<void> {
-  for (let round = 0; round < rounds; round++) {
+  const { rounds, quick } = context.plan;
+  const isOver = (round: number) =>
+    round >= rounds &&
+    (quick ||
+      round >= MOST_ROUNDS * rounds ||
+      ratiosAreNarrow(context.samples, judged.part, judged.metric, judged.size));
+  for (let round = 0; !isOver(round); round++) {
     const order = round % 2 === 0 ? competitors : competitors.toReversed();
     for (const competitor of order) await measure(competitor, round);
   }

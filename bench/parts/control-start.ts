@@ -42,8 +42,9 @@ export function flipService(world: World, size: number): ModelService {
   };
 }
 
-/** Puts the objects of a size into the API server. */
+/** Puts the objects of a size into the API server anew, whatever a run before has left there. */
 export async function prepare(world: World, size: number): Promise<void> {
+  await world.api.ask({ op: 'calm' });
   const flip = flipService(world, size);
   const extra = [flip];
   await world.api.ask({ op: 'set', size, ports: [], endpoints: [], extra, fillerEndpoints: endpointsAt(size) });

@@ -23,13 +23,14 @@ export async function runControl(context: Context, sizes: readonly number[]): Pr
   const world = await createWorld(competitors, context.tools);
   try {
     for (const size of sizes) {
-      await prepare(world, size);
       for (const competitor of competitors) {
+        // One that fails, in the middle of a change perhaps, says nothing about the next.
         try {
+          await prepare(world, size);
           await measure(context, world, competitor, size);
         } catch (error) {
-          if (!(error instanceof NotAvailable)) throw error;
-          context.skip({ part: 'control', competitor: competitor.name, why: `${size} Services: ${error.message}` });
+          const why = `${size} Services: ${(error as Error).message.split('\n')[0]}`;
+          context.skip({ part: 'control', competitor: competitor.name, why });
         }
       }
     }
@@ -41,7 +42,9 @@ export async function runControl(context: Context, sizes: readonly number[]): Pr
 function startWatch(context: Context, world: World, competitor: Competitor, size: number, timeout: number) {
   const targets = `${flipService(world, size).clusterIp}:${SERVICE_PORT}`;
   const client = world.nodeOf(competitor).pod('client');
-  return new RunningLoad<Word>(client, context.tools.load, 'watch', { targets, every: 200, timeout });
+  // By TCP: a few seconds of datagrams from new sockets use every port, and nf_conntrack sends one whose port it has
+  // seen where it sent it before, whatever the rules say now.
+  return new RunningLoad<Word>(client, context.tools.load, 'watch', { targets, every: 200, timeout, protocol: 'tcp' });
 }
 
 async function measure(context: Context, world: World, competitor: Competitor, size: number): Promise<void> {

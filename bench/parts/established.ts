@@ -8,14 +8,14 @@ import { BULK_PORT, type Context, dialFromPod, installAll, inTurn, recorder, SER
 /** The number of Services does not matter to an established connection: one of the sizes is enough. */
 export async function runEstablished(context: Context): Promise<void> {
   const world = await context.world();
-  const { rounds, seconds, sizes } = context.plan;
+  const { seconds, sizes } = context.plan;
   const size = middleSize(sizes);
   context.say(`established: ${size} Services`);
   const competitors = await installAll(context, 'established', size, dialFromPod(context, world, size));
   const record = recorder(context, 'established', size);
   const backend = world.endpoints[0]?.address ?? '';
   const virtual = clusterIpOf(targetNumbers(size)[0] ?? 1);
-  await inTurn(rounds, competitors, async (competitor, round) => {
+  await inTurn(context, competitors, { part: 'established', metric: 'bulk.rate', size }, async (competitor, round) => {
     const client = world.nodeOf(competitor).pod('client');
     const ping = await runLoad(client, context.tools.load, 'stream', {
       mode: 'ping',

@@ -27,7 +27,7 @@ async function routeDirect(world: World, competitor: Competitor): Promise<void> 
 
 export async function runNorthSouth(context: Context): Promise<void> {
   const world = await context.world();
-  const { rounds, seconds, sizes } = context.plan;
+  const { seconds, sizes } = context.plan;
   const size = middleSize(sizes);
   context.say(`northsouth: ${size} Services`);
   const dial = async (competitor: Competitor, where: Where, values: Record<string, number>) => {
@@ -41,24 +41,34 @@ export async function runNorthSouth(context: Context): Promise<void> {
   const record = recorder(context, 'northsouth', size);
 
   for (const where of ['remote', 'local'] as const) {
-    await inTurn(rounds, competitors, async (competitor, round) => {
-      const report = await dial(competitor, where, { seconds });
-      check(competitor, `connect to a ${where} backend`, report);
-      record(competitor, round, {
-        [`${where}.rate`]: report.perSecond,
-        [`${where}.p99`]: report.p99Us,
-        ...(where === 'remote' ? { 'remote.p50': report.p50Us } : {}),
-      });
-    });
+    await inTurn(
+      context,
+      competitors,
+      { part: 'northsouth', metric: `${where}.rate`, size },
+      async (competitor, round) => {
+        const report = await dial(competitor, where, { seconds });
+        check(competitor, `connect to a ${where} backend`, report);
+        record(competitor, round, {
+          [`${where}.rate`]: report.perSecond,
+          [`${where}.p99`]: report.p99Us,
+          ...(where === 'remote' ? { 'remote.p50': report.p50Us } : {}),
+        });
+      },
+    );
     context.say(`  packets to a ${where} backend`);
     for (const competitor of competitors) await createFlood(world, competitor, where).warm();
-    await inTurn(rounds, competitors, async (competitor, round) => {
-      const { value, cpuSeconds } = await withCpu(() => createFlood(world, competitor, where).run(seconds));
-      if (value.received === 0) throw new Error(`flood ${competitor.name}: no packet of ${value.sent} arrived`);
-      record(competitor, round, {
-        [`${where}.packets`]: value.perSecond,
-        [`${where}.packet-cpu`]: (cpuSeconds * 1e9) / value.received,
-      });
-    });
+    await inTurn(
+      context,
+      competitors,
+      { part: 'northsouth', metric: `${where}.packets`, size },
+      async (competitor, round) => {
+        const { value, cpuSeconds } = await withCpu(() => createFlood(world, competitor, where).run(seconds));
+        if (value.received === 0) throw new Error(`flood ${competitor.name}: no packet of ${value.sent} arrived`);
+        record(competitor, round, {
+          [`${where}.packets`]: value.perSecond,
+          [`${where}.packet-cpu`]: (cpuSeconds * 1e9) / value.received,
+        });
+      },
+    );
   }
 }

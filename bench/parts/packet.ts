@@ -5,7 +5,7 @@ import { compileCounting } from '../../test/support/bpf-count/map-calls.ts';
 import { createPacketRig } from '../../test/support/packet/rig.ts';
 import { measurePath, subjectOf } from '../packet/measure.ts';
 import { instructionsOf, tableOperations } from '../packet/operations.ts';
-import { FAMILIES, type Family, PATHS, type Path, serve } from '../packet/paths.ts';
+import { FAMILIES, type Family, PATH_KNOBS, PATHS, type Path, serve } from '../packet/paths.ts';
 import { openWrapper } from '../packet/wrapper.ts';
 import type { PacketCost } from '../report/results.ts';
 import { median } from '../stats/summary.ts';
@@ -25,7 +25,7 @@ type Counts = Pick<PacketCost, 'lookups' | 'writes'>;
 async function countOperations(family: Family): Promise<Map<Path, Counts>> {
   const objects = compileCounting();
   try {
-    const rig = await createPacketRig({}, 'tc', {}, objects);
+    const rig = await createPacketRig(PATH_KNOBS, 'tc', {}, objects);
     try {
       return new Map(
         PATHS.map((path) => {
@@ -47,7 +47,7 @@ export async function runPacket({ plan, tools, say }: Context): Promise<PacketRe
   const effort = plan.quick ? { rounds: 3, repeat: 50_000 } : { rounds: 9, repeat: 200_000 };
   // The same for both families: test/packet/lookups.test.ts.
   const counts = await countOperations(4);
-  const rig = await createPacketRig({}, 'tc', {
+  const rig = await createPacketRig(PATH_KNOBS, 'tc', {
     flows: ENTRIES / flowPlaces('flows'),
     halfOpenFlows: ENTRIES / flowPlaces('halfOpenFlows'),
   });

@@ -1,6 +1,6 @@
 /** Samples put together: by metric, size and competitor, with ratios to a base. */
 import type { PartName } from '../competitors/competitor.ts';
-import { type Comparison, compareRounds, type Spread, spread } from '../stats/summary.ts';
+import { type Comparison, compareRounds, isNarrow, type Spread, spread } from '../stats/summary.ts';
 import type { Sample } from './results.ts';
 
 export interface Cell extends Spread {
@@ -34,6 +34,19 @@ export function valuesOf(
     .filter((s) => s.metric === metric && (size === undefined || s.size === size) && s.competitor === competitor)
     .sort((a, b) => a.round - b.round)
     .map(({ value }) => value);
+}
+
+/** Whole width of an interval, in parts of the ratio, that is narrow enough to be judged. */
+const NARROW = 0.06;
+
+/** Are the ratios of all competitors to the base of the part known well enough? True where there is no base. */
+export function ratiosAreNarrow(samples: readonly Sample[], part: PartName, metric: string, size: number): boolean {
+  const of = samples.filter((s) => s.metric === metric && s.size === size);
+  const base = valuesOf(of, metric, size, BASES[part] ?? '');
+  if (base.length === 0 || base.includes(0)) return true;
+  return distinct(of.map((s) => s.competitor))
+    .filter((name) => name !== BASES[part])
+    .every((name) => isNarrow(compareRounds(valuesOf(of, metric, size, name), base), NARROW));
 }
 
 const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];

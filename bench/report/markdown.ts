@@ -49,7 +49,8 @@ function metricTable(metric: string, rows: readonly Row[]): string {
 }
 
 export function verdictTable(verdicts: readonly Verdict[]): string {
-  const word = ({ met }: Verdict) => (met === undefined ? '–' : met ? 'met' : '**missed**');
+  const word = ({ met }: Verdict) =>
+    met === undefined ? '–' : met === 'not decided' ? met : met ? 'met' : '**missed**';
   return table(
     ['Target', 'Measured', ''],
     verdicts.map((verdict) => [verdict.target, verdict.measured, word(verdict)]),

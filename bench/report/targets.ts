@@ -1,5 +1,13 @@
-/** The targets, computed from the results: met, or by how much not. */
-import { compareRounds, median } from '../stats/summary.ts';
+/** The targets, computed from the results: met, or by how much not; not decided where the noise is larger than what is asked. */
+import {
+  bootstrapMedian,
+  type Comparison,
+  compareRounds,
+  type Decision,
+  decide,
+  decideAll,
+  median,
+} from '../stats/summary.ts';
 import { valuesOf } from './aggregate.ts';
 import { formatNumber, formatRatio } from './format.ts';
 import type { Results, Sample } from './results.ts';
@@ -8,7 +16,7 @@ export interface Verdict {
   readonly target: string;
   readonly measured: string;
   /** undefined: not measured in this run */
-  readonly met: boolean | undefined;
+  readonly met: Decision | undefined;
 }
 
 const NOT_MEASURED = { measured: 'not measured', met: undefined };
@@ -17,33 +25,40 @@ function sizesOf(samples: readonly Sample[], metric: string): number[] {
   return [...new Set(samples.filter((s) => s.metric === metric).map(({ size }) => size))].sort((a, b) => a - b);
 }
 
-function ratios(samples: readonly Sample[], metric: string, a: string, b: string): { size: number; ratio: number }[] {
+interface Ratio extends Comparison {
+  readonly size: number;
+}
+
+function ratios(samples: readonly Sample[], metric: string, a: string, b: string): Ratio[] {
   return sizesOf(samples, metric).flatMap((size) => {
     const values = valuesOf(samples, metric, size, a);
     const base = valuesOf(samples, metric, size, b);
-    return values.length === 0 || base.length === 0 ? [] : [{ size, ratio: compareRounds(values, base).median }];
+    return values.length === 0 || base.length === 0 ? [] : [{ size, ...compareRounds(values, base) }];
   });
 }
 
 /** Every size's ratio at least this. */
 function everywhere(samples: readonly Sample[], a: string, b: string, least: number): Omit<Verdict, 'target'> {
   const found = ratios(samples, 'connect.rate', a, b);
-  const worst = found.toSorted((x, y) => x.ratio - y.ratio)[0];
-  if (worst === undefined) return NOT_MEASURED;
+  if (found.length === 0) return NOT_MEASURED;
   return {
-    measured: found.map(({ size, ratio }) => `${formatRatio(ratio)} at ${formatNumber(size)}`).join(', '),
-    met: worst.ratio >= least,
+    measured: found.map((ratio) => `${formatRatio(ratio.median)} at ${formatNumber(ratio.size)}`).join(', '),
+    met: decideAll(found.map((ratio) => decide(ratio, least, true))),
   };
 }
 
 /** The rate at each size in parts of the direct one, so that the machine's mood is divided out. */
 function flat(samples: readonly Sample[], competitor: string, within: number): Omit<Verdict, 'target'> {
-  const found = ratios(samples, 'connect.rate', competitor, 'direct').map(({ ratio }) => ratio);
+  const found = ratios(samples, 'connect.rate', competitor, 'direct');
   if (found.length < 2) return NOT_MEASURED;
-  const difference = 1 - Math.min(...found) / Math.max(...found);
+  const between = (least: readonly number[], most: readonly number[]) => 1 - Math.min(...least) / Math.max(...most);
+  const [medians, lows, highs] = (['median', 'low', 'high'] as const).map((of) => found.map((ratio) => ratio[of]));
+  const difference = between(medians ?? [], medians ?? []);
+  // As small and as large as the intervals let it be.
+  const interval = { low: between(highs ?? [], lows ?? []), high: between(lows ?? [], highs ?? []) };
   return {
     measured: `${(difference * 100).toFixed(1)} % between the best and the worst size`,
-    met: difference <= within,
+    met: decide(interval, within, false),
   };
 }
 
@@ -56,7 +71,7 @@ function times(
 ): Omit<Verdict, 'target'> {
   const found = ratios(samples, metric, competitor, 'iptables')[0];
   if (found === undefined) return NOT_MEASURED;
-  return { measured: `${formatRatio(found.ratio)}×`, met: more ? found.ratio >= wanted : found.ratio < wanted };
+  return { measured: `${formatRatio(found.median)}×`, met: decide(found, wanted, more) };
 }
 
 function atMost(
@@ -68,8 +83,7 @@ function atMost(
 ): Omit<Verdict, 'target'> {
   const values = valuesOf(samples, metric, size, 'sluice-socket');
   if (values.length === 0) return NOT_MEASURED;
-  const value = median(values);
-  return { measured: `${formatNumber(value)} ${unit}`, met: value <= limit };
+  return { measured: `${formatNumber(median(values))} ${unit}`, met: decide(bootstrapMedian(values), limit, false) };
 }
 
 export function judge({ samples, packet }: Pick<Results, 'samples' | 'packet'>): Verdict[] {

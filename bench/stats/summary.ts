@@ -67,6 +67,28 @@ export function bootstrapMedian(values: readonly number[], confidence = 0.95, re
   return { low: quantile(medians, (1 - confidence) / 2), high: quantile(medians, (1 + confidence) / 2) };
 }
 
+/** Is the interval so narrow that more rounds would say little? @param width of the whole interval, in parts of the median */
+export function isNarrow({ low, high, median: middle }: Interval & Pick<Spread, 'median'>, width: number): boolean {
+  return high - low <= width * middle;
+}
+
+/** What an interval says of a limit. */
+export type Decision = boolean | 'not decided';
+
+/** @param more whether at least the limit is wanted, else at most */
+export function decide({ low, high }: Interval, limit: number, more: boolean): Decision {
+  const [worst, best] = more ? [low, high] : [-high, -low];
+  const wanted = more ? limit : -limit;
+  if (worst >= wanted) return true;
+  return best < wanted ? false : 'not decided';
+}
+
+/** Of several, all of which are wanted. */
+export function decideAll(decisions: readonly Decision[]): Decision {
+  if (decisions.includes(false)) return false;
+  return decisions.includes('not decided') ? 'not decided' : true;
+}
+
 export interface Comparison extends Spread, Interval {}
 
 /** The ratio to a base: median of the rounds' ratios, their range and the bootstrap interval of the median. */

@@ -1,7 +1,7 @@
 /*
  * Resets and ICMP errors are limited in rate, as the kernel limits its own (icmp_msgs_per_sec, icmp_ratelimit): else a
- * flood of packets to a port that nobody has costs an answer each, and one with a forged source sends them all to whoever
- * has that address. Each CPU has a budget, and each address that is answered.
+ * flood of packets to a port that nobody has costs an answer each, and one with a forged source sends them all to
+ * whoever has that address. Each CPU has a budget, and each address that is answered.
  */
 #pragma once
 

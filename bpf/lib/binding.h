@@ -25,8 +25,7 @@ GLOBAL int binding_is_possible(struct context *ctx)
 {
 	struct scratch *scratch = scratch_get();
 
-	return scratch &&
-	       source_of(ctx, &scratch->packet, device_of(context_ifindex(ctx))) != SOURCE_IMPOSSIBLE;
+	return scratch && source_of(ctx, &scratch->packet, device_of(context_ifindex(ctx))) != SOURCE_IMPOSSIBLE;
 }
 
 /* The packet in the scratch memory uses @flow by another device than the last. Returns false when it is forged. */

@@ -50,10 +50,9 @@ INLINE void fib_set_class(struct context *ctx, struct bpf_fib_lookup *params)
 
 /*
  * Looks up the route of the packet with the addresses and ports of @key, as the kernel would for this one: so rules for
- * ports and classes count, connections spread over several next hops, and each of them stays with its own. What the node
- * sends (key->hook) is looked for as its own, by any device: it may leave by another one than it did. (That is why not by
- * BPF_FIB_LOOKUP_OUTPUT, which asks for a way out by a certain one.)
- * Returns false when there is no route.
+ * ports and classes count, connections spread over several next hops, and each of them stays with its own. What the
+ * node sends (key->hook) is looked for as its own, by any device: it may leave by another one than it did. (That is why
+ * not by BPF_FIB_LOOKUP_OUTPUT, which asks for a way out by a certain one.) Returns false when there is no route.
  */
 NOINLINE bool fib_lookup(struct context *ctx, const struct flow_key *key, struct fib_result *result)
 {
@@ -154,7 +153,11 @@ INLINE void nexthop_remember(struct flow *flow, const struct fib_result *next, _
 /* This node's own address among its peers, in the family of @like. */
 INLINE const struct address *node_own_address(const struct address *like)
 {
-	return (const struct address *)(address_is_v4(like) ? &knobs.node_address4 : &knobs.node_address6);
+	const volatile struct address *own = address_is_v4(like) ? &knobs.node_address4 : &knobs.node_address6;
+
+	/* Else the compiler, which knows what is in knobs before they are set, takes that for the address. */
+	barrier_var(own);
+	return (const struct address *)own;
 }
 
 /* Differs from connection to connection, for routers with several ways. */

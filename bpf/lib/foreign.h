@@ -46,8 +46,7 @@ NOINLINE bool foreign_is_genuine(struct __sk_buff *skb, const struct packet *pac
 		return node_address_flags(&packet->key.saddr) & NODE_ADDRESS_LOCAL;
 	if (packet->key.hook == HOOK_EGRESS)
 		return ifindex != skb->ifindex;
-	return node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL &&
-	       owner_is_socket(skb, &packet->key, false);
+	return node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL && owner_is_socket(skb, &packet->key, false);
 }
 
 /*

@@ -90,8 +90,7 @@ INLINE bool held_restore(struct __sk_buff *ctx, const struct held *copy)
 	if (length <= ETH_HLEN || length > HELD_BYTES)
 		return false;
 	/* A sum of the packet begins behind the Ethernet header, and has to follow. */
-	return bpf_skb_change_tail(ctx, length, 0) == 0 &&
-	       bpf_skb_store_bytes(ctx, 0, copy->frame, ETH_HLEN, 0) == 0 &&
+	return bpf_skb_change_tail(ctx, length, 0) == 0 && bpf_skb_store_bytes(ctx, 0, copy->frame, ETH_HLEN, 0) == 0 &&
 	       bpf_skb_store_bytes(ctx, ETH_HLEN, &copy->frame[ETH_HLEN], length - ETH_HLEN, BPF_F_RECOMPUTE_CSUM) == 0;
 }
 

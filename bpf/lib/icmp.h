@@ -171,8 +171,8 @@ NOINLINE int icmp_rewrite4(struct __sk_buff *skb, const struct icmp_quote *quote
 	if (bpf_skb_store_bytes(skb, quote->icmp_offset + 2, &check, sizeof(check), BPF_F_RECOMPUTE_CSUM) ||
 	    bpf_skb_load_bytes(skb, L3_OFFSET, &outer, sizeof(outer)))
 		return -1;
-	/* The error itself: to the one whose packet it quotes; from the backend only when it sent it. By the difference,
-	 * for options may follow. */
+	/* The error itself: to the one whose packet it quotes; from the backend only when it sent it. By the
+	 * difference, for options may follow. */
 	ignored = bpf_csum_diff((void *)&outer, sizeof(outer), NULL, 0, 0);
 	outer.daddr = to[0];
 	if (outer.saddr == from[1])

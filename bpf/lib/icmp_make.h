@@ -71,8 +71,8 @@ NOINLINE int icmp_write_l3(struct __sk_buff *skb, const struct packet *packet, _
 }
 
 /*
- * Makes the packet that stands in the scratch memory into an error about itself, from scratch->packet.key.daddr. None is
- * made about a later piece of a datagram (RFC 1122 3.2.2): it has no ports. Options would be in the way.
+ * Makes the packet that stands in the scratch memory into an error about itself, from scratch->packet.key.daddr. None
+ * is made about a later piece of a datagram (RFC 1122 3.2.2): it has no ports. Options would be in the way.
  * @what: enum icmp_made. @mtu: 0 unless it is about that.
  * Returns 0, or a negative error: the packet has to be dropped.
  */

@@ -58,7 +58,8 @@ struct packet {
 	__u32 l4_offset;
 	/* Bytes from the network header on. */
 	__u32 bytes;
-	/* TCP_* of a TCP packet. An SCTP packet that begins an association has TCP_SYN, as if it were one; 0 otherwise. */
+	/* TCP_* of a TCP packet. An SCTP packet that begins an association has TCP_SYN, as if it were one; 0 otherwise.
+	 */
 	__u8 tcp_flags;
 	/* 4 or 6. */
 	__u8 family;

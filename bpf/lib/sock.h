@@ -277,8 +277,8 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 }
 
 /*
- * Can nothing be a frontend that is dialled so? Most is nobody's here, and a byte says so (lib/known.h): of the address,
- * and where that is one of backends or of the node, of the port.
+ * Can nothing be a frontend that is dialled so? Most is nobody's here, and a byte says so (lib/known.h): of the
+ * address, and where that is one of backends or of the node, of the port.
  */
 INLINE bool sock_dials_nobody(const struct sock_address *to)
 {

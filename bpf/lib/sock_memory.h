@@ -1,7 +1,8 @@
 /*
  * What a socket itself remembers: by which names it knows the backends that it was pointed at last. sock_peers says it
- * first, and of more of them; but that table is shared and forgets the oldest, so a pod that dials a frontend often enough
- * makes others forget theirs, and a resolver would hear from a server that it did not ask. This goes with the socket.
+ * first, and of more of them; but that table is shared and forgets the oldest, so a pod that dials a frontend often
+ * enough makes others forget theirs, and a resolver would hear from a server that it did not ask. This goes with the
+ * socket.
  */
 #pragma once
 
@@ -44,7 +45,8 @@ INLINE void sock_name_set(struct sock_name *name, const struct sock_address *add
 	name->port = address->port;
 }
 
-/* The socket, which dialled @dialled, is pointed at @backend. Where the kernel has no memory left it remembers nothing. */
+/* The socket, which dialled @dialled, is pointed at @backend. Where the kernel has no memory left it remembers nothing.
+ */
 NOINLINE void sock_memory_set(struct bpf_sock_addr *ctx, const struct sock_address *dialled,
 			      const struct sock_address *backend)
 {

@@ -1,7 +1,7 @@
 /*
  * A packet that is sent out from the hook and can go no further. Whoever forwards past the stack has to tell the sender
- * what a router would: the MTU when it is longer than the next hop takes (RFC 1191, RFC 8201), also of a packet that may
- * be broken into pieces, because here nobody could break it; and that its time is up.
+ * what a router would: the MTU when it is longer than the next hop takes (RFC 1191, RFC 8201), also of a packet that
+ * may be broken into pieces, because here nobody could break it; and that its time is up.
  */
 #pragma once
 
@@ -61,8 +61,8 @@ INLINE int time_exceeded_tell(struct __sk_buff *skb, struct packet *packet)
 	const struct device *device = device_of(skb->ifindex);
 	const struct address *own;
 
-	own = device ? (const struct address *)(packet_is_v4(packet) ? &device->masquerade4 : &device->masquerade6) :
-		       NULL;
+	own = device ? (const struct address *)(packet_is_v4(packet) ? &device->masquerade4 : &device->masquerade6)
+		     : NULL;
 	if (own && !address_is_none(own))
 		address_copy(&packet->key.daddr, own);
 	return undeliverable_tell(skb, packet, ICMP_MADE_TIME_EXCEEDED, 0, REASON_TIME_EXCEEDED, REASON_DROP_TTL);

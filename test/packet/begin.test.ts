@@ -313,7 +313,10 @@ describe.each(FAMILIES)('IPv%i', (family) => {
       await hearing(53, () => rig.ingress(forged));
       expect(rig.flows('halfOpenFlows')).toHaveLength(1);
       // A host on another side of the node may need it.
-      rig.egress(packet(EXTERNAL[family], CLIENT[family]).udp(7777, 40000).build(), { device: 'second0', from: 'node0' });
+      rig.egress(packet(EXTERNAL[family], CLIENT[family]).udp(7777, 40000).build(), {
+        device: 'second0',
+        from: 'node0',
+      });
       expect(rig.flows('halfOpenFlows')).toHaveLength(2);
     });
 

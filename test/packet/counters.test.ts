@@ -80,7 +80,11 @@ describe('counters', () => {
       ['REDIRECTED', 'ingress', tcp(REMOTE_POD[4], NODE[4], 8080, 40000, 'S.')],
       ['DROP_UNALLOCATED', 'egress', tcp(NODE[4], '10.96.200.1', 5000, 80)],
       ['TIME_EXCEEDED', 'ingress', packet(CLIENT[4], VIP(2)).ttl(1).tcp(40000, 80, '.').build()],
-      ['DROP_TTL', 'ingress', packet(CLIENT[4], VIP(2)).ttl(1).ipOptions(Buffer.alloc(4, 1)).tcp(40000, 80, '.').build()],
+      [
+        'DROP_TTL',
+        'ingress',
+        packet(CLIENT[4], VIP(2)).ttl(1).ipOptions(Buffer.alloc(4, 1)).tcp(40000, 80, '.').build(),
+      ],
       ['NEW_FLOW', 'ingress', tcp(NOWHERE[4], VIP(3), 40001, 80)],
       ['DROP_NO_ROUTE', 'ingress', tcp(REMOTE_POD[4], NODE[4], 8080, 40001, 'S.')],
       ['DROP_NO_SNAT_PORT', 'ingress', tcp(CLIENT[4], VIP(4), 40000, 80)],

@@ -189,7 +189,13 @@ describe.each(Object.keys(ENCAPSULATIONS) as Encapsulation[])('%s', (encapsulati
       /** What a peer sends for a client that dialled `at`. */
       const arriving = (
         build: (source: string, destination: string, dport: number) => PacketBuilder,
-        { at = NEAR[family] as string, port = 80, from = PEER[family] as string, to = POD[family] as string, trafficClass = 0 } = {},
+        {
+          at = NEAR[family] as string,
+          port = 80,
+          from = PEER[family] as string,
+          to = POD[family] as string,
+          trafficClass = 0,
+        } = {},
       ) =>
         wrap((encapsulation === 'geneve' ? build(CLIENT[family], to, 8080) : build(CLIENT[family], at, port)).build(), {
           family,

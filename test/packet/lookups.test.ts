@@ -3,7 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tableOperations } from '../../bench/packet/operations.ts';
-import { type Family, PATHS, type Path } from '../../bench/packet/paths.ts';
+import { type Family, PATH_KNOBS, PATHS, type Path } from '../../bench/packet/paths.ts';
 import { compileCounting } from '../support/bpf-count/map-calls.ts';
 import { createPacketRig, type PacketRig } from '../support/packet/rig.ts';
 
@@ -15,7 +15,7 @@ let rig: PacketRig;
 
 beforeAll(async () => {
   objects = compileCounting();
-  rig = await createPacketRig({}, 'tc', {}, objects);
+  rig = await createPacketRig(PATH_KNOBS, 'tc', {}, objects);
 }, 120_000);
 afterAll(() => {
   rig?.remove();

@@ -50,7 +50,21 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
   describe('several next hops', () => {
     const [first, second] = HOPS[family];
     beforeAll(() =>
-      ip('route', 'add', NETWORK[family], 'nexthop', 'via', first, 'dev', 'node0', 'nexthop', 'via', second, 'dev', 'node0'),
+      ip(
+        'route',
+        'add',
+        NETWORK[family],
+        'nexthop',
+        'via',
+        first,
+        'dev',
+        'node0',
+        'nexthop',
+        'via',
+        second,
+        'dev',
+        'node0',
+      ),
     );
     afterAll(() => ip('route', 'del', NETWORK[family]));
 

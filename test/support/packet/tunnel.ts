@@ -52,7 +52,8 @@ export interface Around {
 /** Puts the packet of a frame into another one. */
 export function wrap(frame: Buffer, { family, from, to, dialled, geneve, trafficClass = 0 }: Around): Buffer {
   const inside = frame.subarray(14);
-  if (dialled === undefined) return packet(from, to).trafficClass(trafficClass).protocol(IP_IN_IP[family], inside).build();
+  if (dialled === undefined)
+    return packet(from, to).trafficClass(trafficClass).protocol(IP_IN_IP[family], inside).build();
   const payload = Buffer.concat([geneveHeader(family, ...dialled, geneve), inside]);
   return packet(from, to)
     .trafficClass(trafficClass)

@@ -12,7 +12,15 @@ import type { NodeTables } from '../../../src/tables/node-tables.ts';
 import { createTables } from '../../../src/tables/tables.ts';
 import { createMemoryMaps, type MemoryMaps } from '../../support/memory-map.ts';
 
-const eth0 = { masquerade4: '192.168.0.1', masquerade6: '2001:db8::1', flags: 1, mtu: 1500, xdp: 0, master: 0, mac: '02:00:00:00:00:01' };
+const eth0 = {
+  masquerade4: '192.168.0.1',
+  masquerade6: '2001:db8::1',
+  flags: 1,
+  mtu: 1500,
+  xdp: 0,
+  master: 0,
+  mac: '02:00:00:00:00:01',
+};
 const first: NodeTables = {
   nodeAddresses: [
     { address: '192.168.0.1', flags: NODE_ADDRESS_LOCAL | NODE_ADDRESS_NODE_PORT },

@@ -20,7 +20,18 @@ function setUp() {
   tables.applyNodeTables({
     nodeAddresses: [{ address: '192.168.0.1', flags: NODE_ADDRESS_LOCAL }],
     devices: [
-      { ifindex: 2, device: { masquerade4: '192.168.0.1', masquerade6: '::', flags: 1, mtu: 1500, xdp: 0, master: 0, mac: '02:00:00:00:00:01' } },
+      {
+        ifindex: 2,
+        device: {
+          masquerade4: '192.168.0.1',
+          masquerade6: '::',
+          flags: 1,
+          mtu: 1500,
+          xdp: 0,
+          master: 0,
+          mac: '02:00:00:00:00:01',
+        },
+      },
     ],
     podCidrs: [{ address: '10.1.0.0', bits: 16 }],
   });
