@@ -5,6 +5,7 @@ import { findObjectDirectory } from './reconcile/datapath.ts';
 
 runCli(process.argv.slice(2), {
   version,
+  objectDirectory: findObjectDirectory(__dirname),
   runAgent: async (options) => {
     // Here and not above: a command that reads maps need not load what only the agent uses.
     const { runAgent } = await import('./agent.ts');

@@ -15,10 +15,14 @@ export interface CliContext {
   /** Name of the machine. */
   readonly hostname: () => string;
   readonly version: string;
+  /** Where the compiled programs are. */
+  readonly objectDirectory: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Waits so many milliseconds. @returns false when it is enough. */
   readonly wait: (ms: number) => Promise<boolean>;
+  /** Runs another command line. @returns what it printed. */
+  readonly run: (words: readonly string[]) => Promise<{ readonly out: string; readonly err: string }>;
   /** Called by the command that ran. */
   readonly exit: (code: number) => void;
 }

@@ -10,6 +10,7 @@ import { isLocked } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { listPins, pinDirectoryOf } from '../bpf/paths.ts';
 import { listPrograms } from '../bpf/programs.ts';
+import { createRehearsal, type Rehearsal } from '../bpf/rehearsal.ts';
 import { SluiceError } from '../model/errors.ts';
 import { type KubeProxyRemoved, removeKubeProxy } from './kube-proxy.ts';
 import { type Removed, removeEverything } from './remove.ts';
@@ -38,6 +39,8 @@ export interface Kernel {
   monotonic(): bigint;
   /** Settings of the programs in force; undefined: none are. */
   readKnobs(root: string): Knobs | undefined;
+  /** The packet programs beside those in force, for a trial: takes about a second. @throws SluiceError as loading does */
+  createRehearsal(root: string, objectDirectory: string, knobs: Knobs): Promise<Rehearsal>;
   /** By destination; those that no route leads to are missing. */
   readRoutes(addresses: readonly string[]): ReadonlyMap<string, Route>;
   /** Removes all that Sluice made under a root. */
@@ -72,6 +75,8 @@ export const kernel: Kernel = {
   readClock,
   monotonic: () => process.hrtime.bigint(),
   readKnobs: (root) => readKnobs(pinDirectoryOf(root)),
+  createRehearsal: (root, objectDirectory, knobs) =>
+    createRehearsal({ pinDirectory: pinDirectoryOf(root), objectDirectory, knobs }),
   readRoutes,
   removeEverything,
   removeKubeProxy,

@@ -2,6 +2,7 @@
 import { Command, type OutputConfiguration } from 'commander';
 import { agentCommand } from './commands/agent.ts';
 import { backendCommand } from './commands/backend.ts';
+import { bundleCommand } from './commands/bundle.ts';
 import { cleanupCommand } from './commands/cleanup.ts';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { dropsCommand } from './commands/drops.ts';
@@ -36,6 +37,7 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(eventsCommand(context))
     .addCommand(explainCommand(context))
     .addCommand(mapCommand(context))
+    .addCommand(bundleCommand(context))
     .addCommand(cleanupCommand(context))
     .addCommand(versionCommand(context))
     .addCommand(completionCommand(context))

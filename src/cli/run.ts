@@ -6,12 +6,14 @@ import type { CliContext } from './context.ts';
 import { describeError, EXIT_OK, exitCodeOf } from './errors.ts';
 import { kernel } from './kernel.ts';
 import { createProgram } from './program.ts';
-import { type Sink, streamSink } from './sink.ts';
+import { type Sink, streamSink, textSink } from './sink.ts';
 
 export interface CliDependencies {
   /** Runs the agent until it is told to end. @returns the exit code. */
   readonly runAgent: (options: AgentOptions) => Promise<number>;
   readonly version: string;
+  /** Where the compiled programs are. */
+  readonly objectDirectory?: string;
   /** What follows stands in for the machine in tests. */
   readonly out?: Sink;
   readonly err?: Sink;
@@ -36,8 +38,14 @@ export async function runCli(args: readonly string[], dependencies: CliDependenc
     runAgent: dependencies.runAgent,
     hostname: dependencies.hostname ?? hostname,
     version: dependencies.version,
+    objectDirectory: dependencies.objectDirectory ?? '',
     now: dependencies.now ?? Date.now,
     wait: dependencies.wait ?? (async (ms) => setTimeout(ms, true)),
+    run: async (words) => {
+      const [nextOut, nextErr] = [textSink(), textSink()];
+      await runCli(words, { ...dependencies, out: nextOut, err: nextErr });
+      return { out: nextOut.text, err: nextErr.text };
+    },
     exit: (result) => {
       code = result;
     },

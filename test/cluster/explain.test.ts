@@ -184,7 +184,19 @@ it('affinity and a living flow are seen, and the agent may be dead', async () =>
   });
 });
 
-it('takes less than 300 ms of the kernel and prints in words', async () => {
+it('--run: the real programs say the same, and the node is as before', async () => {
+  const node = stage.node(1);
+  const before = await sluiceJson(node, 'map', 'counters');
+  const to = `${node.ipv4}:${nodePortOf(SERVICES.everywhere)}`;
+  const words = ['--from', stage.client().ipv4, '--to', to];
+  const { run, verdict } = await sluiceJson<Explanation>(node, 'explain', ...words, '--run');
+  expect({ verdict, run }).toMatchObject({ verdict: 'forwarded', run: { agrees: true, reason: 'NEW_FLOW' } });
+  const { stdout } = await node.exec(sluiceCommand('explain', ...words, '--run', '--bpf-root', node.bpfRoot));
+  expect(stdout).toMatch(/^run: +the programs agree: forwarded \(NEW_FLOW\) as [\d.]+:\d+ > [\d.]+:8080$/m);
+  expect(await sluiceJson(node, 'map', 'counters')).toEqual(before);
+});
+
+it('prints in words', async () => {
   const node = stage.node(1);
   const words = [
     'explain',

@@ -1,11 +1,14 @@
 /** `sluice explain`: what becomes of a packet or connection, and why. */
 import { Command } from 'commander';
+import type { Maps } from '../../bpf/open-maps.ts';
 import { readReport } from '../../model/agent-report.ts';
 import { cleanText } from '../../model/history.ts';
 import { bpfRootOption, type CliContext, withMaps } from '../context.ts';
 import { EXIT_OK } from '../errors.ts';
+import { readDevices } from '../explain/client.ts';
 import { explain } from '../explain/explain.ts';
 import type { ExplainedBackend, Explanation } from '../explain/model.ts';
+import { rehearse, whyNotRehearsed } from '../explain/rehearse.ts';
 import { parseRequest } from '../explain/request.ts';
 import { duration, endpoint } from '../format.ts';
 import { orUndefined } from '../optional.ts';
@@ -50,6 +53,7 @@ interface Flags {
   output: OutputFormat;
   from: string;
   to: string;
+  run?: true;
 }
 
 export function explainCommand(context: CliContext): Command {
@@ -57,6 +61,10 @@ export function explainCommand(context: CliContext): Command {
     .description('say what becomes of a connection, and why')
     .requiredOption('--from <client>', 'who dials: an address, address:port, or node')
     .requiredOption('--to <address:port[/protocol]>', 'what it dials')
+    .option(
+      '--run',
+      'let the real programs have the first packet too, with flow tables of their own: takes about a second',
+    )
     .addOption(bpfRootOption())
     .addOption(outputOption())
     .addHelpText('after', HELP)
@@ -64,8 +72,8 @@ export function explainCommand(context: CliContext): Command {
       const request = parseRequest(flags.from, flags.to);
       const { kernel } = context;
       const clock = request.from.port === undefined ? undefined : await kernel.readClock();
-      const found = await withMaps(context, flags.bpfRoot, async (maps) =>
-        explain(
+      const found = await withMaps(context, flags.bpfRoot, async (maps) => {
+        const told = explain(
           {
             maps,
             knobs: kernel.readKnobs(flags.bpfRoot),
@@ -75,12 +83,40 @@ export function explainCommand(context: CliContext): Command {
             clock,
           },
           request,
-        ),
-      );
+        );
+        return flags.run ? ran(context, flags, maps, told) : told;
+      });
       const { output } = flags;
       await context.out.write(formatObject(found, output) ?? render(found, output.kind === 'wide'));
       context.exit(EXIT_OK);
     });
+}
+
+/** @returns the same with what the programs did, or why they were not asked. */
+async function ran(context: CliContext, flags: Flags, maps: Maps, told: Explanation): Promise<Explanation> {
+  const { kernel } = context;
+  const knobs = kernel.readKnobs(flags.bpfRoot);
+  const why = knobs === undefined ? 'none is in force' : whyNotRehearsed(told);
+  if (knobs === undefined || why !== undefined)
+    return { ...told, notes: [...told.notes, `the programs were not run: ${why}`] };
+  const { address } = told.from;
+  const towards = kernel.readRoutes([...new Set(told.backends.map((backend) => backend.address))]);
+  const route = address === undefined ? undefined : kernel.readRoutes([address]).get(address);
+  const rehearsal = await kernel.createRehearsal(flags.bpfRoot, context.objectDirectory, knobs);
+  try {
+    return { ...told, run: rehearse(rehearsal, told, route, towards, readDevices(maps)) };
+  } finally {
+    rehearsal.close();
+  }
+}
+
+function runText({ verdict, reason, left, agrees }: NonNullable<Explanation['run']>): string {
+  const gone =
+    left && ` as ${endpoint(left.source, left.sourcePort)} > ${endpoint(left.destination, left.destinationPort)}`;
+  const what = `${verdict}${reason && ` (${reason})`}${gone ?? ''}`;
+  return agrees
+    ? `the programs agree: ${what}`
+    : `! the programs decide otherwise: ${what}; report this with "sluice bundle"`;
 }
 
 function render(found: Explanation, wide: boolean): string {
@@ -110,6 +146,7 @@ function render(found: Explanation, wide: boolean): string {
         `${flow.client} > ${flow.backend}, ${flow.state}${flow.sourceNat === undefined ? '' : `, as ${flow.sourceNat}`}`,
     ],
     ['source', sourceText(found.backends)],
+    ['run', found.run && runText(found.run)],
     ...found.problems.map((problem): [string, string] => ['problem', `! ${problem}`]),
     ...found.notes.map((note): [string, string] => ['note', note]),
   ];

@@ -1,6 +1,7 @@
 /** What `sluice explain` answers. */
 import type { FlowRow } from '../views/flows.ts';
 import type { Client } from './client.ts';
+import type { Rehearsing } from './rehearse.ts';
 import type { Request } from './request.ts';
 
 export type Verdict = 'forwarded' | 'refused' | 'dropped' | 'left';
@@ -58,6 +59,8 @@ export interface Explanation {
   readonly backends: readonly ExplainedBackend[];
   /** What the agent refused of the Service, or about the address. */
   readonly problems: readonly string[];
+  /** What the real programs did with the first packet; only with --run. */
+  readonly run?: Rehearsing;
   /** What could not be looked at, or decides beside all this. */
   readonly notes: readonly string[];
 }

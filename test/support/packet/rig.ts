@@ -135,7 +135,8 @@ export interface PacketRig {
   remove(): void;
 }
 
-const DEFAULT_KNOBS: Knobs = {
+/** What the programs of a rig are loaded with, unless it is told otherwise. */
+export const DEFAULT_KNOBS: Knobs = {
   ...knobsCodec.read(Buffer.alloc(knobsCodec.size), 0),
   jiffiesPerSecond: 1000,
   tcpEstablishedSeconds: 86400,

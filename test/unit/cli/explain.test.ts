@@ -37,6 +37,7 @@ import {
 } from '../../../maps-schema/gen/codecs.ts';
 import { adviceGaps } from '../../../src/cli/explain/advice.ts';
 import type { Explanation } from '../../../src/cli/explain/model.ts';
+import type { Kernel } from '../../../src/cli/kernel.ts';
 import type { Route } from '../../../src/cli/routes.ts';
 import { writeReport } from '../../../src/model/agent-report.ts';
 import { createMaps, kernelWith, put, putFlow, putFrontend, putName, putSlot, sluice } from './fake-kernel.ts';
@@ -93,13 +94,21 @@ function shop() {
 type Maps = ReturnType<typeof shop>;
 const KNOBS = { ...zero(knobsCodec), detectPods4: 1, detectPods6: 1, socketLbPods: 1, localhostNodePorts: 1 };
 
-const run = (from: string, to: string, maps: Maps = shop(), words: string[] = [], knobs = KNOBS) =>
+const run = (
+  from: string,
+  to: string,
+  maps: Maps = shop(),
+  words: string[] = [],
+  knobs = KNOBS,
+  more: Partial<Kernel> = {},
+) =>
   sluice(
     ['explain', '--from', from, '--to', to, ...words],
     kernelWith(maps, {
       readKnobs: () => knobs,
       readRoutes: (addresses) => new Map([...ROUTES].filter(([address]) => addresses.includes(address))),
       monotonic: () => 100_000_000_000n,
+      ...more,
     }),
   );
 const explain = async (...args: Parameters<typeof run>): Promise<Explanation> => {
@@ -331,6 +340,27 @@ test('explain shows what the agent refused about the address, and of the Service
   ]);
   expect((await explain(POD, '10.96.0.1:80', maps)).problems).toEqual(['Service shop/web: spec: is odd']);
   expect((await run(POD, '10.96.0.1:80', maps)).out).toContain('problem:    ! Service shop/web: spec: is odd\n');
+});
+
+test('explain --run tells what the programs did, or why they were not asked', async () => {
+  const frames: string[] = [];
+  const rehearsal = {
+    run: (program: string, frame: Buffer, ifindex: number) => {
+      frames.push(`${program} ${ifindex}`);
+      return { verdict: 'redirect' as const, reasons: ['NEW_FLOW'], frame };
+    },
+    copyAffinity() {},
+    close: () => frames.push('closed'),
+  };
+  const more = { createRehearsal: async () => rehearsal };
+  const asked = (from: string, to: string) => run(from, to, shop(), ['--run'], KNOBS, more);
+  // It comes out as it went in, which is no backend's: the tables say otherwise.
+  expect((await asked(CLIENT, `${NODE}:30080`)).out).toMatch(
+    /^run: +! the programs decide otherwise: forwarded \(NEW_FLOW\) as 203\.0\.113\.9:41234 > 192\.0\.2\.1:30080; report/m,
+  );
+  expect(frames).toEqual(['ingress 2', 'closed']);
+  expect((await asked(POD, '10.96.0.1:80')).out).toMatch(/^note: +the programs were not run: the socket hook decides/m);
+  expect(frames).toHaveLength(2);
 });
 
 test('every reason that fails a client has advice', () => {

@@ -145,6 +145,7 @@ const emptyKernel: Kernel = {
   monotonic: () => 0n,
   readKnobs: () => undefined,
   readRoutes: () => new Map(),
+  createRehearsal: () => Promise.reject(new Error('no programs here')),
   removeEverything: () => ({ links: 0, filters: 0, programs: 0, maps: 0, directories: [] }),
   removeKubeProxy: () => ({ chains: 0, tables: 0, devices: 0, sets: 0, failures: [] }),
 };
