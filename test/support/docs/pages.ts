@@ -1,0 +1,18 @@
+/** The pages that users read. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { REPOSITORY } from '../deploy/manifests.ts';
+import { type Block, readBlocks } from './markdown.ts';
+
+/** By their paths from the repository. */
+export const PAGES: readonly string[] = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  ...readdirSync(join(REPOSITORY, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .sort()
+    .map((name) => `docs/${name}`),
+];
+
+export const blocksOf = (page: string): Block[] => readBlocks(join(REPOSITORY, page), undefined, page);
