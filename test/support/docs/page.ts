@@ -4,6 +4,7 @@ import { commandsOf } from './commands.ts';
 import { difference } from './compare.ts';
 import type { Block } from './markdown.ts';
 import type { Session } from './session.ts';
+import type { Stage } from './stage.ts';
 
 /** How long a block that waits is typed again. */
 const WAIT_MS = 20_000;
@@ -12,21 +13,18 @@ const WAIT_MS = 20_000;
 export const isRun = ({ language, directives }: Block): boolean =>
   (language === 'sh' || language === 'console') && directives['not run'] === undefined;
 
-/**
- * @param session of the host that the block names
- * @param addresses those of the lab, by the addresses for documentation (RFC 5737) that stand for them in the pages
- * @throws Error that says what the page shows and what came
- */
-export async function runBlock(
-  written: Block,
-  session: (host: string) => Session,
-  addresses: Readonly<Record<string, string>>,
-): Promise<void> {
+/** @throws Error that says what the page shows and what came */
+export async function runBlock(written: Block, { sessions, addresses }: Stage): Promise<void> {
+  const { directives, at } = written;
   const real = (text: string) => text.replaceAll(/\b192\.0\.2\.\d+\b/g, (address) => addresses[address] ?? address);
   const block = { ...written, text: real(written.text) };
-  const { directives, at } = block;
+  const session = (host: string) => {
+    const found = sessions[host];
+    if (found === undefined) throw new Error(`${at}: there is no host ${host}`);
+    return found;
+  };
   if (directives.setup !== undefined) {
-    const { code, printed } = await session('node').type(directives.setup);
+    const { code, printed } = await session('node').type(real(directives.setup));
     if (code !== 0) throw new Error(`${at}: the setup above it ended with ${code}:\n${printed}`);
   }
   const once = () => typeAll(block, session(directives.on ?? 'node'));
