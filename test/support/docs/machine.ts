@@ -3,11 +3,11 @@ import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { REPOSITORY } from '../deploy/manifests.ts';
 import type { Host } from '../lab/host.ts';
 import type { Lab } from '../lab/lab.ts';
 import { netnsPath } from '../lab/names.ts';
 import type { LabNode } from '../lab/node.ts';
+import { REPOSITORY } from './repository.ts';
 import { Session } from './session.ts';
 
 const MACHINE = fileURLToPath(new URL('machine.sh', import.meta.url));

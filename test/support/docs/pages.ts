@@ -1,8 +1,8 @@
 /** The pages that users read. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { REPOSITORY } from '../deploy/manifests.ts';
 import { type Block, readBlocks } from './markdown.ts';
+import { REPOSITORY } from './repository.ts';
 
 /** By their paths from the repository. */
 export const PAGES: readonly string[] = [
