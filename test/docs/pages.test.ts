@@ -2,20 +2,26 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { haveKustomize } from '../support/deploy/manifests.ts';
 import { isRun, runBlock } from '../support/docs/page.ts';
-import { blocksOf, PAGES } from '../support/docs/pages.ts';
-import { type Stage, setStage } from '../support/docs/stage.ts';
+import { blocksOf, hasAgent, PAGES } from '../support/docs/pages.ts';
+import { type Stage, setStage, setStageWithAgent } from '../support/docs/stage.ts';
 
 const pages = PAGES.map((page) => [page, blocksOf(page).filter(isRun)] as const).filter(([, { length }]) => length > 0);
 
-describe.each(pages)('%s', (_, blocks) => {
+let shared: Promise<Stage> | undefined;
+afterAll(async () => (await shared)?.close());
+
+describe.each(pages)('%s', (page, blocks) => {
   const needsKustomize = blocks.some(({ text }) => / -k /.test(text));
   let stage: Stage;
   let failed = false;
 
   beforeAll(async () => {
-    stage = await setStage();
+    if (hasAgent(page)) shared ??= setStageWithAgent();
+    stage = await (shared !== undefined && hasAgent(page) ? shared : setStage());
   });
-  afterAll(() => stage?.close());
+  afterAll(async () => {
+    if (!hasAgent(page)) await stage?.close();
+  });
 
   for (const block of blocks)
     it(block.at, async (context) => {

@@ -1,5 +1,5 @@
 /** The pages that users read. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Block, readBlocks } from './markdown.ts';
 import { REPOSITORY } from './repository.ts';
@@ -16,3 +16,7 @@ export const PAGES: readonly string[] = [
 ];
 
 export const blocksOf = (page: string): Block[] => readBlocks(join(REPOSITORY, page), undefined, page);
+
+/** Whether an agent runs before the page begins, on a node that all such pages share. */
+export const hasAgent = (page: string): boolean =>
+  readFileSync(join(REPOSITORY, page), 'utf8').includes('<!-- stage: agent -->');

@@ -8,7 +8,7 @@ import type { Session } from './session.ts';
 
 export interface Stage {
   /** By the names that the directive `on` has. */
-  readonly sessions: Readonly<Record<string, Session>>;
+  readonly sessions: Readonly<Record<string, Session>> & { readonly node: Session };
   /** By the addresses for documentation (RFC 5737) that stand for them in the pages. */
   readonly addresses: Readonly<Record<string, string>>;
   close(): Promise<void>;
@@ -36,6 +36,18 @@ function objects(pod: string, apiServer: string): KubernetesObject[] {
     ...pair('kubernetes', 443, 6443, apiServer, { clusterIP: '10.96.0.1' }),
     ...pair('web', 80, 8080, pod, { type: 'NodePort', clusterIP: '10.96.0.80' }),
   ];
+}
+
+const START = `mount -t bpf bpf /sys/fs/bpf
+sluice agent --node-name node1 --kubeconfig $KUBECONFIG > /var/log/sluice.log 2>&1 &
+until grep -q '"msg":"synced"' /var/log/sluice.log; do sleep 0.2; done`;
+
+/** Lays it out, with an agent on the node. */
+export async function setStageWithAgent(): Promise<Stage> {
+  const stage = await setStage();
+  const { code, printed } = await stage.sessions.node.type(START);
+  if (code !== 0) throw new Error(`start the agent of a page: ended with ${code}:\n${printed}`);
+  return stage;
 }
 
 /** Lays it out. No agent runs, and bpffs is not mounted. */

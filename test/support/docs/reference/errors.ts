@@ -77,6 +77,7 @@ export const ERRORS: Readonly<Record<ErrorCode, readonly [meaning: string, remed
 export function errorsPage(): string {
   return `# Errors
 
+<!-- stage: agent -->
 ${generated('the codes of src/model/errors.ts')}
 
 What makes a start impossible ends \`sluice\` with one line on standard error: verb, object, what is wrong

@@ -39,12 +39,12 @@ export function metricsPage(): string {
   const alerts = (groups as { rules: Alert[] }[]).flatMap(({ rules }) => rules);
   return `# Metrics
 
+<!-- stage: agent -->
 ${generated('src/serve/metrics.ts, maps-schema and the alerts of the chart')}
 
 Served at \`/metrics\` of \`metricsBindAddress\`, 127.0.0.1:10249 unless it is set. Times are in seconds. In a cluster the
 overlay \`monitoring\` opens it to Prometheus, with a ServiceMonitor, alerts and a dashboard; so do the values \`metrics\` of the chart.
 
-<!-- setup: mount -t bpf bpf /sys/fs/bpf; (sluice agent --node-name node1 --kubeconfig $KUBECONFIG > /var/log/sluice.log 2>&1 &); until grep -q synced /var/log/sluice.log; do sleep 0.2; done -->
 \`\`\`console
 $ curl -s http://127.0.0.1:10249/metrics | grep '^sluice_agent_build_info'
 sluice_agent_build_info{version="…",schema="…",kernel="…"} 1
