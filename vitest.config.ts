@@ -31,7 +31,7 @@ export default defineConfig({
         test: { name: 'deploy', include: ['test/deploy/**/*.test.ts'], ...serial },
       },
       {
-        test: { name: 'docs', include: ['test/docs/**/*.test.ts'], ...serial },
+        test: { name: 'docs', include: ['test/docs/**/*.test.ts'], ...serial, testTimeout: 180_000 },
       },
     ],
   },

@@ -1,11 +1,14 @@
 /** Every command of the documentation that can be run here is run, in its order, and prints what the page shows. */
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { haveKustomize } from '../support/deploy/manifests.ts';
+import { chart, haveKustomize } from '../support/deploy/manifests.ts';
 import { isRun, runBlock } from '../support/docs/page.ts';
 import { blocksOf, hasAgent, PAGES } from '../support/docs/pages.ts';
 import { type Stage, setStage, setStageWithAgent } from '../support/docs/stage.ts';
 
 const pages = PAGES.map((page) => [page, blocksOf(page).filter(isRun)] as const).filter(([, { length }]) => length > 0);
+
+/** What renders the chart in helm's place is built when it is first asked. */
+beforeAll(() => void chart());
 
 let shared: Promise<Stage> | undefined;
 afterAll(async () => (await shared)?.close());

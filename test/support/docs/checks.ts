@@ -45,6 +45,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
     return keys.find((key) => key.split('.').reduce((at, part) => at?.[part], values) === undefined);
   },
   docker: (words) => (words[0] === 'build' ? there('Dockerfile') : undefined),
+  cat: foreign,
   kubeadm: foreign,
   nsenter: foreign,
   systemctl: foreign,

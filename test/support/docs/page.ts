@@ -7,7 +7,7 @@ import type { Session } from './session.ts';
 import type { Stage } from './stage.ts';
 
 /** How long a block that waits is typed again. */
-const WAIT_MS = 20_000;
+const WAIT_MS = 60_000;
 
 /** Whether something of the block is typed. */
 export const isRun = ({ language, directives }: Block): boolean =>
@@ -35,7 +35,7 @@ export async function runBlock(written: Block, { sessions, addresses }: Stage): 
       return await once();
     } catch (error) {
       if (Date.now() > deadline) throw error;
-      await setTimeout(200);
+      await setTimeout(500);
     }
   }
 }

@@ -28,7 +28,7 @@ export class Session {
   }
 
   /** Types a script. It fails where one of its commands does. @throws Error when it takes too long, or ends the shell */
-  async type(script: string, timeoutMs = 60_000): Promise<Answer> {
+  async type(script: string, timeoutMs = 120_000): Promise<Answer> {
     const mark = `done-${randomBytes(6).toString('hex')}`;
     this.#text = '';
     const quoted = `'${script.replaceAll("'", `'\\''`)}'`;
