@@ -79,6 +79,11 @@ deploy-check: node_modules generate ## chart, kustomize, rules and the kubectl p
 	@[ -e build/image/config.json ] || $(MAKE) --no-print-directory image
 	node_modules/.bin/vitest run --project deploy
 
+.PHONY: docs-check
+docs-check: build ## the commands of the documentation, typed into a node of the lab (root)
+	@tools/deploy/setup.sh
+	node_modules/.bin/vitest run --project docs
+
 .PHONY: test-unit
 test-unit: generate ## the tests that need no kernel
 	node_modules/.bin/vitest run --project unit

@@ -30,6 +30,9 @@ export default defineConfig({
       {
         test: { name: 'deploy', include: ['test/deploy/**/*.test.ts'], ...serial },
       },
+      {
+        test: { name: 'docs', include: ['test/docs/**/*.test.ts'], ...serial, testTimeout: 180_000 },
+      },
     ],
   },
 });

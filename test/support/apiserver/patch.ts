@@ -20,8 +20,16 @@ export function mergePatch(target: Json, patch: Json): Json {
   return result;
 }
 
+const POD = 'spec.template.spec';
+const CONTAINER_KEYS = { env: 'name', ports: 'containerPort', volumeMounts: 'mountPath' };
 /** Lists that are merged by a key instead of replaced; "" marks lists of plain values that are merged as sets. */
 const MERGE_KEYS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(['containers', 'initContainers', 'volumes'].map((list) => [`${POD}.${list}`, 'name'])),
+  ...Object.fromEntries(
+    ['containers', 'initContainers'].flatMap((list) =>
+      Object.entries(CONTAINER_KEYS).map(([field, key]) => [`${POD}.${list}[].${field}`, key]),
+    ),
+  ),
   'spec.ports': 'port',
   'status.conditions': 'type',
   'status.addresses': 'type',

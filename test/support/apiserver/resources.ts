@@ -65,6 +65,12 @@ export const RESOURCES: readonly Resource[] = [
   resource('events.k8s.io/v1', 'Event', 'events', { shortNames: ['ev'] }),
   resource('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices', { generation: true }),
   resource('networking.k8s.io/v1', 'ServiceCIDR', 'servicecidrs', { namespaced: false, status: true }),
+  // What the chart and the kustomizations are made of: kept as they come.
+  resource('v1', 'ConfigMap', 'configmaps', { shortNames: ['cm'] }),
+  resource('v1', 'ServiceAccount', 'serviceaccounts', { shortNames: ['sa'] }),
+  resource('apps/v1', 'DaemonSet', 'daemonsets', { shortNames: ['ds'], status: true, generation: true }),
+  resource('rbac.authorization.k8s.io/v1', 'ClusterRole', 'clusterroles', { namespaced: false }),
+  resource('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding', 'clusterrolebindings', { namespaced: false }),
 ];
 
 /** `v1` or `group/version` */

@@ -140,7 +140,8 @@ export function createStore(historyLimit: number): Store {
       if (isDeepStrictEqual(next, previous)) return previous;
       version++;
       next.metadata.resourceVersion = String(version);
-      if (resource.generation) next.metadata.generation = (generation ?? 0) + 1;
+      const specStays = resource.status && isDeepStrictEqual(next.spec, previous.spec);
+      if (resource.generation && !specStays) next.metadata.generation = (generation ?? 0) + 1;
       table.objects.set(key, next);
       record(table, { type: 'MODIFIED', version, object: next, previous });
       return next;

@@ -24,7 +24,8 @@ export function configurationPage(): string {
 \`sluice agent\` takes the file and the flags of kube-proxy 1.36 as they are. The log says what becomes of each
 key and flag that is given, and so does \`sluice status\`. A DaemonSet's arguments can stay:
 
-\`\`\`
+<!-- not run: these are the arguments of a container -->
+\`\`\`sh
 sluice agent --config=/var/lib/kube-proxy/config.conf --hostname-override=$(NODE_NAME) --v=2
 \`\`\`
 
@@ -52,7 +53,7 @@ ${table('key', keys)}
 
 ## Flags of kube-proxy
 
-Flags that kube-proxy 1.36 does not have end the agent with code 2. [Sluice's own](operations.md#start).
+Flags that kube-proxy 1.36 does not have end the agent with code 2. [Sluice's own](flags.md#sluice-agent).
 
 ${table('flag', flags)}
 `;
