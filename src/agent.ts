@@ -7,6 +7,7 @@ import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
 import { version as VERSION } from '../package.json';
 import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
+import { isWritable } from './bpf/ffi.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
@@ -33,6 +34,7 @@ import type { Configuration } from './model/configuration.ts';
 import { SluiceError } from './model/errors.ts';
 import type { Node } from './model/kubernetes.ts';
 import type { ObjectSource } from './model/source.ts';
+import { createConditions } from './reconcile/conditions.ts';
 import { createDataPath } from './reconcile/datapath.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
 import { knobsOf } from './reconcile/knobs.ts';
@@ -46,6 +48,7 @@ import { createTelemetry, exportKernel } from './reconcile/telemetry.ts';
 import { onceIdle } from './reconcile/when-idle.ts';
 import { createHealth } from './serve/health.ts';
 import { createHealthCheckServers } from './serve/health-check-servers.ts';
+import { createLogOutput } from './serve/log-output.ts';
 import { createMetrics } from './serve/metrics.ts';
 import { createTables, type Tables } from './tables/tables.ts';
 
@@ -54,6 +57,17 @@ const RELEASE_IDLE_MS = 2000;
 const RELEASE_AT_MOST_MS = 10_000;
 /** Devices left out that `sluice status` names. */
 const LEFT_OUT_TOLD = 32;
+
+/** Standard error, for what ends the agent: a write returns soon, whoever reads it. */
+export function lastWords(): { write(text: string): Promise<void> } {
+  const output = createLogOutput({ fd: 2, writable: isWritable });
+  return {
+    async write(text) {
+      if (text !== '') output.write(text);
+      output.close();
+    },
+  };
+}
 
 async function createSource(
   options: AgentOptions,
@@ -83,7 +97,11 @@ async function createSource(
  * @throws SluiceError for what makes a start impossible; later faults are logged and retried.
  */
 export async function runAgent(options: AgentOptions, objectDirectory: string, signal: AbortSignal): Promise<void> {
-  const log = pino({ level: options.logLevel ?? 'info', base: undefined, timestamp: pino.stdTimeFunctions.isoTime });
+  const output = createLogOutput({ fd: 1, writable: isWritable });
+  const log = pino(
+    { level: options.logLevel ?? 'info', base: undefined, timestamp: pino.stdTimeFunctions.isoTime },
+    output,
+  );
   const warn = (message: string, fields: Record<string, unknown> = {}) => log.warn(fields, message);
   const inform = (message: string, fields: Record<string, unknown> = {}) => log.info(fields, message);
   const { configuration, notes, warnings } = loadSources(options);
@@ -105,6 +123,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     if (!feature.present) log.info({ feature: feature.name }, `kernel: ${describeFeature(feature)}`);
 
   const metrics = createMetrics();
+  metrics.onScrape(() => metrics.logLinesDropped(output.dropped));
   metrics.buildInfo({ version: VERSION, schema: String(SCHEMA_VERSION), kernel: release() });
   const health = createHealth({ clock: Date.now, syncPeriod: configuration.syncPeriod });
   let events: EventRecorder | undefined;
@@ -175,6 +194,18 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     },
     warn,
   });
+  const conditions = createConditions({
+    checks: [
+      {
+        what: 'log',
+        look: () => output.trouble && `lines are lost: ${output.trouble}`,
+        silent: true,
+      },
+    ],
+    warn,
+    inform,
+    changed: () => tellReport(),
+  });
   const created = await createSource(options, nodeName, configuration, log, stop.signal);
   const { source } = created;
   events = created.events;
@@ -213,7 +244,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           // Beside another proxy an address that no Service of ours has may be one of its own.
           serviceCidrs = options.serviceProxyName === undefined ? networks : undefined;
           reconciler?.setServiceCidrs(serviceCidrs ?? []);
-          if (reconciler !== undefined) tellReport();
+          tellReport();
           schedule.wake();
         },
         socketOptOuts: (uids) => socketOptOuts.set(uids),
@@ -238,6 +269,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     sweeper.run(stop.signal),
     socketOptOuts.run(stop.signal),
     runServers({ configuration, health, metrics, warn }, stop.signal),
+    conditions.run(stop.signal),
   ];
   for (const part of running) part.catch(fail);
 
@@ -290,6 +322,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   let reported: number | undefined;
   /** For `sluice status`, which reads it with the agent dead too. */
   function tellReport(): void {
+    if (reconciler === undefined) return;
     writeReport(dataPath.maps.report.view, {
       version: VERSION,
       node: nodeName,
@@ -301,6 +334,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       respectNetfilter: options.respectNetfilter,
       leftOut: leftOutTold.slice(0, LEFT_OUT_TOLD).map(({ device, why }) => ({ device, why })),
       healthz: endpoint(configuration.healthz.address, configuration.healthz.port),
+      conditions: conditions.list(),
       problems: report.list(),
       moreProblems: 0,
     });
@@ -349,6 +383,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   }
   await Promise.allSettled([...running, healthChecks.close()]);
   dataPath.close();
+  output.close();
   if (failure !== undefined) throw failure;
 }
 
