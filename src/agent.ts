@@ -29,11 +29,11 @@ import { createApiSource } from './kube/api-source.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { loadKubeConfig } from './kube/kubeconfig.ts';
 import { createManifestSource } from './kube/manifest-source.ts';
-import { writeReport } from './model/agent-report.ts';
+import { type AgentReport, writeReport } from './model/agent-report.ts';
 import type { Configuration } from './model/configuration.ts';
 import { SluiceError } from './model/errors.ts';
 import type { Node } from './model/kubernetes.ts';
-import type { ObjectSource } from './model/source.ts';
+import type { Contact, ObjectSource } from './model/source.ts';
 import { createConditions } from './reconcile/conditions.ts';
 import { createDataPath } from './reconcile/datapath.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
@@ -55,6 +55,10 @@ import { createTables, type Tables } from './tables/tables.ts';
 /** Milliseconds without a change after which the memory that the first lists took is given back, and at the latest. */
 const RELEASE_IDLE_MS = 2000;
 const RELEASE_AT_MOST_MS = 10_000;
+/** Milliseconds without a word from the API server that `sluice status` calls amiss: pings were not answered. */
+const API_SILENT_MS = 60_000;
+/** Milliseconds between two reports of when it was heard last. */
+const API_REPORT_MS = 5_000;
 /** Devices left out that `sluice status` names. */
 const LEFT_OUT_TOLD = 32;
 
@@ -74,9 +78,10 @@ async function createSource(
   nodeName: string,
   configuration: Configuration,
   log: Logger,
+  served: () => boolean,
   signal: AbortSignal,
 ): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder }> {
-  const { source, serviceProxyName, watchPods } = options;
+  const { source, serviceProxyName, watchPods, apiServers: servers } = options;
   if (source.kind === 'manifests')
     return { source: createManifestSource({ directory: source.directory, nodeName, serviceProxyName, watchPods }) };
   const kubeconfigFile = source.kind === 'kubeconfig' ? source.file : configuration.clientKubeconfig || undefined;
@@ -86,6 +91,8 @@ async function createSource(
     nodeName,
     serviceProxyName,
     watchPods,
+    served,
+    ...(servers && { servers }),
     log: (message: string, fields: object) => log.debug(fields, message),
   };
   return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }) };
@@ -201,14 +208,19 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         look: () => output.trouble && `lines are lost: ${output.trouble}`,
         silent: true,
       },
+      { what: 'API server', look: () => silenceText(source.contact?.()), silent: true },
     ],
     warn,
     inform,
     changed: () => tellReport(),
   });
-  const created = await createSource(options, nodeName, configuration, log, stop.signal);
+  const created = await createSource(options, nodeName, configuration, log, () => dataPath.served, stop.signal);
   const { source } = created;
   events = created.events;
+  metrics.onScrape(() => {
+    const { silentMs } = source.contact?.() ?? {};
+    if (silentMs !== undefined) metrics.apiLastHeard((Date.now() - silentMs) / 1000);
+  });
   const running = [
     source.run(
       {
@@ -271,6 +283,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     runServers({ configuration, health, metrics, warn }, stop.signal),
     conditions.run(stop.signal),
   ];
+  if (source.contact !== undefined) setInterval(tellReport, API_REPORT_MS).unref();
   for (const part of running) part.catch(fail);
 
   const selectSeed = randomInt(1, 2 ** 32 - 1);
@@ -334,6 +347,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       respectNetfilter: options.respectNetfilter,
       leftOut: leftOutTold.slice(0, LEFT_OUT_TOLD).map(({ device, why }) => ({ device, why })),
       healthz: endpoint(configuration.healthz.address, configuration.healthz.port),
+      ...apiReport(source.contact?.()),
       conditions: conditions.list(),
       problems: report.list(),
       moreProblems: 0,
@@ -385,6 +399,22 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   dataPath.close();
   output.close();
   if (failure !== undefined) throw failure;
+}
+
+/** When the server said something last, RFC 3339. */
+function lastHeardOf({ silentMs }: Contact): string | null {
+  return silentMs === undefined ? null : new Date(Date.now() - silentMs).toISOString();
+}
+
+function apiReport(contact: Contact | undefined): Pick<AgentReport, 'api'> {
+  return contact === undefined ? {} : { api: { server: contact.server, lastHeard: lastHeardOf(contact) } };
+}
+
+/** Each fault of the API server has its line in the log already; this is for `sluice status`. */
+function silenceText(contact: Contact | undefined): string | undefined {
+  if (contact?.silentMs === undefined || contact.silentMs < API_SILENT_MS) return undefined;
+  const since = new Date(Math.floor((Date.now() - contact.silentMs) / 10_000) * 10_000).toISOString();
+  return `nothing was heard of it since ${since}: what changes is not learnt`;
 }
 
 function findCgroupRoot(): string {

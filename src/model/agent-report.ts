@@ -29,6 +29,8 @@ export interface AgentReport {
   readonly leftOut?: readonly { readonly device: string; readonly why: string }[];
   /** Where /healthz answers, e.g. `0.0.0.0:10256`. */
   readonly healthz: string;
+  /** The API server that is asked, and when it said something last (RFC 3339); null: not yet. Absent: none is asked. */
+  readonly api?: { readonly server: string; readonly lastHeard: string | null };
   /** What is amiss with the agent itself now. */
   readonly conditions?: readonly Condition[];
   /** What is wrong with Services and their endpoints now, as far as there is room. */

@@ -28,6 +28,8 @@ export interface DataPathOptions {
 
 export interface DataPath {
   readonly pinDirectory: string;
+  /** A former run left frontends: this node served Services before. */
+  readonly served: boolean;
   /** Loads the programs, again when the knobs differ from those in force. Links follow at the next `attach`. */
   load(knobs: Knobs, signal: AbortSignal): Promise<void>;
   /** @throws until `load` has succeeded once. */
@@ -75,6 +77,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
   let socketsAttached = false;
   /** Hooks of a former run are in force: they are to know this process before it dials anything. */
   let introduced = introduceEarly(pinDirectory);
+  const served = hasFrontends(pinDirectory);
 
   function loadedAttachments(): Attachments {
     if (attachments === undefined) throw new Error('the programs are not loaded');
@@ -95,6 +98,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
 
   return {
     pinDirectory,
+    served,
 
     async load(knobs, signal) {
       // Asked each time: the module of nf_conntrack may come later.
@@ -194,6 +198,17 @@ function introduceEarly(pinDirectory: string): boolean {
     return introduceAgent(maps.agentProcess);
   } catch {
     // Nothing is pinned, or what is pinned is another's: loading says so.
+    return false;
+  } finally {
+    maps.close();
+  }
+}
+
+function hasFrontends(pinDirectory: string): boolean {
+  const maps = openMaps(pinDirectory);
+  try {
+    return maps.frontends.entries().next().done === false;
+  } catch {
     return false;
   } finally {
     maps.close();

@@ -30,6 +30,19 @@ test('without flags: in-cluster, and the defaults', async () => {
   });
 });
 
+test('--api-servers: names, addresses of both families, ports or not', async () => {
+  const list = 'cp1, 192.0.2.1:443,[2001:db8::1],[2001:db8::2]:8443,https://lb.example/k8s,';
+  expect((await sluice(['agent', '--api-servers', list])).agent?.apiServers).toEqual([
+    'https://cp1:6443',
+    'https://192.0.2.1:443',
+    'https://[2001:db8::1]:6443',
+    'https://[2001:db8::2]:8443',
+    'https://lb.example/k8s',
+  ]);
+  const { code, err } = await sluice(['agent', '--api-servers', 'two words']);
+  expect([code, err]).toEqual([2, expect.stringContaining("'two words' is no address")]);
+});
+
 test('--respect-netfilter does without XDP', async () => {
   expect((await sluice(['agent', '--respect-netfilter'])).agent).toMatchObject({ respectNetfilter: true, xdp: 'off' });
 });
