@@ -36,6 +36,7 @@ import type { Node } from './model/kubernetes.ts';
 import type { Contact, ObjectSource } from './model/source.ts';
 import { createConditions } from './reconcile/conditions.ts';
 import { createDataPath } from './reconcile/datapath.ts';
+import { createDisturbances } from './reconcile/disturbances.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
 import { knobsOf } from './reconcile/knobs.ts';
 import { createReconciler, type Reconciler } from './reconcile/reconciler.ts';
@@ -207,6 +208,20 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
         what: 'log',
         look: () => output.trouble && `lines are lost: ${output.trouble}`,
         silent: true,
+      },
+      {
+        what: 'pins',
+        look: createDisturbances({
+          dataPath,
+          tables: () => tables,
+          linksLost() {
+            reconciler?.linksLost();
+            schedule.wake();
+          },
+          countLinks: (links) => metrics.linksLost(links),
+          countRows: (rows) => metrics.driftRows(rows),
+          warn,
+        }),
       },
       { what: 'API server', look: () => silenceText(source.contact?.()), silent: true },
     ],

@@ -108,6 +108,14 @@ export function isWritable(fd: number): boolean {
 export const close: (fd: number) => number = libc.func('int close(int fd)');
 /** malloc_trim(3): gives free memory back to the system. */
 export const mallocTrim: (keep: number) => number = libc.func('int malloc_trim(size_t keep)');
+const indexToName = libc.func('void *if_indextoname(uint index, void *name)');
+const deviceName = Buffer.alloc(16);
+
+/** Is there a device with this index in the network namespace of this process? */
+export function deviceExists(ifindex: number): boolean {
+  return indexToName(ifindex, deviceName) !== null;
+}
+
 /** setrlimit(2); `limit` is two u64. */
 export const setrlimit: (resource: number, limit: Buffer) => number = libc.func(
   'int setrlimit(int resource, void *limit)',

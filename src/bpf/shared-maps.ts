@@ -1,5 +1,5 @@
 /** The maps of the schema: one of each, shared by all objects and with the run before. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type MapName, maps } from '../../maps-schema/gen/codecs.ts';
 import { SluiceError } from '../model/errors.ts';
@@ -79,6 +79,16 @@ export class SharedMaps {
         throw kernelError('LOAD_FAILED', `pin map ${maps[name].name} at ${path}`, 'BPF_OBJ_PIN', -result);
       }
       pinned.push(path);
+    }
+  }
+
+  /** Pins again what is not pinned any more. @throws SluiceError MAP_FAILED when it cannot be */
+  pinAgain(): void {
+    for (const [name, { fd }] of this.#known) {
+      const path = mapPin(this.#pinDirectory, maps[name].name);
+      if (existsSync(path)) continue;
+      const result = objPin(fd, path);
+      if (result < 0) throw kernelError('MAP_FAILED', `pin map ${maps[name].name} at ${path}`, 'BPF_OBJ_PIN', -result);
     }
   }
 

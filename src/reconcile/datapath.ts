@@ -1,13 +1,21 @@
 /** The data path as the agent holds it: programs loaded, maps open, links attached. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { CONTROL_SERVICE_CIDRS4, CONTROL_SERVICE_CIDRS6, type Knobs } from '../../maps-schema/gen/codecs.ts';
+import {
+  agentProcess,
+  CONTROL_SERVICE_CIDRS4,
+  CONTROL_SERVICE_CIDRS6,
+  type Knobs,
+  maps as shapes,
+} from '../../maps-schema/gen/codecs.ts';
 import { forgetAgent, introduceAgent } from '../bpf/agent-process.ts';
 import { haveConntrack } from '../bpf/conntrack.ts';
+import { createLinkWatch } from '../bpf/link-watch.ts';
 import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
-import { acquireLock } from '../bpf/lock.ts';
+import { acquireLock, type Lock } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
-import { ensurePinDirectory } from '../bpf/paths.ts';
+import { mendPartialSet } from '../bpf/partial-pins.ts';
+import { ensurePinDirectory, mapPin } from '../bpf/paths.ts';
 import { checkCgroup2, checkPrivileges } from '../bpf/preconditions.ts';
 import { pinPrograms } from '../bpf/programs.ts';
 import type { XdpPlan } from '../host/plan-xdp.ts';
@@ -40,6 +48,10 @@ export interface DataPath {
   attach(devices: readonly HostDevice[]): readonly { device: string; error: unknown }[];
   /** Puts XDP where it is planned; what cannot be is no error: tc carries the packets. */
   attachXdp(plans: readonly XdpPlan[]): readonly XdpOutcome[];
+  /** What somebody did to links, pins and settings since the last look; settings are put right at once. Cheap. */
+  look(): Disturbance;
+  /** Pins again what is not pinned any more. @throws SluiceError when it cannot be: there is no bpffs */
+  pinAgain(): void;
   /** The next `attach` puts every link in place again, whoever took it away (R-91). */
   forget(): void;
   /** Routes, neighbours or devices changed: flows look up their next hop again. */
@@ -57,6 +69,15 @@ export interface DataPath {
   close(): void;
 }
 
+export interface Disturbance {
+  /** Names of links that were detached, or got another program: `forget` and `attach` put them right. */
+  readonly links: readonly string[];
+  /** Bytes of `control` that were put right. */
+  readonly settings: number;
+  /** Pins are gone: what is in force goes on, as long as this process runs. */
+  readonly pinsLost: boolean;
+}
+
 /** Offset of control.flags. */
 const CONTROL_FLAGS = 6;
 
@@ -68,7 +89,10 @@ export function createDataPath(options: DataPathOptions): DataPath {
   checkPrivileges();
   checkCgroup2(options.cgroupRoot);
   const pinDirectory = ensurePinDirectory(options.bpfRoot);
-  const lock = acquireLock(pinDirectory);
+  let lock = acquireLock(pinDirectory);
+  const links = createLinkWatch(pinDirectory);
+  /** What `control` is to hold. */
+  let settings: Buffer | undefined;
   let knobsInForce = '';
   let loaded: LoadedPrograms | undefined;
   let attachments: Attachments | undefined;
@@ -78,6 +102,15 @@ export function createDataPath(options: DataPathOptions): DataPath {
   /** Hooks of a former run are in force: they are to know this process before it dials anything. */
   let introduced = introduceEarly(pinDirectory);
   const served = hasFrontends(pinDirectory);
+
+  function mend(): void {
+    const { found, lost } = mendPartialSet(pinDirectory);
+    if (found.length > 0) options.log('pins of maps were gone: pinned again', { maps: found });
+    if (lost.length > 0)
+      options.log('pins of maps were lost: all maps are made anew, and open connections are not carried over', {
+        maps: lost,
+      });
+  }
 
   function loadedAttachments(): Attachments {
     if (attachments === undefined) throw new Error('the programs are not loaded');
@@ -89,6 +122,23 @@ export function createDataPath(options: DataPathOptions): DataPath {
     loadedAttachments().attachSockets(options.cgroupRoot, staleSockets);
     socketsAttached = true;
     if (maps !== undefined) introduced ||= introduceAgent(maps.agentProcess);
+  }
+
+  /** Changes `control`, and remembers what it is to hold. */
+  function set(change: (view: Buffer) => void): void {
+    const view = maps?.control.view;
+    if (view === undefined) return;
+    change(view);
+    settings = Buffer.from(view.subarray(0, shapes.control.valueSize));
+  }
+
+  /** @returns bytes that were put right */
+  function restoreSettings(): number {
+    const view = maps?.control.view;
+    if (view === undefined || settings === undefined) return 0;
+    const wrong = settings.reduce((count, byte, i) => count + (view[i] === byte ? 0 : 1), 0);
+    if (wrong > 0) settings.copy(view);
+    return wrong;
   }
 
   function setStaleSockets(stale: boolean): void {
@@ -107,6 +157,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
         typeof value === 'bigint' ? String(value) : value,
       );
       if (wanted === knobsInForce) return;
+      if (loaded === undefined) mend();
       const next = await loadPrograms({
         objectDirectory: options.objectDirectory,
         pinDirectory,
@@ -129,6 +180,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
       attachments = createAttachments(next, pinDirectory);
       socketsAttached = false;
       maps ??= openMaps(pinDirectory);
+      set(() => {});
     },
 
     get maps() {
@@ -139,13 +191,20 @@ export function createDataPath(options: DataPathOptions): DataPath {
     program: (name) => loaded?.programs.get(name),
 
     attach(devices) {
-      attachSockets();
-      return loadedAttachments().attachDevices(devices);
+      links.pin();
+      try {
+        attachSockets();
+        return loadedAttachments().attachDevices(devices);
+      } finally {
+        links.hold();
+      }
     },
 
     attachXdp(plans) {
       if (loaded === undefined) throw new Error('the programs are not loaded');
-      return attachXdpPlans(plans, loaded, pinDirectory);
+      const outcomes = attachXdpPlans(plans, loaded, pinDirectory);
+      links.hold();
+      return outcomes;
     },
 
     forget() {
@@ -154,18 +213,41 @@ export function createDataPath(options: DataPathOptions): DataPath {
       socketsAttached = false;
     },
 
-    raiseNexthopGeneration() {
-      const view = maps?.control.view;
-      view?.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0);
+    look() {
+      const wrong = restoreSettings();
+      const known = maps === undefined || agentProcess.read(maps.agentProcess.view, 0).tgid !== 0;
+      if (maps !== undefined && introduced && !known) introduced = introduceAgent(maps.agentProcess);
+      const pinsLost =
+        maps !== undefined && (!existsSync(mapPin(pinDirectory, shapes.control.name)) || links.unpinned().length > 0);
+      return { links: links.disturbed(), settings: wrong, pinsLost };
     },
 
-    tellForwarding({ mode, encapsulation }) {
-      const view = maps?.control.view;
-      view?.writeUInt8(FORWARDING_MODES.indexOf(mode), 4);
-      view?.writeUInt8(DSR_ENCAPSULATIONS.indexOf(encapsulation), 5);
+    pinAgain() {
+      if (loaded === undefined) return;
+      ensurePinDirectory(options.bpfRoot);
+      loaded.pinMapsAgain();
+      pinPrograms(loaded.programs, pinDirectory);
+      links.pin();
+      lock = lockAgain(lock, pinDirectory);
     },
 
-    attachSockets,
+    raiseNexthopGeneration: () => set((view) => void view.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0)),
+
+    tellForwarding: ({ mode, encapsulation }) =>
+      set((view) => {
+        view.writeUInt8(FORWARDING_MODES.indexOf(mode), 4);
+        view.writeUInt8(DSR_ENCAPSULATIONS.indexOf(encapsulation), 5);
+      }),
+
+    attachSockets() {
+      if (socketsAttached) return;
+      links.pin();
+      try {
+        attachSockets();
+      } finally {
+        links.hold();
+      }
+    },
 
     expectStaleSockets: () => setStaleSockets(true),
 
@@ -174,16 +256,15 @@ export function createDataPath(options: DataPathOptions): DataPath {
     },
 
     tellServiceCidrs(families) {
-      const control = maps?.control;
-      if (control === undefined) return;
       const flags =
         (families.includes('IPv4') ? CONTROL_SERVICE_CIDRS4 : 0) |
         (families.includes('IPv6') ? CONTROL_SERVICE_CIDRS6 : 0);
-      control.view.writeUInt16LE(flags, CONTROL_FLAGS);
+      set((view) => void view.writeUInt16LE(flags, CONTROL_FLAGS));
     },
 
     close() {
       if (maps !== undefined && introduced) forgetAgent(maps.agentProcess);
+      links.close();
       loaded?.close();
       maps?.close();
       lock.release();
@@ -201,6 +282,18 @@ function introduceEarly(pinDirectory: string): boolean {
     return false;
   } finally {
     maps.close();
+  }
+}
+
+/** The directory may be another one, on another bpffs: that is locked as well. @returns the lock in force */
+function lockAgain(lock: Lock, pinDirectory: string): Lock {
+  try {
+    const next = acquireLock(pinDirectory);
+    lock.release();
+    return next;
+  } catch {
+    // It is the same one: this process holds it.
+    return lock;
   }
 }
 

@@ -32,6 +32,8 @@ export interface Metrics {
   datapath(reason: string, packets: number, bytes: number): void;
   /** Rows that were not what they should have been, and were repaired. */
   driftRows(count: number): void;
+  /** Programs that were found detached, or replaced by others. */
+  linksLost(count: number): void;
   /** The last word from the API server, in seconds since the epoch. */
   apiLastHeard(time: number): void;
   /** Lines of the log that could not be written, since the start. */
@@ -141,6 +143,7 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     'reason',
   ]);
   const drift = counter('sluice_drift_rows_total', 'Rows of maps that were found changed and repaired', []);
+  const linksLost = counter('sluice_links_lost_total', 'Programs that somebody detached, attached again', []);
   const apiHeard = gauge('sluice_api_last_heard_timestamp_seconds', 'Time of the last word from the API server', []);
   const logDropped = counter('sluice_log_lines_dropped_total', 'Lines of the log that could not be written', []);
   const build = gauge('sluice_agent_build_info', 'Constant 1; what runs is in the labels', [
@@ -191,6 +194,7 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
       setTotal(bytes, { reason }, byteTotal);
     },
     driftRows: (count) => drift.inc(count),
+    linksLost: (count) => linksLost.inc(count),
     apiLastHeard: (time) => apiHeard.set({}, time),
     logLinesDropped: (total) => setTotal(logDropped, {}, total),
     buildInfo: (labels) => build.set(labels, 1),

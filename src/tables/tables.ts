@@ -57,6 +57,8 @@ export interface Tables {
   nextExpiry(): number | undefined;
   /** Rows in use of each map that the agent writes, as it knows them. */
   occupancy(): Readonly<Partial<Record<MapName, number>>>;
+  /** Puts known_addresses right, in a fraction of a millisecond. @returns bytes that were not what they should have been */
+  restoreKnown(): number;
   /** Compares the kernel's maps with what was written. */
   compare(): Drift[];
   /**
@@ -175,6 +177,7 @@ export function createTables(maps: AgentMaps, options: TablesOptions = {}): Tabl
       serviceCidrs: stores.serviceCidrs.size,
       socketOptOuts: stores.socketOptOuts.size,
     }),
+    restoreKnown: () => stores.known.restore(),
     compare: () => (ready ? [...findDrift(stores)].flatMap((finding) => finding?.describe() ?? []) : []),
     repair,
   };
@@ -187,6 +190,7 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
   const known = new KnownAddresses(maps.knownAddresses);
   const makeKnown = (key: string) => known.add(key);
   return {
+    known,
     frontends: new RowTable(maps.frontends, written, (key) => known.addPort(key)),
     serviceAddresses: new RowTable(maps.serviceAddresses, written, makeKnown),
     affinityMembers: new RowTable(maps.affinityMembers, written),
