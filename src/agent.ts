@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
 import { version as VERSION } from '../package.json';
+import { isTransient } from './bpf/errno.ts';
 import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
 import { isWritable } from './bpf/ffi.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
@@ -56,6 +57,8 @@ import { createTables, type Tables } from './tables/tables.ts';
 /** Milliseconds without a change after which the memory that the first lists took is given back, and at the latest. */
 const RELEASE_IDLE_MS = 2000;
 const RELEASE_AT_MOST_MS = 10_000;
+/** Milliseconds after which programs are loaded although the lists have not arrived. */
+const LOAD_UNLISTED_MS = 10_000;
 /** Milliseconds without a word from the API server that `sluice status` calls amiss: pings were not answered. */
 const API_SILENT_MS = 60_000;
 /** Milliseconds between two reports of when it was heard last. */
@@ -345,7 +348,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     );
   };
 
-  const started = new Date().toISOString();
+  const started = { time: new Date().toISOString(), at: performance.now(), done: false };
   let leftOutTold: readonly LeftOutDevice[] = [];
   let reported: number | undefined;
   /** For `sluice status`, which reads it with the agent dead too. */
@@ -355,7 +358,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       version: VERSION,
       node: nodeName,
       pid: process.pid,
-      started,
+      started: started.time,
       configurationFile: options.configFile ?? null,
       configuration: notes,
       serviceCidrs: serviceCidrs ?? null,
@@ -371,8 +374,11 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   }
 
   async function sync(periodic: boolean): Promise<boolean> {
-    // The lists have not all arrived: nothing is written yet (R-4).
-    if (listed === undefined) return true;
+    // The lists have not all arrived: nothing is written yet (R-4). What the Node says is part of how programs are loaded.
+    if (listed === undefined) {
+      if (performance.now() - started.at > LOAD_UNLISTED_MS) await load();
+      return true;
+    }
     if (options.forwarding.mode !== 'snat' || options.forwarding.watchNodes || compiler.wantsPeers()) {
       source.watchNodes();
       // Peers are not forgotten at a start, not even for a moment: what they send would be lost.
@@ -383,6 +389,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     reconciler ??= start();
     const began = performance.now();
     const result = reconciler.sync(periodic && !first);
+    started.done = true;
     const { services, frontends, backends, written } = result.applied;
     const { leftOut } = result.view;
     const devicesChanged = !isDeepStrictEqual(leftOut, leftOutTold);
@@ -404,9 +411,22 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     return result.ok;
   }
 
+  /** Faults of a start end it, unless they may be gone soon; later ones are told and tried again. */
+  async function syncOrTell(periodic: boolean): Promise<boolean> {
+    try {
+      return await sync(periodic);
+    } catch (error) {
+      if (stop.signal.aborted) return true;
+      if (!started.done && !isTransient(error)) throw error;
+      warn((error as Error).message);
+      return false;
+    }
+  }
+
+  // What makes a start impossible is to be known without an API server too.
+  setTimeout(() => schedule.wake(), LOAD_UNLISTED_MS).unref();
   try {
-    await load();
-    await schedule.run(sync, stop.signal);
+    await schedule.run(syncOrTell, stop.signal);
   } catch (error) {
     if (!stop.signal.aborted) fail(error);
   }

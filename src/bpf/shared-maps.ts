@@ -5,8 +5,8 @@ import { type MapName, maps } from '../../maps-schema/gen/codecs.ts';
 import { SluiceError } from '../model/errors.ts';
 import { ENOENT, kernelError } from './errno.ts';
 import { each, type Handle, libbpf } from './libbpf.ts';
-import { mapInfo, objGet, objPin } from './object.ts';
-import { shapeMismatch } from './open.ts';
+import { objGet, objPin } from './object.ts';
+import { infoOrClose, shapeMismatch } from './open.ts';
 import { mapPin } from './paths.ts';
 import { close } from './syscall.ts';
 
@@ -103,7 +103,7 @@ export class SharedMaps {
     const fd = objGet(path);
     if (fd === -ENOENT) return undefined;
     if (fd < 0) throw kernelError('MAP_FAILED', `open map ${maps[name].name} at ${path}`, 'BPF_OBJ_GET', -fd);
-    const info = mapInfo(fd);
+    const info = infoOrClose(fd);
     const mismatch = info === undefined ? 'no map' : shapeMismatch(maps[name], info);
     if (info === undefined || mismatch !== undefined) {
       close(fd);
