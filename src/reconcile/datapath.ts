@@ -17,6 +17,7 @@ import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { mendPartialSet } from '../bpf/partial-pins.ts';
 import { ensurePinDirectory, mapPin } from '../bpf/paths.ts';
 import { checkCgroup2, checkPrivileges } from '../bpf/preconditions.ts';
+import { makePrivate } from '../bpf/private-root.ts';
 import { pinPrograms } from '../bpf/programs.ts';
 import type { XdpPlan } from '../host/plan-xdp.ts';
 import type { HostDevice } from '../host/state.ts';
@@ -89,6 +90,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
   checkPrivileges();
   checkCgroup2(options.cgroupRoot);
   const pinDirectory = ensurePinDirectory(options.bpfRoot);
+  makePrivate(options.bpfRoot);
   let lock = acquireLock(pinDirectory);
   const links = createLinkWatch(pinDirectory);
   /** What `control` is to hold. */
@@ -225,6 +227,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
     pinAgain() {
       if (loaded === undefined) return;
       ensurePinDirectory(options.bpfRoot);
+      makePrivate(options.bpfRoot);
       loaded.pinMapsAgain();
       pinPrograms(loaded.programs, pinDirectory);
       links.pin();

@@ -154,7 +154,10 @@ test('--cleanup cleans up and starts nothing', async () => {
     roots.push(root);
     return { links: 1, filters: 0, programs: 13, maps: 16, directories: [`${root}/v1`] };
   };
-  const { code, out, agent } = await sluice(['agent', '--cleanup', '--bpf-root', '/b'], { removeEverything });
+  const { code, out, agent } = await sluice(['agent', '--cleanup', '--bpf-root', '/b'], {
+    agentHolds: () => false,
+    removeEverything,
+  });
   expect({ code, agent, roots }).toEqual({ code: 0, agent: undefined, roots: ['/b'] });
   expect(out).toBe('removed 1 link, 13 programs, 16 maps, /b/v1\n');
 });
