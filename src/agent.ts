@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { release } from 'node:os';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
@@ -29,6 +30,7 @@ import { watchHost } from './host/watch.ts';
 import { createApiSource } from './kube/api-source.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { loadKubeConfig } from './kube/kubeconfig.ts';
+import { createLastState, type LastState } from './kube/last-state.ts';
 import { createManifestSource } from './kube/manifest-source.ts';
 import { type AgentReport, writeReport } from './model/agent-report.ts';
 import type { Configuration } from './model/configuration.ts';
@@ -77,6 +79,12 @@ export function lastWords(): { write(text: string): Promise<void> } {
   };
 }
 
+interface Created {
+  readonly source: ObjectSource;
+  readonly events?: EventRecorder;
+  readonly lastState?: LastState;
+}
+
 async function createSource(
   options: AgentOptions,
   nodeName: string,
@@ -84,22 +92,41 @@ async function createSource(
   log: Logger,
   served: () => boolean,
   signal: AbortSignal,
-): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder }> {
-  const { source, serviceProxyName, watchPods, apiServers: servers } = options;
+): Promise<Created> {
+  const { source, serviceProxyName, watchPods, stateDir } = options;
   if (source.kind === 'manifests')
     return { source: createManifestSource({ directory: source.directory, nodeName, serviceProxyName, watchPods }) };
   const kubeconfigFile = source.kind === 'kubeconfig' ? source.file : configuration.clientKubeconfig || undefined;
   const kubeConfig = await loadKubeConfig({ kubeconfigFile, server: options.master });
+  const lastState =
+    stateDir === undefined
+      ? undefined
+      : await createLastState({
+          file: join(stateDir, `state-${encodeURIComponent(nodeName)}`),
+          nodeName,
+          served,
+          warn: (message, fields = {}) => log.warn(fields, message),
+          inform: (message, fields = {}) => log.info(fields, message),
+        });
   const common = {
     kubeConfig,
     nodeName,
     serviceProxyName,
     watchPods,
     served,
-    ...(servers && { servers }),
+    servers: serversOf(options.apiServers, kubeConfig.getCurrentCluster()?.server ?? '', lastState),
     log: (message: string, fields: object) => log.debug(fields, message),
   };
-  return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }) };
+  const api = createApiSource(common);
+  const events = createEventRecorder({ ...common, signal });
+  return lastState === undefined ? { source: api, events } : { source: lastState.wrap(api), events, lastState };
+}
+
+/** Those that were given, or the kubeconfig's and those that were known last; the one that answered last is the first. */
+function serversOf(given: readonly string[] | undefined, own: string, lastState: LastState | undefined): string[] {
+  const servers = [...new Set(given ?? [own, ...(own.startsWith('https:') ? (lastState?.apiServers ?? []) : [])])];
+  const last = servers.filter((server) => server === lastState?.lastServer);
+  return [...last, ...servers.filter((server) => !last.includes(server))];
 }
 
 /**
@@ -226,7 +253,14 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           warn,
         }),
       },
-      { what: 'API server', look: () => silenceText(source.contact?.()), silent: true },
+      {
+        what: 'state',
+        look() {
+          const saved = created.lastState?.serving();
+          return saved && `no API server answers: the last state is served, of ${saved}`;
+        },
+      },
+      { what: 'API server', look: () => silenceText(created.source.contact?.()), silent: true },
     ],
     warn,
     inform,

@@ -32,6 +32,7 @@ interface Flags {
   nodeName?: string;
   kubeconfig?: string;
   apiServers?: string;
+  stateDir?: string;
   manifests?: string;
   config?: string;
   devices?: string;
@@ -73,6 +74,10 @@ export function agentCommand(context: CliContext): Command {
     .option(
       '--api-servers <addresses>',
       'addresses of API servers that need no Service, tried in turn, e.g. 192.0.2.1:6443,192.0.2.2:6443',
+    )
+    .option(
+      '--state-dir <directory>',
+      'keep the last good state there, to serve it when the node starts anew and no API server answers',
     )
     .option('--manifests <directory>', 'read Services and EndpointSlices from YAML files instead')
     .option('--config <file>', 'a KubeProxyConfiguration')
@@ -185,6 +190,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     kubeProxyFlags,
     ...(master && { master }),
     ...(flags.apiServers && { apiServers: apiServers(flags.apiServers) }),
+    ...(flags.stateDir && { stateDir: resolve(flags.stateDir) }),
     ...(flags.config && { configFile: existing('--config', flags.config, 'file') }),
     ...(flags.devices !== undefined && { devices: deviceNames(flags.devices) }),
     socketLb: flags.socketLb,
