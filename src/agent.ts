@@ -18,7 +18,7 @@ import { type AgentOptions, logLevelOf, nodeNameOf } from './cli/agent-options.t
 import { endpoint } from './cli/format.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadSources } from './config/sources.ts';
-import { cgroup2Mount } from './host/cgroup.ts';
+import { type Cgroup2Mount, cgroup2Mount } from './host/cgroup.ts';
 import { detectLocalImplemented, primaryAddresses } from './host/node.ts';
 import { setOomScoreAdj } from './host/oom.ts';
 import { createPeers } from './host/peers.ts';
@@ -149,7 +149,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   const nodeName = nodeNameOf(options, configuration.hostnameOverride);
   if (configuration.oomScoreAdj !== undefined) setOomScoreAdj(configuration.oomScoreAdj, warn);
 
-  const cgroupRoot = options.cgroupRoot ?? findCgroupRoot();
+  const mount = options.cgroupRoot === undefined ? findCgroupMount() : undefined;
+  const cgroupRoot = options.cgroupRoot ?? mount?.directory ?? '';
   const dataPath = createDataPath({
     bpfRoot: options.bpfRoot,
     cgroupRoot,
@@ -252,6 +253,13 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           countRows: (rows) => metrics.driftRows(rows),
           warn,
         }),
+      },
+      {
+        what: 'cgroups',
+        look: () =>
+          mount?.whole === false
+            ? `${cgroupRoot} is a part of the machine's (this process has a cgroup namespace of its own): pods outside it have no socket hook; mount the node's cgroup v2 and name it with --cgroup-root`
+            : undefined,
       },
       {
         what: 'state',
@@ -486,7 +494,7 @@ function silenceText(contact: Contact | undefined): string | undefined {
   return `nothing was heard of it since ${since}: what changes is not learnt`;
 }
 
-function findCgroupRoot(): string {
+function findCgroupMount(): Cgroup2Mount {
   const mount = cgroup2Mount();
   if (mount !== undefined) return mount;
   throw new SluiceError(
