@@ -23,7 +23,7 @@ beforeAll(async () => {
   rig = await createRig({ nodes: 1, podsPerNode: 3 });
   const pods = [rig.lab.pod(1, 1), rig.lab.pod(1, 3)];
   rig.manifests.write('web.json', [service('web', WEB), ...slices('web', pods)]);
-  agent = await rig.startAgent(1, { socketLb: 'host-only' });
+  agent = await rig.startAgent(1, { socketLb: 'host-only', timeoutMs: 60_000 });
 });
 afterAll(() => rig?.lab.destroy());
 
@@ -133,11 +133,11 @@ it('finds a map whose pin was lost before a start in the programs that use it', 
   const before = await pinnedIds(node(), 'map');
   await expectNoFailure(streams(), async () => {
     await loseAPin(12);
-    agent = await rig.startAgent(1, { socketLb: 'host-only' });
+    agent = await rig.startAgent(1, { socketLb: 'host-only', timeoutMs: 60_000 });
   });
   expect(await pinnedIds(node(), 'map')).toEqual(before);
   expect(agent.logs.some(({ msg }) => /pins of maps were gone: pinned again/.test(msg ?? ''))).toBe(true);
-});
+}, 120_000);
 
 it('makes all maps anew when it may not look for it: old programs follow nothing that is overwritten', async () => {
   const before = await pinnedIds(node(), 'map');
@@ -151,11 +151,11 @@ it('makes all maps anew when it may not look for it: old programs follow nothing
       ...['agent', '--node-name', node().name, '--manifests', manifests.directory, '--config', config],
       ...['--cgroup-root', node().cgroupRoot, '--bpf-root', node().bpfRoot, '--socket-lb', 'host-only'],
     );
-    agent = await rig.startAgent(1, { command: [...unprivileged, ...command] });
+    agent = await rig.startAgent(1, { command: [...unprivileged, ...command], timeoutMs: 60_000 });
   });
   const after = await pinnedIds(node(), 'map');
   expect(Object.keys(after)).toEqual(Object.keys(before));
   for (const [map, id] of Object.entries(before)) expect(after[map], map).not.toBe(id);
   expect(agent.logs.some(({ msg }) => /pins of maps were lost/.test(msg ?? ''))).toBe(true);
   expect((await rig.lab.pod(1, 2).actor.http(addressesOf(WEB).clusterIp.IPv4, 80)).ok).toBe(true);
-});
+}, 120_000);

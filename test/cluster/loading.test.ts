@@ -29,6 +29,7 @@ beforeAll(async () => {
   const { manifests, config } = rig;
   const node = rig.lab.node(1);
   agent = await rig.startAgent(1, {
+    timeoutMs: 60_000,
     command: [
       ...[join(home, 'bin/sluice'), 'agent', '--node-name', node.name, '--manifests', manifests.directory],
       ...['--config', config, '--cgroup-root', node.cgroupRoot, '--bpf-root', node.bpfRoot],
