@@ -19,6 +19,7 @@ import { endpoint } from './cli/format.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadSources } from './config/sources.ts';
 import { type Cgroup2Mount, cgroup2Mount } from './host/cgroup.ts';
+import { memoryText, memoryUse } from './host/memory.ts';
 import { detectLocalImplemented, primaryAddresses } from './host/node.ts';
 import { setOomScoreAdj } from './host/oom.ts';
 import { createPeers } from './host/peers.ts';
@@ -254,6 +255,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           warn,
         }),
       },
+      { what: 'memory', look: () => memoryText(memoryUse(cgroup2Mount()?.directory ?? '/sys/fs/cgroup')) },
       {
         what: 'cgroups',
         look: () =>

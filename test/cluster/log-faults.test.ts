@@ -34,7 +34,7 @@ async function expectChangeArrives(): Promise<void> {
   n++;
   manifests.write('web.json', [service('web', n), ...slices('web', [lab.pod(1, 1)])]);
   const dial = () => lab.pod(1, 2).actor.http(addressesOf(n).clusterIp.IPv4, 80);
-  await poll('see the change arrive', async () => (await dial()).ok, { timeoutMs: 20_000 });
+  await poll('see the change arrive', async () => (await dial()).ok, { timeoutMs: 60_000 });
 }
 
 async function stop(agent: ChildProcess): Promise<number> {
@@ -74,10 +74,14 @@ it('goes on when nobody reads its log, and counts what it drops', async () => {
   }));
   rig.manifests.write('broken.json', broken);
   await expectChangeArrives();
-  await poll('see lines dropped', async () => {
-    const { conditions = [] } = await report();
-    return conditions.some(({ what, message }) => what === 'log' && message.includes('nobody reads it'));
-  });
+  await poll(
+    'see lines dropped',
+    async () => {
+      const { conditions = [] } = await report();
+      return conditions.some(({ what, message }) => what === 'log' && message.includes('nobody reads it'));
+    },
+    { timeoutMs: 60_000 },
+  );
   await expectChangeArrives();
   expect(await stop(agent)).toBeLessThan(5000);
-}, 120_000);
+}, 200_000);
