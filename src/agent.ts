@@ -2,11 +2,14 @@
 import { randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { release } from 'node:os';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type Logger, pino } from 'pino';
 import { SCHEMA_VERSION } from '../maps-schema/gen/codecs.ts';
 import { version as VERSION } from '../package.json';
+import { isTransient } from './bpf/errno.ts';
 import { describeFeature, hasFeature, probeFeatures } from './bpf/features.ts';
+import { isWritable } from './bpf/ffi.ts';
 import { measureJiffiesPerSecond } from './bpf/jiffies.ts';
 import { netnsCookie } from './bpf/netns.ts';
 import { releaseMemory } from './bpf/release-memory.ts';
@@ -15,7 +18,8 @@ import { type AgentOptions, logLevelOf, nodeNameOf } from './cli/agent-options.t
 import { endpoint } from './cli/format.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadSources } from './config/sources.ts';
-import { cgroup2Mount } from './host/cgroup.ts';
+import { type Cgroup2Mount, cgroup2Mount } from './host/cgroup.ts';
+import { memoryText, memoryUse } from './host/memory.ts';
 import { detectLocalImplemented, primaryAddresses } from './host/node.ts';
 import { setOomScoreAdj } from './host/oom.ts';
 import { createPeers } from './host/peers.ts';
@@ -28,14 +32,17 @@ import { type ApiServers, apiServerAddresses } from './kube/api-servers.ts';
 import { createApiSource } from './kube/api-source.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { loadKubeConfig } from './kube/kubeconfig.ts';
+import { createLastState, type LastState } from './kube/last-state.ts';
 import { createManifestSource } from './kube/manifest-source.ts';
-import { writeReport } from './model/agent-report.ts';
+import { type AgentReport, writeReport } from './model/agent-report.ts';
 import type { Configuration } from './model/configuration.ts';
 import { SluiceError } from './model/errors.ts';
 import type { Node } from './model/kubernetes.ts';
-import type { ObjectSource } from './model/source.ts';
+import type { Contact, ObjectSource } from './model/source.ts';
 import { createCauses } from './reconcile/causes.ts';
+import { createConditions } from './reconcile/conditions.ts';
 import { createDataPath } from './reconcile/datapath.ts';
+import { createDisturbances } from './reconcile/disturbances.ts';
 import { createDriftCheck } from './reconcile/drift-check.ts';
 import { createHistory } from './reconcile/history.ts';
 import { inTurns } from './reconcile/in-turns.ts';
@@ -51,6 +58,7 @@ import { createTelemetry, exportKernel } from './reconcile/telemetry.ts';
 import { onceIdle } from './reconcile/when-idle.ts';
 import { createHealth } from './serve/health.ts';
 import { createHealthCheckServers } from './serve/health-check-servers.ts';
+import { createLogOutput } from './serve/log-output.ts';
 import { exportLoopDelay } from './serve/loop-delay.ts';
 import { createMetrics } from './serve/metrics.ts';
 import { createTablesSteps, type Tables } from './tables/tables.ts';
@@ -58,30 +66,79 @@ import { createTablesSteps, type Tables } from './tables/tables.ts';
 /** Milliseconds without a change after which the memory that the first lists took is given back, and at the latest. */
 const RELEASE_IDLE_MS = 2000;
 const RELEASE_AT_MOST_MS = 10_000;
+/** Milliseconds after which programs are loaded although the lists have not arrived. */
+const LOAD_UNLISTED_MS = 10_000;
+/** Milliseconds without a word from the API server that `sluice status` calls amiss: pings were not answered. */
+const API_SILENT_MS = 60_000;
+/** Milliseconds between two reports of when it was heard last. */
+const API_REPORT_MS = 5_000;
 /** Devices left out that `sluice status` names. */
 const LEFT_OUT_TOLD = 32;
+
+/** Standard error, for what ends the agent: a write returns soon, whoever reads it. */
+export function lastWords(): { write(text: string): Promise<void> } {
+  const output = createLogOutput({ fd: 2, writable: isWritable });
+  return {
+    async write(text) {
+      if (text !== '') output.write(text);
+      output.close();
+    },
+  };
+}
+
+interface Created {
+  readonly source: ObjectSource;
+  readonly events?: EventRecorder;
+  readonly lastState?: LastState;
+  /** No Service may take them. */
+  readonly apiServers?: ApiServers;
+}
 
 async function createSource(
   options: AgentOptions,
   nodeName: string,
   configuration: Configuration,
   log: Logger,
+  served: () => boolean,
   signal: AbortSignal,
-): Promise<{ readonly source: ObjectSource; readonly events?: EventRecorder; readonly apiServers?: ApiServers }> {
-  const { source, serviceProxyName, watchPods } = options;
+): Promise<Created> {
+  const { source, serviceProxyName, watchPods, stateDir } = options;
   if (source.kind === 'manifests')
     return { source: createManifestSource({ directory: source.directory, nodeName, serviceProxyName, watchPods }) };
   const kubeconfigFile = source.kind === 'kubeconfig' ? source.file : configuration.clientKubeconfig || undefined;
   const kubeConfig = await loadKubeConfig({ kubeconfigFile, server: options.master });
+  const lastState =
+    stateDir === undefined
+      ? undefined
+      : await createLastState({
+          file: join(stateDir, `state-${encodeURIComponent(nodeName)}`),
+          nodeName,
+          served,
+          warn: (message, fields = {}) => log.warn(fields, message),
+          inform: (message, fields = {}) => log.info(fields, message),
+        });
   const common = {
     kubeConfig,
     nodeName,
     serviceProxyName,
     watchPods,
+    served,
+    servers: serversOf(options.apiServers, kubeConfig.getCurrentCluster()?.server ?? '', lastState),
     log: (message: string, fields: object) => log.debug(fields, message),
   };
-  const apiServers = await apiServerAddresses(kubeConfig);
-  return { source: createApiSource(common), events: createEventRecorder({ ...common, signal }), apiServers };
+  const apiServers = await apiServerAddresses(common.servers);
+  const api = createApiSource(common);
+  const events = createEventRecorder({ ...common, signal });
+  return lastState === undefined
+    ? { source: api, events, apiServers }
+    : { source: lastState.wrap(api), events, lastState, apiServers };
+}
+
+/** Those that were given, or the kubeconfig's and those that were known last; the one that answered last is the first. */
+function serversOf(given: readonly string[] | undefined, own: string, lastState: LastState | undefined): string[] {
+  const servers = [...new Set(given ?? [own, ...(own.startsWith('https:') ? (lastState?.apiServers ?? []) : [])])];
+  const last = servers.filter((server) => server === lastState?.lastServer);
+  return [...last, ...servers.filter((server) => !last.includes(server))];
 }
 
 /**
@@ -90,7 +147,11 @@ async function createSource(
  * @throws SluiceError for what makes a start impossible; later faults are logged and retried.
  */
 export async function runAgent(options: AgentOptions, objectDirectory: string, signal: AbortSignal): Promise<void> {
-  const log = pino({ level: options.logLevel ?? 'info', base: undefined, timestamp: pino.stdTimeFunctions.isoTime });
+  const output = createLogOutput({ fd: 1, writable: isWritable });
+  const log = pino(
+    { level: options.logLevel ?? 'info', base: undefined, timestamp: pino.stdTimeFunctions.isoTime },
+    output,
+  );
   const warn = (message: string, fields: Record<string, unknown> = {}) => log.warn(fields, message);
   const inform = (message: string, fields: Record<string, unknown> = {}) => log.info(fields, message);
   const { configuration, notes, warnings } = loadSources(options);
@@ -100,7 +161,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   const nodeName = nodeNameOf(options, configuration.hostnameOverride);
   if (configuration.oomScoreAdj !== undefined) setOomScoreAdj(configuration.oomScoreAdj, warn);
 
-  const cgroupRoot = options.cgroupRoot ?? findCgroupRoot();
+  const mount = options.cgroupRoot === undefined ? findCgroupMount() : undefined;
+  const cgroupRoot = options.cgroupRoot ?? mount?.directory ?? '';
   const dataPath = createDataPath({
     bpfRoot: options.bpfRoot,
     cgroupRoot,
@@ -113,6 +175,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
 
   const metrics = createMetrics();
   exportLoopDelay(metrics);
+  metrics.onScrape(() => metrics.logLinesDropped(output.dropped));
   metrics.buildInfo({ version: VERSION, schema: String(SCHEMA_VERSION), kernel: release() });
   const health = createHealth({ clock: Date.now, syncPeriod: configuration.syncPeriod });
   let events: EventRecorder | undefined;
@@ -189,9 +252,55 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     },
     warn,
   });
-  const created = await createSource(options, nodeName, configuration, log, stop.signal);
+  const conditions = createConditions({
+    checks: [
+      {
+        what: 'log',
+        look: () => output.trouble && `lines are lost: ${output.trouble}`,
+        silent: true,
+      },
+      {
+        what: 'pins',
+        look: createDisturbances({
+          dataPath,
+          tables: () => tables,
+          linksLost() {
+            reconciler?.linksLost();
+            schedule.wake();
+          },
+          countLinks: (links) => metrics.linksLost(links),
+          countRows: (rows) => metrics.driftRows(rows),
+          warn,
+        }),
+      },
+      { what: 'memory', look: () => memoryText(memoryUse(cgroup2Mount()?.directory ?? '/sys/fs/cgroup')) },
+      {
+        what: 'cgroups',
+        look: () =>
+          mount?.whole === false
+            ? `${cgroupRoot} is a part of the machine's (this process has a cgroup namespace of its own): pods outside it have no socket hook; mount the node's cgroup v2 and name it with --cgroup-root`
+            : undefined,
+      },
+      {
+        what: 'state',
+        look() {
+          const saved = created.lastState?.serving();
+          return saved && `no API server answers: the last state is served, of ${saved}`;
+        },
+      },
+      { what: 'API server', look: () => silenceText(created.source.contact?.()), silent: true },
+    ],
+    warn,
+    inform,
+    changed: () => tellReport(),
+  });
+  const created = await createSource(options, nodeName, configuration, log, () => dataPath.served, stop.signal);
   const { source } = created;
   events = created.events;
+  metrics.onScrape(() => {
+    const { silentMs } = source.contact?.() ?? {};
+    if (silentMs !== undefined) metrics.apiLastHeard((Date.now() - silentMs) / 1000);
+  });
   const running = [
     source.run(
       {
@@ -234,7 +343,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
           // Beside another proxy an address that no Service of ours has may be one of its own.
           serviceCidrs = options.serviceProxyName === undefined ? networks : undefined;
           reconciler?.setServiceCidrs(serviceCidrs ?? []);
-          if (reconciler !== undefined) tellReport();
+          tellReport();
           schedule.wake();
         },
         socketOptOuts: (uids) => socketOptOuts.set(uids),
@@ -259,7 +368,9 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     sweeper.run(stop.signal),
     socketOptOuts.run(stop.signal),
     runServers({ configuration, health, metrics, warn }, stop.signal),
+    conditions.run(stop.signal),
   ];
+  if (source.contact !== undefined) setInterval(tellReport, API_REPORT_MS).unref();
   for (const part of running) part.catch(fail);
 
   const selectSeed = randomInt(1, 2 ** 32 - 1);
@@ -307,22 +418,25 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     );
   };
 
-  const started = new Date().toISOString();
+  const started = { time: new Date().toISOString(), at: performance.now(), done: false };
   let leftOutTold: readonly LeftOutDevice[] = [];
   let reported: number | undefined;
   /** For `sluice status`, which reads it with the agent dead too. */
   function tellReport(): void {
+    if (reconciler === undefined) return;
     writeReport(dataPath.maps.report.view, {
       version: VERSION,
       node: nodeName,
       pid: process.pid,
-      started,
+      started: started.time,
       configurationFile: options.configFile ?? null,
       configuration: notes,
       serviceCidrs: serviceCidrs ?? null,
       respectNetfilter: options.respectNetfilter,
       leftOut: leftOutTold.slice(0, LEFT_OUT_TOLD).map(({ device, why }) => ({ device, why })),
       healthz: endpoint(configuration.healthz.address, configuration.healthz.port),
+      ...apiReport(source.contact?.()),
+      conditions: conditions.list(),
       problems: report.list(),
       moreProblems: 0,
     });
@@ -330,8 +444,11 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
   }
 
   async function sync(periodic: boolean): Promise<boolean> {
-    // The lists have not all arrived: nothing is written yet (R-4).
-    if (listed === undefined) return true;
+    // The lists have not all arrived: nothing is written yet (R-4). What the Node says is part of how programs are loaded.
+    if (listed === undefined) {
+      if (performance.now() - started.at > LOAD_UNLISTED_MS) await load();
+      return true;
+    }
     if (takesDirectReturn(options.forwarding) || options.externalAddresses.refuseNodeAddresses) {
       source.watchNodes();
       // Peers are not forgotten at a start, not even for a moment: what they send would be lost.
@@ -342,6 +459,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     reconciler ??= await start();
     const began = performance.now();
     const result = await reconciler.sync(periodic && !first, stop.signal);
+    started.done = true;
     const { services, frontends, backends, written, changes, failed } = result.applied;
     if (first) history.agent('start', { version: VERSION, node: nodeName, services });
     history.changed(changes, causes.of);
@@ -366,19 +484,49 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     return result.ok;
   }
 
+  /** Faults of a start end it, unless they may be gone soon; later ones are told and tried again. */
+  async function syncOrTell(periodic: boolean): Promise<boolean> {
+    try {
+      return await sync(periodic);
+    } catch (error) {
+      if (stop.signal.aborted) return true;
+      if (!started.done && !isTransient(error)) throw error;
+      warn((error as Error).message);
+      return false;
+    }
+  }
+
+  // What makes a start impossible is to be known without an API server too.
+  setTimeout(() => schedule.wake(), LOAD_UNLISTED_MS).unref();
   try {
-    await load();
-    await schedule.run(sync, stop.signal);
+    await schedule.run(syncOrTell, stop.signal);
   } catch (error) {
     if (!stop.signal.aborted) fail(error);
   }
   await Promise.allSettled([...running, healthChecks.close()]);
   if (reconciler !== undefined) history.agent('stop', { version: VERSION, node: nodeName });
   dataPath.close();
+  output.close();
   if (failure !== undefined) throw failure;
 }
 
-function findCgroupRoot(): string {
+/** When the server said something last, RFC 3339. */
+function lastHeardOf({ silentMs }: Contact): string | null {
+  return silentMs === undefined ? null : new Date(Date.now() - silentMs).toISOString();
+}
+
+function apiReport(contact: Contact | undefined): Pick<AgentReport, 'api'> {
+  return contact === undefined ? {} : { api: { server: contact.server, lastHeard: lastHeardOf(contact) } };
+}
+
+/** Each fault of the API server has its line in the log already; this is for `sluice status`. */
+function silenceText(contact: Contact | undefined): string | undefined {
+  if (contact?.silentMs === undefined || contact.silentMs < API_SILENT_MS) return undefined;
+  const since = new Date(Math.floor((Date.now() - contact.silentMs) / 10_000) * 10_000).toISOString();
+  return `nothing was heard of it since ${since}: what changes is not learnt`;
+}
+
+function findCgroupMount(): Cgroup2Mount {
   const mount = cgroup2Mount();
   if (mount !== undefined) return mount;
   throw new SluiceError(

@@ -84,16 +84,19 @@ function detachRecorded(pin: string): void {
   rmSync(record, { recursive: true, force: true });
 }
 
+/** Everything waits for these commands. */
+const QUICKLY = { encoding: 'utf8', timeout: 2000, killSignal: 'SIGKILL' } as const;
+
 /** Whether any filter is left in a clsact qdisc. When that cannot be found out, the qdisc stays. */
 function hasFilters(ifindex: number): boolean {
   try {
     const links: { ifindex: number; ifname: string }[] = JSON.parse(
-      execFileSync('ip', ['-j', 'link', 'show'], { encoding: 'utf8' }),
+      execFileSync('ip', ['-j', 'link', 'show'], QUICKLY),
     );
     const device = links.find((link) => link.ifindex === ifindex)?.ifname;
     if (device === undefined) return true;
     return ['ingress', 'egress'].some(
-      (side) => execFileSync('tc', ['filter', 'show', 'dev', device, side], { encoding: 'utf8' }).trim() !== '',
+      (side) => execFileSync('tc', ['filter', 'show', 'dev', device, side], QUICKLY).trim() !== '',
     );
   } catch {
     return true;

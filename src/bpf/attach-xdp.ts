@@ -87,6 +87,9 @@ export function attachedXdpPrograms(device: string): number[] {
       execFileSync('ip', ['-j', 'link', 'show', 'dev', device], {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'ignore'],
+        // Everything waits for it.
+        timeout: 2000,
+        killSignal: 'SIGKILL',
       }),
     );
     return links.flatMap(({ xdp }) => [xdp, ...(xdp?.attached ?? [])].flatMap((state) => state?.prog?.id ?? []));

@@ -3,7 +3,7 @@
  * the same is done row by row, once found out and for good.
  */
 import { SluiceError } from '../model/errors.ts';
-import { EINTR, EINVAL, ENOENT, ENOSPC, ENOTSUPP, kernelError } from './errno.ts';
+import { EAGAIN, EINTR, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTSUPP, kernelError } from './errno.ts';
 import type { KernelHash } from './kernel-map.ts';
 import { bpf, Command, newAttr, putPointer } from './syscall.ts';
 import { writeError } from './write-error.ts';
@@ -44,7 +44,8 @@ export function updateBatch(fd: number, map: KernelHash, keys: Buffer, values: B
   attr.writeUInt32LE(count, 32);
   const result = bpf(Command.MAP_UPDATE_BATCH, attr);
   if (result >= 0) return;
-  if (!lacksBatches(result)) throw writeError(map.shape, 'BPF_MAP_UPDATE_BATCH', -result);
+  // A batch takes memory for itself; single rows take none.
+  if (!lacksBatches(result) && result !== -ENOMEM) throw writeError(map.shape, 'BPF_MAP_UPDATE_BATCH', -result);
   for (let i = 0; i < count; i++) map.update(row(keys, keySize, i), row(values, valueSize, i));
 }
 
@@ -58,7 +59,7 @@ export function deleteBatch(fd: number, map: KernelHash, keys: Buffer, count: nu
     attr.writeUInt32LE(count - done, 32);
     const result = bpf(Command.MAP_DELETE_BATCH, attr);
     if (result >= 0) return;
-    if (lacksBatches(result)) break;
+    if (lacksBatches(result) || result === -ENOMEM) break;
     if (result !== -ENOENT)
       throw kernelError('MAP_FAILED', `delete from map ${map.shape.name}`, 'BPF_MAP_DELETE_BATCH', -result);
     done += attr.readUInt32LE(32) + 1;
@@ -88,7 +89,7 @@ export function* batchEntries(fd: number, map: KernelHash): IterableIterator<Row
       rows *= 2;
       continue;
     }
-    if ((first && lacksBatches(result)) || result === -EINTR) {
+    if ((first && lacksBatches(result)) || result === -EINTR || result === -EAGAIN || result === -ENOMEM) {
       yield* entriesOneByOne(fd, map);
       return;
     }

@@ -66,3 +66,11 @@ export function causeErrno(error: unknown): number | undefined {
   if (error instanceof KernelError) return error.errno;
   return error instanceof Error && error.cause !== undefined ? causeErrno(error.cause) : undefined;
 }
+
+/** What another try may not meet: memory that is short now, a call that was interrupted, an object in use. */
+const TRANSIENT: ReadonlySet<number | undefined> = new Set([ENOMEM, EAGAIN, EINTR, EBUSY]);
+
+/** Did a call of the kernel fail for a reason that may be gone soon? */
+export function isTransient(error: unknown): boolean {
+  return TRANSIENT.has(causeErrno(error));
+}

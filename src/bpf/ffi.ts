@@ -92,10 +92,30 @@ export const getsockopt: (fd: number, level: number, name: number, value: Buffer
 export const connect: (fd: number, address: Buffer, length: number) => number = libc.func(
   'int connect(int fd, const void *address, uint32_t length)',
 );
+const POLLOUT = 4;
+const pollFunction = libc.func('int poll(void *fds, unsigned long count, int timeout)');
+const pollFd = Buffer.alloc(8);
+
+/** poll(2): does a write return at once, with bytes written or an error? A pipe then takes PIPE_BUF bytes. */
+export function isWritable(fd: number): boolean {
+  pollFd.writeInt32LE(fd, 0);
+  pollFd.writeInt16LE(POLLOUT, 4);
+  pollFd.writeInt16LE(0, 6);
+  return pollFunction(pollFd, 1, 0) !== 0;
+}
+
 /** close(2). */
 export const close: (fd: number) => number = libc.func('int close(int fd)');
 /** malloc_trim(3): gives free memory back to the system. */
 export const mallocTrim: (keep: number) => number = libc.func('int malloc_trim(size_t keep)');
+const indexToName = libc.func('void *if_indextoname(uint index, void *name)');
+const deviceName = Buffer.alloc(16);
+
+/** Is there a device with this index in the network namespace of this process? */
+export function deviceExists(ifindex: number): boolean {
+  return indexToName(ifindex, deviceName) !== null;
+}
+
 /** setrlimit(2); `limit` is two u64. */
 export const setrlimit: (resource: number, limit: Buffer) => number = libc.func(
   'int setrlimit(int resource, void *limit)',

@@ -50,6 +50,8 @@ export interface LoadedPrograms {
   readonly created: readonly MapName[];
   /** @throws SluiceError LOAD_FAILED when no such program was loaded. */
   program(name: string): number;
+  /** Pins the maps again that are not pinned any more. @throws SluiceError MAP_FAILED */
+  pinMapsAgain(): void;
   close(): void;
 }
 
@@ -191,6 +193,7 @@ export async function loadPrograms(options: LoadOptions): Promise<LoadedPrograms
         );
       return fd;
     },
+    pinMapsAgain: () => shared.pinAgain(),
     close,
   };
 }

@@ -1,6 +1,6 @@
 /** Kernel objects (maps, programs, links) behind descriptors and pins. */
 import { renameSync, rmSync } from 'node:fs';
-import { kernelError } from './errno.ts';
+import { EBADF, EINVAL, kernelError } from './errno.ts';
 import { bpf, Command, close, cString, newAttr, putPointer } from './syscall.ts';
 
 const BPF_F_RDONLY = 1 << 3;
@@ -64,10 +64,14 @@ export interface MapInfo {
   readonly name: string;
 }
 
-/** @returns undefined when the descriptor is no map. */
+/**
+ * @returns undefined when the descriptor is no map.
+ * @throws SluiceError MAP_FAILED when the kernel cannot say: that says nothing of what is there
+ */
 export function mapInfo(fd: number): MapInfo | undefined {
   const info = objInfo(fd, 40);
-  if (typeof info === 'number') return undefined;
+  if (info === -EINVAL || info === -EBADF) return undefined;
+  if (typeof info === 'number') throw kernelError('MAP_FAILED', 'ask what a map is', 'BPF_OBJ_GET_INFO_BY_FD', -info);
   const name = info.toString('latin1', 24, 40);
   return {
     type: info.readUInt32LE(0),

@@ -49,7 +49,7 @@ export function openMap(path: string, shape: MapShape, options: OpenOptions = {}
     );
   }
   if (fd < 0) throw kernelError('MAP_FAILED', `open map ${shape.name} at ${path}`, 'BPF_OBJ_GET', -fd);
-  const info = mapInfo(fd);
+  const info = infoOrClose(fd);
   const mismatch = info === undefined ? 'no map' : shapeMismatch(shape, info);
   if (info === undefined || mismatch !== undefined) {
     close(fd);
@@ -59,4 +59,14 @@ export function openMap(path: string, shape: MapShape, options: OpenOptions = {}
     );
   }
   return { fd, shape: { ...shape, maxEntries: info.maxEntries } };
+}
+
+/** @throws as mapInfo does; the descriptor is then closed. */
+export function infoOrClose(fd: number): MapInfo | undefined {
+  try {
+    return mapInfo(fd);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }

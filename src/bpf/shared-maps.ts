@@ -1,12 +1,12 @@
 /** The maps of the schema: one of each, shared by all objects and with the run before. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type MapName, maps } from '../../maps-schema/gen/codecs.ts';
 import { SluiceError } from '../model/errors.ts';
 import { ENOENT, kernelError } from './errno.ts';
 import { each, type Handle, libbpf } from './libbpf.ts';
-import { mapInfo, objGet, objPin } from './object.ts';
-import { shapeMismatch } from './open.ts';
+import { objGet, objPin } from './object.ts';
+import { infoOrClose, shapeMismatch } from './open.ts';
 import { mapPin } from './paths.ts';
 import { close } from './syscall.ts';
 
@@ -82,6 +82,16 @@ export class SharedMaps {
     }
   }
 
+  /** Pins again what is not pinned any more. @throws SluiceError MAP_FAILED when it cannot be */
+  pinAgain(): void {
+    for (const [name, { fd }] of this.#known) {
+      const path = mapPin(this.#pinDirectory, maps[name].name);
+      if (existsSync(path)) continue;
+      const result = objPin(fd, path);
+      if (result < 0) throw kernelError('MAP_FAILED', `pin map ${maps[name].name} at ${path}`, 'BPF_OBJ_PIN', -result);
+    }
+  }
+
   /** Closes the descriptors that were opened here. */
   close(): void {
     for (const { fd, owned } of this.#known.values()) if (owned) close(fd);
@@ -93,7 +103,7 @@ export class SharedMaps {
     const fd = objGet(path);
     if (fd === -ENOENT) return undefined;
     if (fd < 0) throw kernelError('MAP_FAILED', `open map ${maps[name].name} at ${path}`, 'BPF_OBJ_GET', -fd);
-    const info = mapInfo(fd);
+    const info = infoOrClose(fd);
     const mismatch = info === undefined ? 'no map' : shapeMismatch(maps[name], info);
     if (info === undefined || mismatch !== undefined) {
       close(fd);

@@ -66,6 +66,10 @@ export interface AgentOptions {
   readonly kubeProxyFlags: FlagTexts;
   /** The API server's URL in place of the kubeconfig's. */
   readonly master?: string;
+  /** URLs of API servers that need no Service, tried in turn, in place of the kubeconfig's. Never empty. */
+  readonly apiServers?: readonly string[];
+  /** Directory in which the last good state is kept; undefined: it is not. */
+  readonly stateDir?: string;
 }
 
 /** @param verbosity as klog counts it. @returns the level whose lines kube-proxy would write at it. */

@@ -11,13 +11,16 @@ const run = promisify(execFile);
 /** Bytes of output to accept: a device with details takes about 2 KiB. */
 const MAX_OUTPUT = 256 * 1024 * 1024;
 
-/** @throws SluiceError NODE_INVALID when the program `ip` is missing or fails. */
-export async function readHost(signal?: AbortSignal): Promise<HostState> {
+/** Milliseconds that `ip` may take: with thousands of devices it takes some hundred. */
+const TIMEOUT_MS = 20_000;
+
+/** @throws SluiceError NODE_INVALID when the program `ip` is missing, fails, or hangs. */
+export async function readHost(signal?: AbortSignal, timeoutMs = TIMEOUT_MS): Promise<HostState> {
   const defaults = ['route', 'show', 'table', 'all', 'exact', 'default'];
   const [devices, IPv4, IPv6] = await Promise.all([
-    ip(['-j', '-d', 'address', 'show'], signal),
-    ip(['-j', '-4', ...defaults], signal),
-    ip(['-j', '-6', ...defaults], signal),
+    ip(['-j', '-d', 'address', 'show'], signal, timeoutMs),
+    ip(['-j', '-4', ...defaults], signal, timeoutMs),
+    ip(['-j', '-6', ...defaults], signal, timeoutMs),
   ]);
   try {
     return { ...parseHost(devices, { IPv4, IPv6 }), reservedPorts: readReservedPorts() };
@@ -32,13 +35,20 @@ export async function readHost(signal?: AbortSignal): Promise<HostState> {
   }
 }
 
-async function ip(args: readonly string[], signal: AbortSignal | undefined): Promise<string> {
+async function ip(args: readonly string[], signal: AbortSignal | undefined, timeoutMs: number): Promise<string> {
   try {
-    const { stdout } = await run('ip', args, { maxBuffer: MAX_OUTPUT, ...(signal ? { signal } : {}) });
+    const limits = { maxBuffer: MAX_OUTPUT, timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
+    const { stdout } = await run('ip', args, { ...limits, ...(signal ? { signal } : {}) });
     return stdout;
   } catch (cause) {
     if (signal?.aborted) throw cause;
-    const { code, stderr } = cause as NodeJS.ErrnoException & { stderr?: string };
+    const { code, stderr, killed } = cause as NodeJS.ErrnoException & { stderr?: string; killed?: boolean };
+    if (killed)
+      throw new SluiceError(
+        'NODE_INVALID',
+        `read network devices: ip ${args.join(' ')} was not done after ${timeoutMs} ms`,
+        { cause },
+      );
     if (code === 'ENOENT') {
       throw new SluiceError('NODE_INVALID', 'read network devices: the program ip is missing; install iproute2', {
         cause,

@@ -1,6 +1,5 @@
 /** Where the agent reaches the API server: no Service may take that address and port (CVE-2020-8554). */
 import { lookup } from 'node:dns/promises';
-import type { KubeConfig } from '@kubernetes/client-node';
 import { type Address, parseAddress } from '../model/address.ts';
 
 export type ApiServers = readonly { readonly address: Address; readonly port: number }[];
@@ -8,12 +7,21 @@ export type ApiServers = readonly { readonly address: Address; readonly port: nu
 /** Milliseconds that a name may take to resolve: a start does not wait for a resolver that is silent. */
 const RESOLVE_MS = 2000;
 
-/** @returns the addresses of the current cluster's server; none when its name cannot be resolved now. Never rejects. */
+/**
+ * @param servers URLs
+ * @returns their addresses; none of a server whose name cannot be resolved now. Never rejects.
+ */
 export async function apiServerAddresses(
-  kubeConfig: Pick<KubeConfig, 'getCurrentCluster'>,
+  servers: readonly string[],
   resolve: (name: string) => Promise<readonly { readonly address: string }[]> = (name) => lookup(name, { all: true }),
 ): Promise<ApiServers> {
-  const server = kubeConfig.getCurrentCluster()?.server ?? '';
+  return (await Promise.all(servers.map((server) => addressesOf(server, resolve)))).flat();
+}
+
+async function addressesOf(
+  server: string,
+  resolve: (name: string) => Promise<readonly { readonly address: string }[]>,
+): Promise<ApiServers> {
   if (!URL.canParse(server)) return [];
   const { hostname, port, protocol } = new URL(server);
   const host = hostname.replace(/^\[(.*)\]$/, '$1');

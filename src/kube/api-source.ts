@@ -9,6 +9,7 @@ import { type Collection, reflect } from './reflector.ts';
 import { DEFAULT_REFLECTOR_OPTIONS, type Log, type ReflectorOptions } from './reflector-options.ts';
 import { serviceSelector, sliceSelector } from './selectors.ts';
 import { networksOf } from './service-cidrs.ts';
+import { endSilence } from './silence.ts';
 import { optOutCollections } from './socket-opt-out-collections.ts';
 import { nodeContent, stripNode, stripService, stripServiceCidr, stripSlice } from './strip.ts';
 
@@ -20,6 +21,12 @@ export interface ApiSourceOptions {
   /** Tell which pods opt out of the socket hook. */
   readonly watchPods?: boolean;
   readonly log?: Log | undefined;
+  /** URLs of API servers in place of the kubeconfig's, tried in turn. */
+  readonly servers?: readonly string[];
+  /** Called when another server than before has answered. */
+  readonly answered?: (server: string) => void;
+  /** Did this node serve Services before? An empty list is then asked for once more. */
+  readonly served?: () => boolean;
   /** Overrides single times and sizes. */
   readonly reflector?: Partial<ReflectorOptions>;
 }
@@ -33,20 +40,29 @@ export function createApiSource(options: ApiSourceOptions): ObjectSource {
     askForNodes = resolve;
   });
 
+  let client: ApiClient | undefined;
+
   return {
     watchNodes: () => askForNodes(),
 
+    contact: () => client && { server: client.server, silentMs: silenceOf(client) },
+
     async run(listener, signal) {
-      const client: ApiClient = createApiClient(kubeConfig);
-      const outage = createOutage(client.server, (problem) => listener.problem(problem));
+      const api = createApiClient(kubeConfig, { servers: options.servers, answered: options.answered });
+      client = api;
+      const outage = createOutage(
+        () => api.server,
+        (problem) => listener.problem(problem),
+      );
       const unlisted = new Set(['services', 'endpointslices', 'nodes']);
       const listed = (name: string) => {
         if (unlisted.delete(name) && unlisted.size === 0) listener.synced();
       };
       const run = <T extends KubernetesObject>(collection: Collection<T>) =>
-        reflect(client, collection, outage, reflector, signal);
+        reflect(api, collection, outage, (problem) => listener.problem(problem), reflector, signal);
       try {
         await Promise.all([
+          endSilence(api, reflector.silence, signal),
           run(
             many<Service>({
               name: 'services',
@@ -55,6 +71,7 @@ export function createApiSource(options: ApiSourceOptions): ObjectSource {
               strip: stripService,
               deliver: (events) => listener.services(events),
               listed,
+              served: options.served,
             }),
           ),
           run(
@@ -84,7 +101,7 @@ export function createApiSource(options: ApiSourceOptions): ObjectSource {
           ...(options.watchPods ? optOutCollections(nodeName, (uids) => listener.socketOptOuts(uids)).map(run) : []),
         ]);
       } finally {
-        client.close();
+        api.close();
       }
     },
   };
@@ -106,14 +123,26 @@ async function whenWanted(wanted: Promise<void>, signal: AbortSignal, start: () 
 interface Many<T> extends Pick<Collection<T>, 'name' | 'path' | 'query' | 'strip'> {
   readonly deliver: (events: ObjectEvent<T>[]) => void;
   readonly listed: (name: string) => void;
+  readonly served?: (() => boolean) | undefined;
+}
+
+/** Milliseconds since the last word; undefined: there was none. */
+function silenceOf({ lastHeard }: ApiClient): number | undefined {
+  return lastHeard === 0 ? undefined : performance.now() - lastHeard;
 }
 
 function many<T extends KubernetesObject>(options: Many<T>): Collection<T> {
   const known = createKnown<T>();
-  const { deliver, listed, ...rest } = options;
+  const { deliver, listed, served, ...rest } = options;
+  let first = true;
   return {
     ...rest,
+    doubt(objects) {
+      if (first && objects.length === 0 && served?.()) return 'the list is empty, and this node has served some';
+      return known.doubt(objects);
+    },
     replaced(objects) {
+      first = false;
       const events = known.replace(objects);
       if (events.length > 0) deliver(events);
       listed(rest.name);
@@ -148,6 +177,7 @@ function ownNode(
     path: '/api/v1/nodes',
     query: { fieldSelector: `metadata.name=${nodeName}` },
     strip: (node) => node,
+    doubt: (nodes) => (nodes.length === 0 && typeof last === 'string' ? 'the Node is gone' : undefined),
     replaced(nodes) {
       update(nodes.find((node) => node.metadata?.name === nodeName));
       listed('nodes');

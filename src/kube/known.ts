@@ -11,8 +11,13 @@ export interface Known<T> {
   /** @returns the event to deliver, or undefined when nothing changes. */
   set(object: T): ObjectEvent<T> | undefined;
   delete(object: T): ObjectEvent<T> | undefined;
+  /** Would the list take much away? @returns what, for people */
+  doubt(objects: readonly T[]): string | undefined;
   readonly size: number;
 }
+
+/** Fewer than so many may go in one list, unless they are all. */
+const MANY = 50;
 
 /** uid and resourceVersion; undefined when the object carries no version: such an object always counts as changed. */
 function versionOf(object: KubernetesObject): string | undefined {
@@ -48,6 +53,14 @@ export function createKnown<T extends KubernetesObject>(): Known<T> {
     delete(object) {
       const key = objectKey(object);
       return versions.delete(key) ? { type: 'delete', key } : undefined;
+    },
+    doubt(objects) {
+      const before = versions.size;
+      if (before === 0) return undefined;
+      if (objects.length === 0) return `the list is empty, and there were ${before}`;
+      if (before < MANY) return undefined;
+      const left = new Set(objects.map(objectKey).filter((key) => versions.has(key))).size;
+      return left * 2 < before ? `the list has ${left} of ${before} objects that there were` : undefined;
     },
     get size() {
       return versions.size;

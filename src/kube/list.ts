@@ -26,7 +26,7 @@ export interface ListResult<T> {
 
 interface Page<T> {
   metadata?: { resourceVersion?: string; continue?: string };
-  items?: T[] | null;
+  items: T[];
 }
 
 /** @throws RequestFault with the HTTP status, or whatever the connection failed with */
@@ -42,9 +42,11 @@ export async function listAll<T extends KubernetesObject>(
   }
   for (;;) {
     const page = await getPage<T>(client, request, query);
-    for (const object of page.items ?? []) if (hasName(object)) items.push(request.strip(object as T));
+    for (const object of page.items) if (hasName(object)) items.push(request.strip(object as T));
     const token = page.metadata?.continue;
-    if (!token) return { items, resourceVersion: page.metadata?.resourceVersion ?? '' };
+    const version = page.metadata?.resourceVersion;
+    if (!token && !version) throw new RequestFault('a list has no resourceVersion');
+    if (!token) return { items, resourceVersion: version ?? '' };
     delete query.resourceVersion;
     delete query.resourceVersionMatch;
     query.continue = token;
@@ -54,7 +56,9 @@ export async function listAll<T extends KubernetesObject>(
 /** The version of the server's newest state, from one small request. @throws as listAll */
 export async function newestVersion(
   client: ApiClient,
-  request: Pick<ListRequest<unknown>, 'path' | 'query' | 'inactivityMs' | 'maxPageBytes' | 'signal'>,
+  request: Pick<ListRequest<unknown>, 'path' | 'query' | 'inactivityMs' | 'maxPageBytes' | 'signal'> & {
+    readonly headersMs: number;
+  },
 ): Promise<string | undefined> {
   const page = await getPage(client, request, { ...request.query, limit: '1' });
   return page.metadata?.resourceVersion;
@@ -62,7 +66,7 @@ export async function newestVersion(
 
 async function getPage<T>(
   client: ApiClient,
-  request: Pick<ListRequest<T>, 'path' | 'inactivityMs' | 'maxPageBytes' | 'signal'>,
+  request: Pick<ListRequest<T>, 'path' | 'inactivityMs' | 'maxPageBytes' | 'signal'> & { readonly headersMs?: number },
   query: Readonly<Record<string, string>>,
 ): Promise<Page<T>> {
   const response = await client.get(request.path, query, request);
@@ -74,6 +78,7 @@ async function getPage<T>(
     if (bytes > request.maxPageBytes)
       throw new RequestFault(`a list page is longer than ${request.maxPageBytes} bytes`);
     chunks.push(chunk);
+    client.heard();
   }
   let page: unknown;
   try {
@@ -82,8 +87,9 @@ async function getPage<T>(
     throw new RequestFault('a list page is not JSON', undefined, undefined, { cause: error });
   }
   if (typeof page !== 'object' || page === null) throw new RequestFault('a list page is not an object');
-  const { items } = page as Page<T>;
-  if (items !== undefined && items !== null && !Array.isArray(items))
-    throw new RequestFault('a list page has no items');
+  // An answer of something else in between, not an empty cluster.
+  const { items, kind } = page as Partial<Page<T>> & { kind?: unknown };
+  if (!Array.isArray(items))
+    throw new RequestFault(`what came is no list: ${typeof kind === 'string' ? `a ${kind}` : 'it has no items'}`);
   return page as Page<T>;
 }

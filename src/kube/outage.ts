@@ -1,6 +1,6 @@
 /**
  * Tells people once that the API server is gone and once that it is back, however many requests
- * fail in between. A refusal (401, 403, 404) is a fault of one collection and is told for each.
+ * fail in between. A refusal (403, 404) is a fault of one collection and is told for each.
  */
 import type { SourceListener } from '../model/source.ts';
 import type { RequestFault } from './fault.ts';
@@ -11,28 +11,35 @@ export interface Outage {
   worked(collection: string): void;
 }
 
-const REFUSALS: ReadonlySet<number | undefined> = new Set([401, 403, 404]);
+/** A 401 is no word on a collection: the credentials are of no use, for any. */
+const REFUSALS: ReadonlySet<number | undefined> = new Set([403, 404]);
 
 /** Is it the server's word on this collection, rather than a server in trouble? */
 export function isRefusal(fault: RequestFault): boolean {
   return REFUSALS.has(fault.status);
 }
 
-export function createOutage(server: string, report: SourceListener['problem']): Outage {
+export function createOutage(server: () => string, report: SourceListener['problem']): Outage {
   /** Collections that fail for a fault that all share: no connection, a server in trouble. */
   const down = new Set<string>();
+  /** The server answers, but to nobody with our credentials: that was told. */
+  let strangers = false;
   /** Collections that the server refuses to give, with what was told. */
   const refused = new Map<string, string>();
-  const object = `API server ${server}`;
-
   function reachable(collection: string): void {
-    if (down.delete(collection) && down.size === 0) report({ object, message: 'is back' });
+    if (!down.delete(collection) || down.size > 0) return;
+    strangers = false;
+    report({ object: `API server ${server()}`, message: 'is back' });
   }
 
   return {
     failed(collection, fault, without) {
       if (!isRefusal(fault)) {
-        if (down.size === 0) report({ object, message: `read ${collection}: ${fault.message}; retrying` });
+        const object = `API server ${server()}`;
+        const strange = fault.status === 401;
+        if (down.size === 0 || (strange && !strangers))
+          report({ object, message: `read ${collection}: ${fault.message}; retrying` });
+        strangers ||= strange;
         down.add(collection);
         return;
       }

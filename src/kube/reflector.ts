@@ -4,6 +4,7 @@
  * while nothing works.
  */
 import type { KubernetesObject } from '../model/kubernetes.ts';
+import type { SourceListener } from '../model/source.ts';
 import { createBackoff, sleep } from './backoff.ts';
 import type { ApiClient } from './client.ts';
 import { type RequestFault, toFault } from './fault.ts';
@@ -22,34 +23,61 @@ export interface Collection<T> {
   readonly strip: (object: T) => T;
   /** The whole collection. */
   readonly replaced: (objects: T[]) => void;
+  /** @returns why a whole collection is asked for once more before it is believed: it takes much away */
+  readonly doubt?: (objects: readonly T[]) => string | undefined;
   /** Changes of one chunk of the watch, in order. */
   readonly changed: (changes: WatchChange<T>[]) => void;
   /** A collection that older servers lack, or that the role may not read: what is missing without it. */
   readonly optional?: { readonly without: string; readonly refused: () => void };
 }
 
+/** Milliseconds between two looks for other credentials, while those that were shown are refused. */
+const CREDENTIALS_MS = 500;
+
 /** Runs until the signal aborts. Calls of `collection` are synchronous and ordered. */
 export async function reflect<T extends KubernetesObject>(
   client: ApiClient,
   collection: Collection<T>,
   outage: Outage,
+  report: SourceListener['problem'],
   options: ReflectorOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { path, query, strip } = collection;
-  const { inactivityMs, maxLineBytes, maxPageBytes, pageSize } = options;
+  const { inactivityMs, headersMs, maxLineBytes, maxPageBytes, pageSize } = options;
   const backoff = createBackoff(options.backoff);
   /** What the watch goes on from; undefined: list first. */
   let version: string | undefined;
   /** What the next list may not be older than; undefined: ask for the newest. */
   let notOlderThan: string | undefined = '0';
+  /** What was doubtful of the last list; the next one is believed. */
+  let doubted: string | undefined;
   /** The server was out of reach: it may come back with a state from a backup. */
   let wasGone = false;
 
   async function wait(fault: RequestFault | undefined): Promise<void> {
     const ms = backoff.next(fault?.retryAfterMs);
     options.log?.('reflector waits', { collection: collection.name, ms: Math.round(ms), reason: fault?.message });
-    await sleep(ms, signal);
+    if (fault?.status !== 401) return sleep(ms, signal);
+    const until = performance.now() + ms;
+    const token = client.fileToken();
+    while (!signal.aborted && performance.now() < until && client.fileToken() === token)
+      await sleep(Math.min(CREDENTIALS_MS, until - performance.now()), signal);
+  }
+
+  /** @returns whether a list is believed: one that takes much away only when a second one says the same. */
+  async function believe(items: readonly T[]): Promise<boolean> {
+    const doubt = collection.doubt?.(items);
+    const before = doubted;
+    doubted = before === undefined ? doubt : undefined;
+    const { name: object } = collection;
+    if (before !== undefined)
+      report({ object, message: doubt === undefined ? `the list before was wrong: ${before}` : `${doubt}: confirmed` });
+    if (before !== undefined || doubt === undefined) return true;
+    report({ object, message: `${doubt}: listing once more before that is believed` });
+    relist();
+    await sleep(options.confirmMs, signal);
+    return false;
   }
 
   async function list(): Promise<void> {
@@ -67,6 +95,7 @@ export async function reflect<T extends KubernetesObject>(
       if (signal.aborted) return;
       outage.worked(collection.name);
       wasGone = false;
+      if (!(await believe(result.items)) || signal.aborted) return;
       version = result.resourceVersion;
       collection.replaced(result.items);
     } catch (error) {
@@ -85,7 +114,7 @@ export async function reflect<T extends KubernetesObject>(
   /** A server that went back in time would never tell a watch from its future: relist then. */
   async function compare(from: string): Promise<void> {
     try {
-      const newest = await newestVersion(client, { path, query, inactivityMs, maxPageBytes, signal });
+      const newest = await newestVersion(client, { path, query, inactivityMs, headersMs, maxPageBytes, signal });
       wasGone = false;
       if (isOlder(newest, from)) relist();
     } catch (error) {
@@ -110,6 +139,7 @@ export async function reflect<T extends KubernetesObject>(
       resourceVersion: from,
       timeoutSeconds: Math.floor(shortest + Math.random() * (longest - shortest)),
       inactivityMs,
+      headersMs,
       maxLineBytes,
       opened: () => {
         openedAt = performance.now();

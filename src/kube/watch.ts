@@ -18,6 +18,7 @@ export interface WatchRequest<T> {
   readonly resourceVersion: string;
   readonly timeoutSeconds: number;
   readonly inactivityMs: number;
+  readonly headersMs: number;
   readonly maxLineBytes: number;
   /** Called at the response's headers. */
   readonly opened: () => void;
@@ -57,10 +58,14 @@ export async function watchOnce<T extends KubernetesObject>(
     return { next: RELIST_STATUSES.has(response.status) ? 'relist' : 'again', fault };
   }
   request.opened();
-  return await readEvents(response, request);
+  return await readEvents(client, response, request);
 }
 
-function readEvents<T extends KubernetesObject>(response: ApiResponse, request: WatchRequest<T>): Promise<WatchEnd> {
+function readEvents<T extends KubernetesObject>(
+  client: ApiClient,
+  response: ApiResponse,
+  request: WatchRequest<T>,
+): Promise<WatchEnd> {
   const splitter = createLineSplitter(request.maxLineBytes);
   const { body } = response;
   let version = request.resourceVersion;
@@ -72,6 +77,7 @@ function readEvents<T extends KubernetesObject>(response: ApiResponse, request: 
       resolve(end);
     };
     const onData = (chunk: Buffer) => {
+      client.heard();
       const changes: WatchChange<T>[] = [];
       let seen = false;
       let end: WatchEnd | undefined;

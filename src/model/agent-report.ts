@@ -2,6 +2,14 @@
 import type { Problem } from './compiled.ts';
 import type { ConfigurationNote } from './configuration.ts';
 
+/** Something that is amiss with the agent itself, or with what it stands on. */
+export interface Condition {
+  readonly what: string;
+  readonly message: string;
+  /** RFC 3339 */
+  readonly since: string;
+}
+
 export interface AgentReport {
   readonly version: string;
   /** Name of the Node object. */
@@ -21,6 +29,10 @@ export interface AgentReport {
   readonly leftOut?: readonly { readonly device: string; readonly why: string }[];
   /** Where /healthz answers, e.g. `0.0.0.0:10256`. */
   readonly healthz: string;
+  /** The API server that is asked, and when it said something last (RFC 3339); null: not yet. Absent: none is asked. */
+  readonly api?: { readonly server: string; readonly lastHeard: string | null };
+  /** What is amiss with the agent itself now. */
+  readonly conditions?: readonly Condition[];
   /** What is wrong with Services and their endpoints now, as far as there is room. */
   readonly problems: readonly Problem[];
   /** So many more. */

@@ -40,7 +40,17 @@ export interface SourceListener {
   note?(note: { readonly object: string; readonly message: string }): void;
 }
 
+/** How it stands with a source that is asked over the network. */
+export interface Contact {
+  /** URL of the server that is asked now. */
+  readonly server: string;
+  /** Milliseconds since its last word; undefined: there was none yet. */
+  readonly silentMs: number | undefined;
+}
+
 export interface ObjectSource {
+  /** undefined: it is not asked over the network, or not yet. */
+  contact?(): Contact | undefined;
   /**
    * All nodes are asked for from now on, not this one alone: every change of every Node is sent to every
    * agent that asks.

@@ -1,14 +1,23 @@
 /** The data path as the agent holds it: programs loaded, maps open, links attached. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { CONTROL_SERVICE_CIDRS4, CONTROL_SERVICE_CIDRS6, type Knobs } from '../../maps-schema/gen/codecs.ts';
+import {
+  agentProcess,
+  CONTROL_SERVICE_CIDRS4,
+  CONTROL_SERVICE_CIDRS6,
+  type Knobs,
+  maps as shapes,
+} from '../../maps-schema/gen/codecs.ts';
 import { forgetAgent, introduceAgent } from '../bpf/agent-process.ts';
 import { haveConntrack } from '../bpf/conntrack.ts';
+import { createLinkWatch } from '../bpf/link-watch.ts';
 import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
-import { acquireLock } from '../bpf/lock.ts';
+import { acquireLock, type Lock } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
-import { ensurePinDirectory } from '../bpf/paths.ts';
+import { mendPartialSet } from '../bpf/partial-pins.ts';
+import { ensurePinDirectory, mapPin } from '../bpf/paths.ts';
 import { checkCgroup2, checkPrivileges } from '../bpf/preconditions.ts';
+import { makePrivate } from '../bpf/private-root.ts';
 import { pinPrograms } from '../bpf/programs.ts';
 import type { XdpPlan } from '../host/plan-xdp.ts';
 import type { HostDevice } from '../host/state.ts';
@@ -28,6 +37,8 @@ export interface DataPathOptions {
 
 export interface DataPath {
   readonly pinDirectory: string;
+  /** A former run left frontends: this node served Services before. */
+  readonly served: boolean;
   /** Loads the programs, again when the knobs differ from those in force. Links follow at the next `attach`. */
   load(knobs: Knobs, signal: AbortSignal): Promise<void>;
   /** @throws until `load` has succeeded once. */
@@ -38,6 +49,10 @@ export interface DataPath {
   attach(devices: readonly HostDevice[]): readonly { device: string; error: unknown }[];
   /** Puts XDP where it is planned; what cannot be is no error: tc carries the packets. */
   attachXdp(plans: readonly XdpPlan[]): readonly XdpOutcome[];
+  /** What somebody did to links, pins and settings since the last look; settings are put right at once. Cheap. */
+  look(): Disturbance;
+  /** Pins again what is not pinned any more. @throws SluiceError when it cannot be: there is no bpffs */
+  pinAgain(): void;
   /** The next `attach` puts every link in place again, whoever took it away (R-91). */
   forget(): void;
   /** Routes, neighbours or devices changed: flows look up their next hop again. */
@@ -55,6 +70,15 @@ export interface DataPath {
   close(): void;
 }
 
+export interface Disturbance {
+  /** Names of links that were detached, or got another program: `forget` and `attach` put them right. */
+  readonly links: readonly string[];
+  /** Bytes of `control` that were put right. */
+  readonly settings: number;
+  /** Pins are gone: what is in force goes on, as long as this process runs. */
+  readonly pinsLost: boolean;
+}
+
 /** Offset of control.flags. */
 const CONTROL_FLAGS = 6;
 
@@ -66,7 +90,11 @@ export function createDataPath(options: DataPathOptions): DataPath {
   checkPrivileges();
   checkCgroup2(options.cgroupRoot);
   const pinDirectory = ensurePinDirectory(options.bpfRoot);
-  const lock = acquireLock(pinDirectory);
+  makePrivate(options.bpfRoot);
+  let lock = acquireLock(pinDirectory);
+  const links = createLinkWatch(pinDirectory);
+  /** What `control` is to hold. */
+  let settings: Buffer | undefined;
   let knobsInForce = '';
   let loaded: LoadedPrograms | undefined;
   let attachments: Attachments | undefined;
@@ -75,6 +103,16 @@ export function createDataPath(options: DataPathOptions): DataPath {
   let socketsAttached = false;
   /** Hooks of a former run are in force: they are to know this process before it dials anything. */
   let introduced = introduceEarly(pinDirectory);
+  const served = hasFrontends(pinDirectory);
+
+  function mend(): void {
+    const { found, lost } = mendPartialSet(pinDirectory);
+    if (found.length > 0) options.log('pins of maps were gone: pinned again', { maps: found });
+    if (lost.length > 0)
+      options.log('pins of maps were lost: all maps are made anew, and open connections are not carried over', {
+        maps: lost,
+      });
+  }
 
   function loadedAttachments(): Attachments {
     if (attachments === undefined) throw new Error('the programs are not loaded');
@@ -88,6 +126,23 @@ export function createDataPath(options: DataPathOptions): DataPath {
     if (maps !== undefined) introduced ||= introduceAgent(maps.agentProcess);
   }
 
+  /** Changes `control`, and remembers what it is to hold. */
+  function set(change: (view: Buffer) => void): void {
+    const view = maps?.control.view;
+    if (view === undefined) return;
+    change(view);
+    settings = Buffer.from(view.subarray(0, shapes.control.valueSize));
+  }
+
+  /** @returns bytes that were put right */
+  function restoreSettings(): number {
+    const view = maps?.control.view;
+    if (view === undefined || settings === undefined) return 0;
+    const wrong = settings.reduce((count, byte, i) => count + (view[i] === byte ? 0 : 1), 0);
+    if (wrong > 0) settings.copy(view);
+    return wrong;
+  }
+
   function setStaleSockets(stale: boolean): void {
     if (stale !== staleSockets) socketsAttached = false;
     staleSockets = stale;
@@ -95,6 +150,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
 
   return {
     pinDirectory,
+    served,
 
     async load(knobs, signal) {
       // Asked each time: the module of nf_conntrack may come later.
@@ -103,6 +159,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
         typeof value === 'bigint' ? String(value) : value,
       );
       if (wanted === knobsInForce) return;
+      if (loaded === undefined) mend();
       const next = await loadPrograms({
         objectDirectory: options.objectDirectory,
         pinDirectory,
@@ -125,6 +182,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
       attachments = createAttachments(next, pinDirectory);
       socketsAttached = false;
       maps ??= openMaps(pinDirectory);
+      set(() => {});
     },
 
     get maps() {
@@ -135,13 +193,20 @@ export function createDataPath(options: DataPathOptions): DataPath {
     program: (name) => loaded?.programs.get(name),
 
     attach(devices) {
-      attachSockets();
-      return loadedAttachments().attachDevices(devices);
+      links.pin();
+      try {
+        attachSockets();
+        return loadedAttachments().attachDevices(devices);
+      } finally {
+        links.hold();
+      }
     },
 
     attachXdp(plans) {
       if (loaded === undefined) throw new Error('the programs are not loaded');
-      return attachXdpPlans(plans, loaded, pinDirectory);
+      const outcomes = attachXdpPlans(plans, loaded, pinDirectory);
+      links.hold();
+      return outcomes;
     },
 
     forget() {
@@ -150,18 +215,42 @@ export function createDataPath(options: DataPathOptions): DataPath {
       socketsAttached = false;
     },
 
-    raiseNexthopGeneration() {
-      const view = maps?.control.view;
-      view?.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0);
+    look() {
+      const wrong = restoreSettings();
+      const known = maps === undefined || agentProcess.read(maps.agentProcess.view, 0).tgid !== 0;
+      if (maps !== undefined && introduced && !known) introduced = introduceAgent(maps.agentProcess);
+      const pinsLost =
+        maps !== undefined && (!existsSync(mapPin(pinDirectory, shapes.control.name)) || links.unpinned().length > 0);
+      return { links: links.disturbed(), settings: wrong, pinsLost };
     },
 
-    tellForwarding({ mode, encapsulation }) {
-      const view = maps?.control.view;
-      view?.writeUInt8(FORWARDING_MODES.indexOf(mode), 4);
-      view?.writeUInt8(DSR_ENCAPSULATIONS.indexOf(encapsulation), 5);
+    pinAgain() {
+      if (loaded === undefined) return;
+      ensurePinDirectory(options.bpfRoot);
+      makePrivate(options.bpfRoot);
+      loaded.pinMapsAgain();
+      pinPrograms(loaded.programs, pinDirectory);
+      links.pin();
+      lock = lockAgain(lock, pinDirectory);
     },
 
-    attachSockets,
+    raiseNexthopGeneration: () => set((view) => void view.writeUInt32LE((view.readUInt32LE(0) + 1) >>> 0, 0)),
+
+    tellForwarding: ({ mode, encapsulation }) =>
+      set((view) => {
+        view.writeUInt8(FORWARDING_MODES.indexOf(mode), 4);
+        view.writeUInt8(DSR_ENCAPSULATIONS.indexOf(encapsulation), 5);
+      }),
+
+    attachSockets() {
+      if (socketsAttached) return;
+      links.pin();
+      try {
+        attachSockets();
+      } finally {
+        links.hold();
+      }
+    },
 
     expectStaleSockets: () => setStaleSockets(true),
 
@@ -170,16 +259,15 @@ export function createDataPath(options: DataPathOptions): DataPath {
     },
 
     tellServiceCidrs(families) {
-      const control = maps?.control;
-      if (control === undefined) return;
       const flags =
         (families.includes('IPv4') ? CONTROL_SERVICE_CIDRS4 : 0) |
         (families.includes('IPv6') ? CONTROL_SERVICE_CIDRS6 : 0);
-      control.view.writeUInt16LE(flags, CONTROL_FLAGS);
+      set((view) => void view.writeUInt16LE(flags, CONTROL_FLAGS));
     },
 
     close() {
       if (maps !== undefined && introduced) forgetAgent(maps.agentProcess);
+      links.close();
       loaded?.close();
       maps?.close();
       lock.release();
@@ -194,6 +282,29 @@ function introduceEarly(pinDirectory: string): boolean {
     return introduceAgent(maps.agentProcess);
   } catch {
     // Nothing is pinned, or what is pinned is another's: loading says so.
+    return false;
+  } finally {
+    maps.close();
+  }
+}
+
+/** The directory may be another one, on another bpffs: that is locked as well. @returns the lock in force */
+function lockAgain(lock: Lock, pinDirectory: string): Lock {
+  try {
+    const next = acquireLock(pinDirectory);
+    lock.release();
+    return next;
+  } catch {
+    // It is the same one: this process holds it.
+    return lock;
+  }
+}
+
+function hasFrontends(pinDirectory: string): boolean {
+  const maps = openMaps(pinDirectory);
+  try {
+    return maps.frontends.entries().next().done === false;
+  } catch {
     return false;
   } finally {
     maps.close();

@@ -54,6 +54,8 @@ export interface Reconciler {
   setServiceCidrs(networks: readonly string[]): void;
   /** Ids of the cgroups of pods that opt out of the socket hook. */
   setSocketOptOuts(ids: readonly bigint[]): void;
+  /** Links were found detached: the next sync puts all of them in place. */
+  linksLost(): void;
   /**
    * Call it only when every list has arrived (R-4).
    * One at a time. Long work is done in turns: see in-turns.ts.
@@ -232,6 +234,11 @@ export function createReconciler(
     setSocketOptOuts(next) {
       socketOptOuts = next;
       view = undefined;
+    },
+
+    linksLost() {
+      dataPath.forget();
+      attached = false;
     },
 
     async sync(check, signal) {

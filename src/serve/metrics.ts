@@ -36,6 +36,12 @@ export interface Metrics {
   unapplied(kind: 'service' | 'device', count: number): void;
   /** Rows that were not what they should have been, and were repaired. */
   driftRows(count: number): void;
+  /** Programs that were found detached, or replaced by others. */
+  linksLost(count: number): void;
+  /** The last word from the API server, in seconds since the epoch. */
+  apiLastHeard(time: number): void;
+  /** Lines of the log that could not be written, since the start. */
+  logLinesDropped(total: number): void;
   buildInfo(labels: { readonly version: string; readonly schema: string; readonly kernel: string }): void;
   /** Called at each scrape, before the answer is made: the place to read the kernel's maps. */
   onScrape(read: () => void | Promise<void>): void;
@@ -145,6 +151,9 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
   ]);
   const unapplied = gauge('sluice_unapplied', 'What could not be put in force and is tried again', ['kind']);
   const drift = counter('sluice_drift_rows_total', 'Rows of maps that were found changed and repaired', []);
+  const linksLost = counter('sluice_links_lost_total', 'Programs that somebody detached, attached again', []);
+  const apiHeard = gauge('sluice_api_last_heard_timestamp_seconds', 'Time of the last word from the API server', []);
+  const logDropped = counter('sluice_log_lines_dropped_total', 'Lines of the log that could not be written', []);
   const build = gauge('sluice_agent_build_info', 'Constant 1; what runs is in the labels', [
     'version',
     'schema',
@@ -199,6 +208,9 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     },
     unapplied: (kind, count) => unapplied.set({ kind }, count),
     driftRows: (count) => drift.inc(count),
+    linksLost: (count) => linksLost.inc(count),
+    apiLastHeard: (time) => apiHeard.set({}, time),
+    logLinesDropped: (total) => setTotal(logDropped, {}, total),
     buildInfo: (labels) => build.set(labels, 1),
     onScrape(read) {
       readers.push(read);

@@ -20,20 +20,50 @@ export function knownSlotOf(key: string): number {
 
 export class KnownAddresses {
   readonly #bytes: Buffer;
+  /** The map and its copy in words. */
+  readonly #words: Uint32Array;
+  /** Every byte that was ever seen set. */
+  readonly #seen: Uint32Array;
 
   constructor(map: KernelArray) {
-    this.#bytes = map.view;
+    const { view } = map;
+    this.#bytes = view;
+    this.#words = new Uint32Array(view.buffer, view.byteOffset, view.length >> 2);
+    this.#seen = Uint32Array.from(this.#words);
+  }
+
+  /** Sets again what was set and is not any more, and notes what the data path has set. @returns bytes set again */
+  restore(): number {
+    let count = 0;
+    for (let i = 0; i < this.#words.length; i++) {
+      const now = this.#words[i] ?? 0;
+      const seen = this.#seen[i] ?? 0;
+      if (now === seen) continue;
+      this.#seen[i] = seen | now;
+      // By the byte: the data path may set another one of the word meanwhile.
+      for (let byte = 4 * i; byte < 4 * i + 4; byte++) {
+        if (((seen >>> (8 * (byte & 3))) & 0xff) === 0 || this.#bytes[byte] !== 0) continue;
+        this.#bytes[byte] = 1;
+        count++;
+      }
+    }
+    return count;
+  }
+
+  #set(at: number): void {
+    if (this.#bytes[at] === 0) this.#bytes[at] = 1;
+    const word = at >> 2;
+    this.#seen[word] = (this.#seen[word] ?? 0) | (1 << (8 * (at & 3)));
   }
 
   /** @param key as knownSlotOf has it */
   add(key: string): void {
-    const slot = knownSlotOf(key);
-    if (this.#bytes[slot] === 0) this.#bytes[slot] = 1;
+    this.#set(knownSlotOf(key));
   }
 
   /** @param key the bytes of a frontend_key, as latin1 text: its port is one of a frontend */
   addPort(key: string): void {
     const at = PORTS + ((key.charCodeAt(FRONTEND_PORT) << 8) | key.charCodeAt(FRONTEND_PORT + 1));
-    if (this.#bytes[at] === 0) this.#bytes[at] = 1;
+    this.#set(at);
   }
 }

@@ -7,6 +7,7 @@ import type { Claims } from './claims.ts';
 import type { ExtentAllocator } from './extents.ts';
 import type { GraceQueue } from './grace.ts';
 import type { ServicePortIds } from './ids.ts';
+import type { KnownAddresses } from './known-addresses.ts';
 import type { Cost, Ledger } from './ledger.ts';
 import type { ReservedPorts } from './reserved-ports.ts';
 import type { RowTable } from './row-table.ts';
@@ -118,6 +119,7 @@ export interface Stores {
   readonly ids: ServicePortIds;
   readonly claims: Claims;
   readonly addressMarks: AddressMarks;
+  readonly known: KnownAddresses;
   /** By servicePortName(). */
   readonly ports: Map<string, PortState>;
   readonly written: Written;

@@ -74,6 +74,8 @@ export interface Tables {
   nextExpiry(): number | undefined;
   /** Rows in use of each map that the agent writes, as it knows them. */
   occupancy(): Readonly<Partial<Record<MapName, number>>>;
+  /** Puts known_addresses right, in a fraction of a millisecond. @returns bytes that were not what they should have been */
+  restoreKnown(): number;
   /** Compares the kernel's maps with what was written. */
   compare(): Drift[];
   /**
@@ -243,6 +245,7 @@ function createTablesOf(stores: Stores, adopted: Leftovers): Tables {
       serviceCidrs: stores.serviceCidrs.size,
       socketOptOuts: stores.socketOptOuts.size,
     }),
+    restoreKnown: () => stores.known.restore(),
     compare: () => (ready ? [...findDrift(stores)].flatMap((finding) => finding?.describe() ?? []) : []),
     repair,
   };
@@ -255,6 +258,7 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
   const known = new KnownAddresses(maps.knownAddresses);
   const makeKnown = (key: string) => known.add(key);
   return {
+    known,
     frontends: new RowTable(maps.frontends, written, (key) => known.addPort(key)),
     serviceAddresses: new RowTable(maps.serviceAddresses, written, makeKnown),
     affinityMembers: new RowTable(maps.affinityMembers, written),

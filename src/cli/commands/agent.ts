@@ -32,6 +32,8 @@ import { cleanUp } from './cleanup.ts';
 interface Flags {
   nodeName?: string;
   kubeconfig?: string;
+  apiServers?: string;
+  stateDir?: string;
   manifests?: string;
   config?: string;
   devices?: string;
@@ -76,6 +78,14 @@ export function agentCommand(context: CliContext): Command {
     .addArgument(new Argument('[source]', "in-cluster: use the Pod's service account").choices([IN_CLUSTER]))
     .option('--node-name <name>', "name of this node's Node object (default: the host name)")
     .option('--kubeconfig <file>', 'how to reach the API server (default: in-cluster)')
+    .option(
+      '--api-servers <addresses>',
+      'addresses of API servers that need no Service, tried in turn, e.g. 192.0.2.1:6443,192.0.2.2:6443',
+    )
+    .option(
+      '--state-dir <directory>',
+      'keep the last good state there, to serve it when the node starts anew and no API server answers',
+    )
     .option('--manifests <directory>', 'read Services and EndpointSlices from YAML files instead')
     .option('--config <file>', 'a KubeProxyConfiguration')
     .option('--strict-config', 'end when it has keys that are not known, or written twice')
@@ -210,6 +220,8 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     strictConfig: flags.strictConfig === true,
     kubeProxyFlags,
     ...(master && { master }),
+    ...(flags.apiServers && { apiServers: apiServers(flags.apiServers) }),
+    ...(flags.stateDir && { stateDir: resolve(flags.stateDir) }),
     ...(flags.config && { configFile: existing('--config', flags.config, 'file') }),
     ...(flags.devices !== undefined && { devices: deviceNames(flags.devices) }),
     socketLb: flags.socketLb,
@@ -299,6 +311,24 @@ function existing(flag: string, path: string, kind: 'file' | 'directory'): strin
   if (stats === undefined) throw usageError(`${flag}: ${path}: no such ${kind}`);
   if (stats.isDirectory() !== (kind === 'directory')) throw usageError(`${flag}: ${path} is not a ${kind}`);
   return resolve(path);
+}
+
+/** Where kubeadm's API servers listen. */
+const API_PORT = 6443;
+/** Of a name or address of IPv4, or of an address of IPv6 in brackets. */
+const PORT_AT_END = /^([^:]*|\[.*\]):\d+$/;
+
+/** @returns URLs. A port that is not given is 6443; that of a URL is 443. */
+function apiServers(list: string): string[] {
+  return list.split(',').flatMap((word) => {
+    const text = word.trim();
+    if (text === '') return [];
+    // Without a port its own default would be 443.
+    const url = text.startsWith('https://') ? text : `https://${PORT_AT_END.test(text) ? text : `${text}:${API_PORT}`}`;
+    if (!URL.canParse(url))
+      throw usageError(`--api-servers: '${text}' is no address of an API server; give HOST, HOST:PORT or https://…`);
+    return [url];
+  });
 }
 
 /** IFNAMSIZ leaves 15 characters for a device's name. */

@@ -23,8 +23,13 @@ export function cleanupCommand(context: CliContext): Command {
     });
 }
 
-/** Also what `sluice agent --cleanup` does. @returns the exit code. */
+/** Also what `sluice agent --cleanup` does. @returns the exit code. @throws SluiceError STATE_LOCKED while an agent runs */
 export async function cleanUp(context: CliContext, root: string): Promise<number> {
+  if (context.kernel.agentHolds(root) === true)
+    throw new SluiceError(
+      'STATE_LOCKED',
+      `remove everything under ${root}: an agent holds it, and would put back what it needs; stop it first`,
+    );
   const { directories, ...counts } = context.kernel.removeEverything(root);
   await context.out.write(
     directories.length === 0

@@ -202,7 +202,8 @@ export function renderStatus(status: Status, wide = false): string {
 
 /** What the agent told of itself, a line each. */
 function reportLines(report: AgentReport): string[] {
-  const { version, node, started, configurationFile, serviceCidrs, respectNetfilter = false, leftOut = [] } = report;
+  const { version, node, started, configurationFile, serviceCidrs, respectNetfilter = false } = report;
+  const { leftOut = [], conditions = [], api } = report;
   const networks =
     serviceCidrs === null
       ? '! not known: packets to cluster IPs that no Service has are not dropped'
@@ -211,7 +212,9 @@ function reportLines(report: AgentReport): string[] {
     `started:   ${started}  version ${version}, node ${node}`,
     `config:    ${configurationFile ?? 'defaults'}`,
     `cidrs:     ${networks}`,
+    ...(api === undefined ? [] : [`api:       ${api.server}  last heard of ${api.lastHeard ?? 'never'}`]),
     `netfilter: ${respectNetfilter ? 'its rules meet' : 'its rules do not meet'} packets from outside for backends elsewhere`,
     ...leftOut.map(({ device, why }) => `left out:  ${device}: ${why}`),
+    ...conditions.map(({ what, message, since }) => `amiss:     ! ${what}: ${message} (since ${since})`),
   ];
 }

@@ -15,6 +15,8 @@ export interface RequestFault extends RequestMatch {
   /** HTTP status to answer with; undefined: no answer ever. */
   readonly status: number | undefined;
   readonly retryAfterSeconds?: number;
+  /** With status 200: what the answer is, in place of what was asked for. */
+  readonly body?: string;
 }
 
 export interface Faults {
@@ -28,6 +30,10 @@ export interface Faults {
   failWatches(code: number, resource?: string): number;
   /** The watches stay open and say nothing any more. */
   stallWatches(resource?: string): number;
+  /** The server says nothing any more, to nobody, and keeps every connection; until `thaw`. */
+  freeze(): void;
+  /** It answers again what is asked from now on. */
+  thaw(): void;
   /** Puts bytes into the watches. */
   writeWatches(bytes: string | Buffer, resource?: string): number;
   sendBookmarks(resource?: string): number;
@@ -44,6 +50,7 @@ export interface Faults {
 export interface FaultState extends Faults {
   readonly streams: Set<Stream>;
   readonly pieceBytes: number | undefined;
+  readonly frozen: boolean;
   /** The fault that this request meets, counted down. */
   meet(info: RequestInfo): RequestFault | undefined;
 }
@@ -52,6 +59,7 @@ export function createFaults(compact: () => void): FaultState {
   const streams = new Set<Stream>();
   let pending: { left: number; fault: RequestFault }[] = [];
   let pieceBytes: number | undefined;
+  let frozen = false;
 
   function each(resource: string | undefined, action: (stream: Stream) => void): number {
     const chosen = [...streams].filter((stream) => resource === undefined || stream.resource === resource);
@@ -70,6 +78,16 @@ export function createFaults(compact: () => void): FaultState {
     streams,
     get pieceBytes() {
       return pieceBytes;
+    },
+    get frozen() {
+      return frozen;
+    },
+    freeze() {
+      frozen = true;
+      each(undefined, (stream) => stream.stall());
+    },
+    thaw() {
+      frozen = false;
     },
     closeWatches: (resource) => each(resource, (stream) => stream.end()),
     resetWatches: (resource) => each(resource, (stream) => stream.reset()),

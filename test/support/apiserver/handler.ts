@@ -79,6 +79,7 @@ export async function handle(state: HandlerState, request: IncomingMessage, resp
 }
 
 async function route(state: HandlerState, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (state.faults.frozen) return;
   const url = new URL(request.url ?? '/', 'https://apiserver');
   if (/^\/(healthz|livez|readyz)$/.test(url.pathname))
     return sendText(response, 200, 'ok', { 'content-type': 'text/plain' });
@@ -91,6 +92,7 @@ async function route(state: HandlerState, request: IncomingMessage, response: Se
   const fault = state.faults.meet(info);
   if (fault) {
     if (fault.status === undefined) return;
+    if (fault.body !== undefined) return sendText(response, fault.status, fault.body);
     throw new ApiError(fault.status, 'InternalError', 'injected fault', undefined, fault.retryAfterSeconds);
   }
   authorize(user, info);

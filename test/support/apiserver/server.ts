@@ -44,6 +44,8 @@ export interface ApiServer {
   readonly ca: string;
   /** @param user `admin` or a key of `authorize`. @throws for an unknown user */
   token(user?: string): string;
+  /** Revokes the token of a user. @returns the new one */
+  renewToken(user: string): string;
   /** @param options.server another URL of the server, e.g. of another address */
   writeKubeconfig(path: string, options?: { user?: string; server?: string }): Promise<void>;
   readonly store: {
@@ -130,6 +132,11 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     url,
     ca: certificates.ca,
     token: (user = 'admin') => userOf(user).token,
+    renewToken(name) {
+      const renewed = { ...userOf(name), token: makeUser(name).token };
+      users[users.findIndex((user) => user.name === name)] = renewed;
+      return renewed.token;
+    },
     writeKubeconfig: (path, { user = 'admin', server: other = url } = {}) =>
       writeKubeconfig(path, { server: other, ca: certificates.ca, user, token: userOf(user).token }),
     store: {

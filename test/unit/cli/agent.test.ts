@@ -32,6 +32,19 @@ test('without flags: in-cluster, and the defaults', async () => {
   });
 });
 
+test('--api-servers: names, addresses of both families, ports or not', async () => {
+  const list = 'cp1, 192.0.2.1:443,[2001:db8::1],[2001:db8::2]:8443,https://lb.example/k8s,';
+  expect((await sluice(['agent', '--api-servers', list])).agent?.apiServers).toEqual([
+    'https://cp1:6443',
+    'https://192.0.2.1:443',
+    'https://[2001:db8::1]:6443',
+    'https://[2001:db8::2]:8443',
+    'https://lb.example/k8s',
+  ]);
+  const { code, err } = await sluice(['agent', '--api-servers', 'two words']);
+  expect([code, err]).toEqual([2, expect.stringContaining("'two words' is no address")]);
+});
+
 test('--respect-netfilter does without XDP', async () => {
   expect((await sluice(['agent', '--respect-netfilter'])).agent).toMatchObject({ respectNetfilter: true, xdp: 'off' });
 });
@@ -150,7 +163,10 @@ test('--cleanup cleans up and starts nothing', async () => {
     roots.push(root);
     return { links: 1, filters: 0, programs: 13, maps: 16, directories: [`${root}/v1`] };
   };
-  const { code, out, agent } = await sluice(['agent', '--cleanup', '--bpf-root', '/b'], { removeEverything });
+  const { code, out, agent } = await sluice(['agent', '--cleanup', '--bpf-root', '/b'], {
+    agentHolds: () => false,
+    removeEverything,
+  });
   expect({ code, agent, roots }).toEqual({ code: 0, agent: undefined, roots: ['/b'] });
   expect(out).toBe('removed 1 link, 13 programs, 16 maps, /b/v1\n');
 });

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { kernel } from '../../../src/cli/kernel.ts';
 import { removeEverything } from '../../../src/cli/remove.ts';
 import { sluice } from './fake-kernel.ts';
@@ -40,7 +40,7 @@ test('what is not ours stays', () => {
 });
 
 test('again, with nothing left: no error', async () => {
-  const outcome = await sluice(['cleanup', '--bpf-root', root], { removeEverything });
+  const outcome = await sluice(['cleanup', '--bpf-root', root], { agentHolds: () => false, removeEverything });
   expect(outcome).toMatchObject({ code: 0, out: `nothing to remove under ${root}\n` });
 });
 
@@ -51,4 +51,11 @@ test('nothing pinned: the message says where and what to do', async () => {
   expect(err).toMatch(/^sluice: no maps under .*\/root\/v\d+: Sluice has not run here; start "sluice agent", or .*\n$/);
   pin('v7/maps/frontends');
   expect((await run()).err).toContain("those of schema v7 are another version's");
+});
+
+test('cleanup beside an agent that runs is refused: it would put back what it needs', async () => {
+  const removeEverything = vi.fn();
+  const { code, err } = await sluice(['cleanup'], { agentHolds: () => true, removeEverything });
+  expect([code, err]).toEqual([1, expect.stringContaining('an agent holds it')]);
+  expect(removeEverything).not.toHaveBeenCalled();
 });

@@ -77,7 +77,7 @@ test('what the system refuses is one line', async () => {
   const removeEverything = () => {
     throw Object.assign(new Error("EROFS: read-only file system, unlink '/x'"), { code: 'EROFS', syscall: 'unlink' });
   };
-  expect(await sluice(['cleanup'], { removeEverything })).toMatchObject({
+  expect(await sluice(['cleanup'], { agentHolds: () => false, removeEverything })).toMatchObject({
     code: 1,
     err: "sluice: EROFS: read-only file system, unlink '/x'\n",
   });

@@ -103,6 +103,7 @@ describe('what the agent told of itself (R-85)', () => {
     respectNetfilter: true,
     leftOut: [{ device: 'wg0', why: 'its packets have no Ethernet header' }],
     healthz: '127.0.0.1:1',
+    conditions: [{ what: 'log', message: 'lines are lost: no space is left', since: '2026-05-01T00:00:00Z' }],
     problems: [],
     moreProblems: 0,
   };
@@ -120,6 +121,7 @@ describe('what the agent told of itself (R-85)', () => {
     expect(out).toMatch(/^config: +\/etc\/config.yaml$/m);
     expect(out).toMatch(/^cidrs: +10.96.0.0\/16,fd96::\/108$/m);
     expect(out).toMatch(/^netfilter: its rules meet packets from outside for backends elsewhere$/m);
+    expect(out).toMatch(/^amiss: +! log: lines are lost: no space is left \(since 2026-05-01T00:00:00Z\)$/m);
     expect(out).toMatch(/^left out: +wg0: its packets have no Ethernet header$/m);
     expect(out).toMatch(/^KEY +DISPOSITION +WHY$/m);
     expect(out).toMatch(/^mode +honoured +chooses the section$/m);

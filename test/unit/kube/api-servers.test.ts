@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { apiServerAddresses } from '../../../src/kube/api-servers.ts';
 
-const of = (server: string) => ({ getCurrentCluster: () => ({ name: 'c', server, skipTLSVerify: false }) });
+const of = (server: string) => [server];
 const resolver = async () => [{ address: '192.0.2.1' }, { address: 'FD00::1' }];
 
 test.each([

@@ -1,9 +1,10 @@
 /** An API server, a source that reads it with short times, and what the source delivered. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { setMaxListeners } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { createApiSource } from '../../../src/kube/api-source.ts';
+import { type ApiSourceOptions, createApiSource } from '../../../src/kube/api-source.ts';
 import { loadKubeConfig } from '../../../src/kube/kubeconfig.ts';
 import type { ReflectorOptions } from '../../../src/kube/reflector-options.ts';
 import type { ObjectSource } from '../../../src/model/source.ts';
@@ -17,6 +18,7 @@ export const SHORT: Partial<ReflectorOptions> = {
   inactivityMs: 10_000,
   steadyMs: 20,
   backoff: { initialMs: 10, maxMs: 100 },
+  confirmMs: 20,
 };
 
 export async function temporaryDirectory(): Promise<string> {
@@ -46,16 +48,29 @@ export async function startSource(
     user?: string;
     serviceProxyName?: string;
     watchPods?: boolean;
+    /** Further options of the source, as they are. */
+    more?: Partial<ApiSourceOptions>;
+    /** Changes the kubeconfig before it is read. */
+    kubeconfig?: (text: string) => string;
   } = {},
 ): Promise<Running> {
   const kubeconfigFile = join(await temporaryDirectory(), 'kubeconfig');
   await server.writeKubeconfig(kubeconfigFile, { user: options.user ?? 'proxier' });
+  if (options.kubeconfig) await writeFile(kubeconfigFile, options.kubeconfig(await readFile(kubeconfigFile, 'utf8')));
   const kubeConfig = await loadKubeConfig({ kubeconfigFile });
   const { serviceProxyName, watchPods = false } = options;
   const reflector = { ...SHORT, ...options.reflector };
-  const source = createApiSource({ kubeConfig, nodeName: 'node-1', serviceProxyName, watchPods, reflector });
+  const source = createApiSource({
+    kubeConfig,
+    nodeName: 'node-1',
+    serviceProxyName,
+    watchPods,
+    reflector,
+    ...options.more,
+  });
   const recorder = createRecorder();
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
   const running = source.run(recorder, controller.signal);
   const stop = async () => {
     controller.abort();

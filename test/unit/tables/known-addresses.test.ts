@@ -18,6 +18,21 @@ describe('known_addresses', () => {
     expect(slots.size).toBeGreaterThan(3900);
   });
 
+  it('sets again what somebody zeroed: what it set, and what it has seen the data path set', () => {
+    const map = createMemoryArray(shapes.knownAddresses);
+    map.view[70_001] = 1; // of a former run
+    const known = new KnownAddresses(map);
+    known.add(mapped(10, 96, 0, 10));
+    map.view[70_002] = 1;
+    expect(known.restore()).toBe(0);
+    map.view[70_003] = 1; // not seen before it is gone
+    map.view.fill(0);
+    expect(known.restore()).toBe(3);
+    expect([map.view[knownSlotOf(mapped(10, 96, 0, 10))], map.view[70_001], map.view[70_002]]).toEqual([1, 1, 1]);
+    expect(map.view.reduce((sum, byte) => sum + byte, 0)).toBe(3);
+    expect(known.restore()).toBe(0);
+  });
+
   it('sets one byte an address, and no other', () => {
     const map = createMemoryArray(shapes.knownAddresses);
     new KnownAddresses(map).add(mapped(10, 96, 0, 10));
