@@ -3,6 +3,7 @@
  * kube-ipvs0 and its sets. kubelet's chains and those of others stay, whatever their names begin with.
  */
 import { spawnSync } from 'node:child_process';
+import { KUBE_PROXY_CHAIN } from '../migrate/iptables.ts';
 
 /** Runs a program. @returns undefined when there is none of that name. */
 export type Run = (program: string, args: readonly string[], input?: string) => RunResult | undefined;
@@ -22,8 +23,6 @@ export interface KubeProxyRemoved {
   readonly failures: readonly string[];
 }
 
-const CHAIN =
-  /^KUBE-(SERVICES|EXTERNAL-SERVICES|NODEPORTS|NODE-PORT|POSTROUTING|MARK-MASQ|FORWARD|LOAD-BALANCER|PROXY-FIREWALL|PROXY-CANARY|SOURCE-RANGES-FIREWALL|IPVS-FILTER|IPVS-OUT-FILTER|(SVC|SVL|SEP|EXT|XLB|FW)-[A-Z0-9]+)$/;
 const SET =
   /^KUBE-(6-)?(LOOP-BACK|CLUSTER-IP|EXTERNAL-IP(-LOCAL)?|LOAD-BALANCER(-FW|-LOCAL|-SOURCE-CIDR|-SOURCE-IP)?|NODE-PORT(-LOCAL)?-(TCP|UDP|SCTP(-HASH)?)|HEALTH-CHECK-NODE-PORT|IPVS-IPS)$/;
 const FRONTENDS = ['iptables', 'ip6tables'].flatMap((tool) => [tool, `${tool}-legacy`, `${tool}-nft`]);
@@ -50,7 +49,7 @@ export function restoreScript(saved: string): { readonly script: string; readonl
     const name = lines[0] ?? '';
     const own = lines
       .flatMap((line) => (line.startsWith(':') ? [line.slice(1).split(' ')[0] ?? ''] : []))
-      .filter((chain) => CHAIN.test(chain));
+      .filter((chain) => KUBE_PROXY_CHAIN.test(chain));
     if (!name.startsWith('*') || own.length === 0) continue;
     chains += own.length;
     const isOwn = new Set(own);
