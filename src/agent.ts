@@ -16,12 +16,14 @@ import { endpoint } from './cli/format.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadSources } from './config/sources.ts';
 import { cgroup2Mount } from './host/cgroup.ts';
+import { readKubeProxyRules } from './host/kube-proxy-rules.ts';
 import { detectLocalImplemented, primaryAddresses } from './host/node.ts';
 import { setOomScoreAdj } from './host/oom.ts';
 import { createPeers } from './host/peers.ts';
 import { planXdp, xdpMtu } from './host/plan-xdp.ts';
 import { findPodCgroups } from './host/pod-cgroups.ts';
 import { readHost } from './host/read.ts';
+import { run } from './host/run.ts';
 import { type LeftOutDevice, selectNodeDevices } from './host/select-devices.ts';
 import { watchHost } from './host/watch.ts';
 import { createApiSource } from './kube/api-source.ts';
@@ -52,6 +54,8 @@ import { createTables, type Tables } from './tables/tables.ts';
 /** Milliseconds without a change after which the memory that the first lists took is given back, and at the latest. */
 const RELEASE_IDLE_MS = 2000;
 const RELEASE_AT_MOST_MS = 10_000;
+/** Milliseconds between two looks at what `sluice migrate` asks for. */
+const HANDOVER_POLL_MS = 500;
 /** Devices left out that `sluice status` names. */
 const LEFT_OUT_TOLD = 32;
 
@@ -273,6 +277,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const { devices, podDevices, forwarding, xdp } = options;
     const view = { nodeName, configuration, devices, podDevices, forwarding, xdp };
     dataPath.tellForwarding(forwarding);
+    watchHandover();
     return createReconciler(
       { dataPath, tables: written, compiler, report, view, warn, inform },
       {
@@ -284,6 +289,20 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       },
     );
   };
+
+  /** Stands by while kube-proxy serves, when that was asked for, and follows what `sluice migrate` asks. */
+  function watchHandover(): void {
+    if (options.standby && readKubeProxyRules(run).found.length > 0) dataPath.standBy();
+    let detached = dataPath.detached;
+    if (detached) inform('standing by: kube-proxy serves this node until "sluice migrate" takes over');
+    setInterval(() => {
+      if (dataPath.detached === detached) return;
+      detached = dataPath.detached;
+      inform(detached ? 'handed back: detaching' : 'taking over: attaching');
+      reconciler?.handedOver();
+      schedule.wake();
+    }, HANDOVER_POLL_MS).unref();
+  }
 
   const started = new Date().toISOString();
   let leftOutTold: readonly LeftOutDevice[] = [];
@@ -337,7 +356,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     if (periodic && !first && tables !== undefined) driftCheck.start(tables, stop.signal);
     if (result.nextExpiry !== undefined)
       setTimeout(() => schedule.wake(), result.nextExpiry - performance.now()).unref();
-    telemetry.syncHealthChecks(host, node).catch((error: Error) => warn(error.message));
+    // While kube-proxy serves, so does it answer these.
+    if (!dataPath.detached) telemetry.syncHealthChecks(host, node).catch((error: Error) => warn(error.message));
     return result.ok;
   }
 

@@ -1,6 +1,7 @@
 /** What commands ask of the kernel, in one place, so that tests can answer in its stead. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { detachAll } from '../bpf/attach-tc.ts';
 import { type Feature, probeFeatures } from '../bpf/features.ts';
 import { measureJiffiesPerSecond, openJiffies } from '../bpf/jiffies.ts';
 import { listLinks, type PinnedLink } from '../bpf/links.ts';
@@ -8,6 +9,9 @@ import { isLocked } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { listPins, pinDirectoryOf } from '../bpf/paths.ts';
 import { listPrograms } from '../bpf/programs.ts';
+import { findKubeProxy, type KubeProxyProcesses } from '../host/kube-proxy-process.ts';
+import { type RuleTexts, readKubeProxyRules } from '../host/kube-proxy-rules.ts';
+import { run } from '../host/run.ts';
 import { SluiceError } from '../model/errors.ts';
 import { type KubeProxyRemoved, removeKubeProxy } from './kube-proxy.ts';
 import { type Removed, removeEverything } from './remove.ts';
@@ -20,8 +24,8 @@ export interface FlowClock {
 }
 
 export interface Kernel {
-  /** For reading. @throws SluiceError NOT_RUNNING when nothing is pinned under the root, PERMISSION when it cannot be seen. */
-  openMaps(root: string): Maps;
+  /** For reading, unless `write`. @throws SluiceError NOT_RUNNING when nothing is pinned under the root, PERMISSION when it cannot be seen. */
+  openMaps(root: string, write?: boolean): Maps;
   listLinks(root: string): readonly PinnedLink[];
   listPrograms(root: string): readonly { readonly name: string; readonly id: number }[];
   /** Devices with a clsact filter of ours, as recorded when it was attached. */
@@ -35,6 +39,10 @@ export interface Kernel {
   removeEverything(root: string): Removed;
   /** Removes what kube-proxy left (R-90). */
   removeKubeProxy(): KubeProxyRemoved;
+  readKubeProxyRules(): RuleTexts;
+  findKubeProxy(): KubeProxyProcesses;
+  /** Detaches every program of this schema; what is pinned otherwise stays. */
+  detach(root: string): void;
 }
 
 export interface ClsactFilter {
@@ -43,9 +51,9 @@ export interface ClsactFilter {
 }
 
 export const kernel: Kernel = {
-  openMaps(root) {
+  openMaps(root, write = false) {
     checkPinned(root);
-    return openMaps(pinDirectoryOf(root), { readOnly: true });
+    return openMaps(pinDirectoryOf(root), { readOnly: !write });
   },
   listLinks: (root) => listLinks(pinDirectoryOf(root)),
   listPrograms: (root) => listPrograms(pinDirectoryOf(root)),
@@ -63,6 +71,9 @@ export const kernel: Kernel = {
   readClock,
   removeEverything,
   removeKubeProxy,
+  readKubeProxyRules: () => readKubeProxyRules(run),
+  findKubeProxy,
+  detach: (root) => detachAll(pinDirectoryOf(root)),
 };
 
 /** @throws SluiceError that says what is wrong, when no maps of this schema are pinned under the root. */

@@ -2,17 +2,8 @@
  * Removes what kube-proxy left in the kernel (R-90): its chains of iptables, its nftables, the device
  * kube-ipvs0 and its sets. kubelet's chains and those of others stay, whatever their names begin with.
  */
-import { spawnSync } from 'node:child_process';
+import { type Run, run } from '../host/run.ts';
 import { KUBE_PROXY_CHAIN } from '../migrate/iptables.ts';
-
-/** Runs a program. @returns undefined when there is none of that name. */
-export type Run = (program: string, args: readonly string[], input?: string) => RunResult | undefined;
-
-export interface RunResult {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 export interface KubeProxyRemoved {
   readonly chains: number;
@@ -29,16 +20,6 @@ const FRONTENDS = ['iptables', 'ip6tables'].flatMap((tool) => [tool, `${tool}-le
 /** A comment may say anything. */
 const QUOTED = /"(\\.|[^"\\])*"/g;
 const DEVICE = 'kube-ipvs0';
-
-export const run: Run = (program, args, input) => {
-  const result = spawnSync(program, args, { input: input ?? '', encoding: 'utf8', maxBuffer: 1 << 28 });
-  if ((result.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return undefined;
-  return {
-    code: result.status ?? 1,
-    stdout: result.stdout ?? '',
-    stderr: result.stderr || (result.error?.message ?? ''),
-  };
-};
 
 /** What iptables-restore is to be told, from what iptables-save says. */
 export function restoreScript(saved: string): { readonly script: string; readonly chains: number } {

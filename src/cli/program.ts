@@ -6,6 +6,7 @@ import { cleanupCommand } from './commands/cleanup.ts';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { dropsCommand } from './commands/drops.ts';
 import { flowCommand } from './commands/flow.ts';
+import { migrateCommand } from './commands/migrate.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
 import { versionCommand } from './commands/version.ts';
@@ -30,6 +31,7 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(backendCommand(context))
     .addCommand(flowCommand(context))
     .addCommand(dropsCommand(context))
+    .addCommand(migrateCommand(context))
     .addCommand(cleanupCommand(context))
     .addCommand(versionCommand(context))
     .addCommand(completionCommand(context))

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CONTROL_SERVICE_CIDRS4, CONTROL_SERVICE_CIDRS6, type Knobs } from '../../maps-schema/gen/codecs.ts';
 import { forgetAgent, introduceAgent } from '../bpf/agent-process.ts';
 import { haveConntrack } from '../bpf/conntrack.ts';
+import { askToDetach, isAnythingAttached, isAskedToDetach } from '../bpf/handover.ts';
 import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
 import { acquireLock } from '../bpf/lock.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
@@ -50,12 +51,16 @@ export interface DataPath {
   expectStaleSockets(): void;
   /** Looks whether there are such sockets: the next `attachSockets` acts on it. */
   reviewStaleSockets(): void;
+  /** Is another proxy to serve alone? Then `attach` detaches. `sluice migrate` changes it at any time. */
+  readonly detached: boolean;
+  /** Makes it so, unless something of a former run is attached. */
+  standBy(): void;
   /** In which families service_cidrs has rows to look up (R-32). */
   tellServiceCidrs(families: readonly Family[]): void;
   close(): void;
 }
 
-/** Offset of control.flags. */
+/** Offset of control.flags; the agent writes its low byte alone. */
 const CONTROL_FLAGS = 6;
 
 /** Older kernels lack these hooks; what that means is told by `sluice status`. */
@@ -81,8 +86,10 @@ export function createDataPath(options: DataPathOptions): DataPath {
     return attachments;
   }
 
+  const isDetached = () => maps !== undefined && isAskedToDetach(maps.control);
+
   function attachSockets(): void {
-    if (socketsAttached) return;
+    if (socketsAttached || isDetached()) return;
     loadedAttachments().attachSockets(options.cgroupRoot, staleSockets);
     socketsAttached = true;
     if (maps !== undefined) introduced ||= introduceAgent(maps.agentProcess);
@@ -135,13 +142,18 @@ export function createDataPath(options: DataPathOptions): DataPath {
     program: (name) => loaded?.programs.get(name),
 
     attach(devices) {
+      if (isDetached()) {
+        socketsAttached = false;
+        loadedAttachments().detachSockets();
+        return loadedAttachments().attachDevices([]);
+      }
       attachSockets();
       return loadedAttachments().attachDevices(devices);
     },
 
     attachXdp(plans) {
       if (loaded === undefined) throw new Error('the programs are not loaded');
-      return attachXdpPlans(plans, loaded, pinDirectory);
+      return attachXdpPlans(isDetached() ? [] : plans, loaded, pinDirectory);
     },
 
     forget() {
@@ -169,13 +181,21 @@ export function createDataPath(options: DataPathOptions): DataPath {
       if (maps !== undefined) setStaleSockets(anyStaleSocket(maps));
     },
 
+    get detached() {
+      return isDetached();
+    },
+
+    standBy() {
+      if (maps !== undefined && !isAnythingAttached(pinDirectory)) askToDetach(maps.control);
+    },
+
     tellServiceCidrs(families) {
       const control = maps?.control;
       if (control === undefined) return;
       const flags =
         (families.includes('IPv4') ? CONTROL_SERVICE_CIDRS4 : 0) |
         (families.includes('IPv6') ? CONTROL_SERVICE_CIDRS6 : 0);
-      control.view.writeUInt16LE(flags, CONTROL_FLAGS);
+      control.view.writeUInt8(flags, CONTROL_FLAGS);
     },
 
     close() {

@@ -43,6 +43,8 @@ export interface Reconciler {
   setServiceCidrs(networks: readonly string[]): void;
   /** Ids of the cgroups of pods that opt out of the socket hook. */
   setSocketOptOuts(ids: readonly bigint[]): void;
+  /** The next sync attaches, or detaches, everything: it was taken over, or handed back. */
+  handedOver(): void;
   /**
    * Call it only when every list has arrived (R-4).
    * @param check also puts links right that somebody else took (R-91).
@@ -182,6 +184,11 @@ export function createReconciler(
     setSocketOptOuts(next) {
       socketOptOuts = next;
       view = undefined;
+    },
+
+    handedOver() {
+      dataPath.forget();
+      attached = false;
     },
 
     sync(check) {

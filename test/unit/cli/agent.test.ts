@@ -21,6 +21,7 @@ test('without flags: in-cluster, and the defaults', async () => {
     watchPods: false,
     xdp: 'auto',
     respectNetfilter: false,
+    standby: false,
     bpfRoot: '/sys/fs/bpf/sluice',
     bindProtection: true,
     meshPorts: [15001, 4140],

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Run, removeKubeProxy, restoreScript } from '../../../src/cli/kube-proxy.ts';
+import { removeKubeProxy, restoreScript } from '../../../src/cli/kube-proxy.ts';
+import type { Run } from '../../../src/host/run.ts';
 import { sluice } from './fake-kernel.ts';
 
 const SAVED = `# Generated
