@@ -627,7 +627,12 @@ export const schema: Schema = {
       bits: [
         { name: 'SERVICE_CIDRS4', bit: 0, doc: 'of IPv4' },
         { name: 'SERVICE_CIDRS6', bit: 1, doc: 'of IPv6' },
-        { name: 'STANDBY', bit: 8, doc: 'nothing new begins: what has a flow goes on, the rest is left to another proxy' },
+        { name: 'ATTACHED', bit: 2, doc: 'every program is where it belongs; for `sluice migrate`' },
+        {
+          name: 'STANDBY',
+          bit: 8,
+          doc: 'nothing new begins: what has a flow goes on, the rest is left to another proxy',
+        },
         { name: 'DETACHED', bit: 9, doc: 'the agent attaches nothing, and detaches what is attached' },
       ],
     },

@@ -3,12 +3,13 @@
  * Two bits make three states: `standby` and `detached` before a takeover and after it was handed back, `standby` alone
  * while flows are carried to their end, neither while Sluice serves.
  */
-import { CONTROL_DETACHED, CONTROL_STANDBY } from '../../maps-schema/gen/codecs.ts';
+import { CONTROL_ATTACHED, CONTROL_DETACHED, CONTROL_STANDBY } from '../../maps-schema/gen/codecs.ts';
 import type { KernelArray } from './kernel-map.ts';
 import { listLinks } from './links.ts';
 import { listPins } from './paths.ts';
 
-/** Offset of the high byte of control.flags. */
+/** Offsets of the bytes of control.flags. */
+const LOW_BYTE = 6;
 const HIGH_BYTE = 7;
 
 export interface Handover {
@@ -28,6 +29,9 @@ export function readHandover({ view }: Control): Handover {
 export function writeHandover({ view }: Control, { standby, detached }: Handover): void {
   view.writeUInt8(((standby ? CONTROL_STANDBY : 0) | (detached ? CONTROL_DETACHED : 0)) >> 8, HIGH_BYTE);
 }
+
+/** Does the agent say that every program is where it belongs? */
+export const isAttached = ({ view }: Control): boolean => (view.readUInt8(LOW_BYTE) & CONTROL_ATTACHED) !== 0;
 
 export const isAskedToDetach = (control: Control): boolean => readHandover(control).detached;
 

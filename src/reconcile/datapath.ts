@@ -1,7 +1,12 @@
 /** The data path as the agent holds it: programs loaded, maps open, links attached. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { CONTROL_SERVICE_CIDRS4, CONTROL_SERVICE_CIDRS6, type Knobs } from '../../maps-schema/gen/codecs.ts';
+import {
+  CONTROL_ATTACHED,
+  CONTROL_SERVICE_CIDRS4,
+  CONTROL_SERVICE_CIDRS6,
+  type Knobs,
+} from '../../maps-schema/gen/codecs.ts';
 import { forgetAgent, introduceAgent } from '../bpf/agent-process.ts';
 import { haveConntrack } from '../bpf/conntrack.ts';
 import { askToDetach, isAnythingAttached, isAskedToDetach } from '../bpf/handover.ts';
@@ -86,6 +91,13 @@ export function createDataPath(options: DataPathOptions): DataPath {
     return attachments;
   }
 
+  /** Sets or clears bits of the low byte of control.flags. */
+  function tellFlag(bits: number, on: boolean): void {
+    const view = maps?.control.view;
+    const flags = view?.readUInt8(CONTROL_FLAGS) ?? 0;
+    view?.writeUInt8(on ? flags | bits : flags & ~bits, CONTROL_FLAGS);
+  }
+
   const isDetached = () => maps !== undefined && isAskedToDetach(maps.control);
 
   function attachSockets(): void {
@@ -145,10 +157,14 @@ export function createDataPath(options: DataPathOptions): DataPath {
       if (isDetached()) {
         socketsAttached = false;
         loadedAttachments().detachSockets();
-        return loadedAttachments().attachDevices([]);
+        const failed = loadedAttachments().attachDevices([]);
+        tellFlag(CONTROL_ATTACHED, false);
+        return failed;
       }
       attachSockets();
-      return loadedAttachments().attachDevices(devices);
+      const failed = loadedAttachments().attachDevices(devices);
+      tellFlag(CONTROL_ATTACHED, failed.length === 0);
+      return failed;
     },
 
     attachXdp(plans) {
@@ -190,12 +206,8 @@ export function createDataPath(options: DataPathOptions): DataPath {
     },
 
     tellServiceCidrs(families) {
-      const control = maps?.control;
-      if (control === undefined) return;
-      const flags =
-        (families.includes('IPv4') ? CONTROL_SERVICE_CIDRS4 : 0) |
-        (families.includes('IPv6') ? CONTROL_SERVICE_CIDRS6 : 0);
-      control.view.writeUInt8(flags, CONTROL_FLAGS);
+      tellFlag(CONTROL_SERVICE_CIDRS4, families.includes('IPv4'));
+      tellFlag(CONTROL_SERVICE_CIDRS6, families.includes('IPv6'));
     },
 
     close() {

@@ -1,11 +1,8 @@
 /** Changes who serves the node: takes over, hands back, and waits until it is done. */
-import { DEVICE_NODE, DEVICE_POD, device as deviceCodec, deviceKey } from '../../../maps-schema/gen/codecs.ts';
-import { type Handover, readHandover, writeHandover } from '../../bpf/handover.ts';
+import { type Handover, isAttached, readHandover, writeHandover } from '../../bpf/handover.ts';
 import type { Maps } from '../../bpf/open-maps.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { CliContext } from '../context.ts';
-import { systemTargets } from '../targets.ts';
-import { decodeRows } from '../views/rows.ts';
 import { countOpenFlows } from './open-flows.ts';
 
 const EVERY_MS = 250;
@@ -14,33 +11,14 @@ const ATTACH_MS = 60_000;
 /** After the last flow its last packets are let through. */
 const LINGER_MS = 1000;
 
-/** Attached devices by index, from links and recorded filters. */
-function attachedDevices({ kernel }: CliContext, root: string): Map<number, Set<string>> {
-  const found = new Map<number, Set<string>>();
-  const add = (ifindex: number, direction: string) =>
-    found.set(ifindex, (found.get(ifindex) ?? new Set<string>()).add(direction));
-  for (const { name, attached } of kernel.listLinks(root)) {
-    const [, ifindex, direction = ''] = /^dev(\d+)_(ingress|egress)$/.exec(name) ?? [];
-    if (attached && ifindex !== undefined) add(Number(ifindex), direction);
-  }
-  for (const { ifindex, direction } of kernel.listFilters(root)) add(ifindex, direction);
-  return found;
+/** Is any program attached? */
+function isAnyAttached({ kernel }: CliContext, root: string): boolean {
+  return kernel.listLinks(root).some(({ attached }) => attached) || kernel.listFilters(root).length > 0;
 }
 
-export function isServing(context: CliContext, root: string, maps: Maps): boolean {
+export function isServing(context: CliContext, root: string, maps: Pick<Maps, 'control'>): boolean {
   const { standby, detached } = readHandover(maps.control);
-  return !standby && !detached && attachedDevices(context, root).size > 0;
-}
-
-function missing(context: CliContext, root: string, maps: Maps): string[] {
-  const attached = attachedDevices(context, root);
-  const wanted = [...decodeRows(maps.devices.entries(), deviceKey, deviceCodec)].filter(
-    ([, { flags }]) => (flags & (DEVICE_NODE | DEVICE_POD)) !== 0,
-  );
-  const name = systemTargets().device;
-  return wanted.flatMap(([{ ifindex }]) =>
-    attached.get(ifindex)?.size === 2 || name(ifindex) === undefined ? [] : [name(ifindex) ?? String(ifindex)],
-  );
+  return !standby && !detached && isAnyAttached(context, root);
 }
 
 /** Polls until done. @returns false when the time was over first. */
@@ -59,17 +37,14 @@ async function until({ wait }: CliContext, ms: number, done: () => boolean): Pro
 export async function takeOver(context: CliContext, root: string, maps: Maps): Promise<void> {
   const before: Handover = readHandover(maps.control);
   writeHandover(maps.control, { standby: true, detached: false });
-  const sockets = () => context.kernel.listLinks(root).some(({ kind, attached }) => kind === 'cgroup' && attached);
-  const done = () => attachedDevices(context, root).size > 0 && sockets() && missing(context, root, maps).length === 0;
-  if (await until(context, ATTACH_MS, done)) {
+  if (await until(context, ATTACH_MS, () => isAttached(maps.control))) {
     writeHandover(maps.control, { standby: false, detached: false });
     return;
   }
-  const left = missing(context, root, maps);
   writeHandover(maps.control, before);
   throw new SluiceError(
     'ATTACH_FAILED',
-    `take over: the agent did not attach ${left.length > 0 ? `to ${left.join(', ')}` : 'its programs'} within ${ATTACH_MS / 1000} s; kube-proxy serves as before; the agent's log says why`,
+    `take over: the agent did not attach its programs within ${ATTACH_MS / 1000} s; kube-proxy serves as before; the agent's log says why`,
   );
 }
 
@@ -106,7 +81,7 @@ export async function handBack(
   if (left > 0 && !force) return { left, detached: false };
   await context.wait(LINGER_MS);
   writeHandover(maps.control, { standby: true, detached: true });
-  const gone = () => attachedDevices(context, root).size === 0;
+  const gone = () => !isAnyAttached(context, root);
   // Without an agent nobody else does it.
   if (context.kernel.agentHolds(root) === false) context.kernel.detach(root);
   if (!(await until(context, ATTACH_MS, gone)))

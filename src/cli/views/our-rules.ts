@@ -26,6 +26,7 @@ import type { Surroundings } from '../../migrate/compare.ts';
 import { createOurRules, type OurFrontend } from '../../migrate/ours.ts';
 import { endpointText, type Rules, type Source } from '../../migrate/rules.ts';
 import { type Address, type Family, familyOf } from '../../model/address.ts';
+import { cidrContains } from '../../model/cidr.ts';
 import type { Cidr, Protocol } from '../../model/compiled.ts';
 import { protocolName } from '../format.ts';
 import { readSourceRanges } from './frontends.ts';
@@ -102,7 +103,13 @@ export function readSurroundings(maps: Maps, deviceName: (ifindex: number) => st
   const [pods, outside] = [deviceWith(DEVICE_POD), deviceWith(DEVICE_NODE)];
   const sources = (family: Family): Record<Source['client'], Source> => {
     const network = podNetworks.find(({ address }) => familyOf(address) === family);
-    const own = [...nodePorts, ...local].find((address) => familyOf(address) === family);
+    // Not that of a bridge, which looks like a pod's: what leaves the node seldom has it.
+    const own = [...nodePorts, ...local].find(
+      (address) =>
+        familyOf(address) === family &&
+        !/^(127\.|::1$|fe80:)/.test(address) &&
+        !podNetworks.some((pods) => cidrContains(pods, address)),
+    );
     return {
       pod: { client: 'pod', address: network === undefined ? UNKNOWN_POD[family] : within(network), device: pods },
       node: { client: 'node', address: own ?? OUTSIDE[family], device: '' },
