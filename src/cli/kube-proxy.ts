@@ -46,6 +46,26 @@ export function restoreScript(saved: string): { readonly script: string; readonl
   return { script: script.length === 0 ? '' : `${script.join('\n')}\n`, chains };
 }
 
+/** A table of ours with which netfilter goes on following connections. */
+export const KEEPING_TABLE = 'sluice-open-connections';
+
+/**
+ * The kernel follows and translates connections only while some rule asks for it. With kube-proxy's the last such rule may
+ * go, and the connections that it began would break. This one asks, and does nothing.
+ */
+function keepingTable(family: 'ip' | 'ip6'): string {
+  return `table ${family} ${KEEPING_TABLE} {
+  chain follow {
+    type filter hook prerouting priority filter;
+    ct status dnat
+  }
+  chain translate {
+    type nat hook postrouting priority srcnat;
+  }
+}
+`;
+}
+
 /** Removes everything of kube-proxy that is there; what is absent, programs included, is passed over. */
 export function removeKubeProxy(execute: Run = run): KubeProxyRemoved {
   const failures: string[] = [];
@@ -58,17 +78,30 @@ export function removeKubeProxy(execute: Run = run): KubeProxyRemoved {
   const listed = (program: string, args: readonly string[]): string[] =>
     (execute(program, args)?.stdout ?? '').split('\n').map((line) => line.trim());
 
+  const kept = new Set<string>();
+  /** Before the first thing of a family goes. */
+  const keepOpen = (family: 'ip' | 'ip6'): void => {
+    if (kept.has(family)) return;
+    kept.add(family);
+    did(`keep open connections of ${family}`, 'nft', ['-f', '-'], keepingTable(family));
+  };
+
   let chains = 0;
   for (const tool of FRONTENDS) {
     const saved = execute(`${tool}-save`, []);
     if (saved === undefined || saved.code !== 0) continue;
     const todo = restoreScript(saved.stdout);
-    if (todo.script !== '' && did(`remove chains by ${tool}`, `${tool}-restore`, ['--noflush'], todo.script))
-      chains += todo.chains;
+    if (todo.script === '') continue;
+    keepOpen(tool.startsWith('ip6') ? 'ip6' : 'ip');
+    if (did(`remove chains by ${tool}`, `${tool}-restore`, ['--noflush'], todo.script)) chains += todo.chains;
   }
   const tables = listed('nft', ['list', 'tables'])
     .filter((line) => /^table (ip|ip6|inet) kube-proxy$/.test(line))
-    .filter((line) => did(`delete ${line}`, 'nft', ['delete', ...line.split(' ')])).length;
+    .filter((line) => {
+      if (!line.startsWith('table ip6 ')) keepOpen('ip');
+      if (!line.startsWith('table ip ')) keepOpen('ip6');
+      return did(`delete ${line}`, 'nft', ['delete', ...line.split(' ')]);
+    }).length;
   const devices =
     execute('ip', ['link', 'show', 'dev', DEVICE])?.code === 0 &&
     did(`delete ${DEVICE}`, 'ip', ['link', 'delete', DEVICE])

@@ -10,6 +10,7 @@ import { addressesOf, nodePortOf, SERVICE_PORTS, service, slices } from '../supp
 import { createRig, type Rig } from '../support/cluster/rig.ts';
 import { type Form, installRules } from '../support/kube-proxy/install.ts';
 import { type Agent, sluiceCommand } from '../support/lab/agent.ts';
+import { setSysctls } from '../support/lab/command.ts';
 import type { Host } from '../support/lab/host.ts';
 import type { Conversation } from '../support/traffic/actor.ts';
 
@@ -87,7 +88,7 @@ describe.each([
         else if (probe.who !== who) broken.push(`${name}: ${probe.who} in place of ${who}`);
       }),
     );
-    expect(broken).toEqual([]);
+    expect([...new Set(broken)].sort()).toEqual([]);
   }
 
   const streams = (): Stream[] =>
@@ -130,8 +131,14 @@ describe.each([
     manifests.write('web.json', [service('web', WEB), ...slices('web', backends())]);
     await node().run(['nft', '-f', '-'], { input: RULES_OF_OTHERS });
     await install();
-    const config = writeConfiguration(lab, { conntrack: { udpTimeout: '5s', udpStreamTimeout: '5s' } }, 'short');
-    agent = await rig.startAgent(1, { socketLb, config, extraArgs: ['--standby'] });
+    // Conversations of datagrams are not to end by their age on a busy machine.
+    const conntrack = { udpTimeout: '600s', udpStreamTimeout: '600s' };
+    await setSysctls(node().netns, {
+      'net/netfilter/nf_conntrack_udp_timeout': 600,
+      'net/netfilter/nf_conntrack_udp_timeout_stream': 600,
+    });
+    const config = writeConfiguration(lab, { conntrack }, 'long');
+    agent = await rig.startAgent(1, { socketLb, config, extraArgs: ['--standby'], timeoutMs: 90_000 });
   });
   afterAll(() => rig?.lab.destroy());
 
@@ -169,6 +176,7 @@ describe.each([
     });
     const { stdout: tables } = await node().exec(['nft', 'list', 'tables']);
     expect(tables).toContain('table inet mine');
+    expect(tables).toContain('table ip sluice-open-connections');
     expect(tables).not.toContain('kube-proxy');
     const { stdout: saved } = await node().exec(['iptables-save']);
     expect(saved).not.toContain('KUBE-');
@@ -191,8 +199,9 @@ describe.each([
     await expectGoingOn(during);
     await Promise.all(during.map(({ conversation }) => conversation.close()));
     await expectNoFailure(streams(), async () => {
-      const { code, migration, stderr } = await migrate('--back', '--timeout', '100s');
-      expect([code, migration.obstacles, stderr.includes('flow entries left')]).toEqual([0, [], true]);
+      // Flows of datagrams that ended nobody has told of: they are cut.
+      const { code, migration } = await migrate('--back', '--timeout', '1s', '--force');
+      expect([code, migration.done, migration.obstacles]).toEqual([0, true, []]);
       await expectGoingOn(after);
     });
     expect(await attached()).toBe(0);

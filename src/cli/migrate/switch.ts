@@ -34,7 +34,7 @@ async function until({ wait }: CliContext, ms: number, done: () => boolean): Pro
  * Everything is attached first, and then begins at once: no packet meets half of the programs.
  * @throws SluiceError ATTACH_FAILED when the agent does not attach everywhere; all is as before then.
  */
-export async function takeOver(context: CliContext, root: string, maps: Maps): Promise<void> {
+export async function takeOver(context: CliContext, _root: string, maps: Maps): Promise<void> {
   const before: Handover = readHandover(maps.control);
   writeHandover(maps.control, { standby: true, detached: false });
   if (await until(context, ATTACH_MS, () => isAttached(maps.control))) {

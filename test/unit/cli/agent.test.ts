@@ -79,6 +79,7 @@ test('every flag', async () => {
     configFile: file,
     devices: ['eth0', 'eth1'],
     socketLb: 'host-only',
+    standby: false,
     watchPods: true,
     xdp: 'native',
     respectNetfilter: false,
