@@ -193,9 +193,9 @@ NOINLINE bool owner_has_backend(const struct frontend *frontend, const struct ad
 }
 
 /*
- * Does another proxy, by netfilter, lead the datagrams of this client to a backend of @frontend already? Then they go on
- * so until they end, as connections of TCP do (carry_lost): a conversation is not torn from its backend when this node
- * is taken over. One whose backend serves no more begins anew here.
+ * Does another proxy, by netfilter, lead the datagrams of this client to a backend of @frontend already? Then they go
+ * on so until they end, as connections of TCP do (carry_lost): a conversation is not torn from its backend when this
+ * node is taken over. One whose backend serves no more begins anew here.
  */
 NOINLINE bool owner_is_proxy(struct context *ctx, const struct packet *packet, const struct frontend *frontend)
 {
