@@ -78,14 +78,15 @@ describe.each([
     );
   }
 
-  /** Each is answered, and by whom it was before. */
-  async function expectGoingOn(talks: readonly Talk[]): Promise<void> {
+  /** Each is answered, and by whom it was before. @param cut flows of ours were: datagrams may have had one of them */
+  async function expectGoingOn(talks: readonly Talk[], cut = false): Promise<void> {
     const broken: string[] = [];
     await Promise.all(
       talks.map(async ({ name, who, conversation }) => {
         const probe = await conversation.exchange({ timeoutMs: 10_000 });
         if (!probe.ok) broken.push(`${name}: ${probe.errno}`);
-        else if (probe.who !== who) broken.push(`${name}: ${probe.who} in place of ${who}`);
+        else if (probe.who !== who && !(cut && name.endsWith('udp')))
+          broken.push(`${name}: ${probe.who} in place of ${who}`);
       }),
     );
     expect([...new Set(broken)].sort()).toEqual([]);
@@ -199,12 +200,12 @@ describe.each([
     await expectGoingOn(during);
     await Promise.all(during.map(({ conversation }) => conversation.close()));
     await expectNoFailure(streams(), async () => {
-      // Flows of datagrams that ended nobody has told of: they are cut.
+      // Flows of datagrams that ended nobody has told of: they are cut. A client that had the port of one goes on anew.
       const { code, migration } = await migrate('--back', '--timeout', '1s', '--force');
       expect([code, migration.done, migration.obstacles]).toEqual([0, true, []]);
-      await expectGoingOn(after);
+      await expectGoingOn(after, true);
     });
     expect(await attached()).toBe(0);
-    await expectGoingOn(after);
+    await expectGoingOn(after, true);
   }, 400_000);
 });
