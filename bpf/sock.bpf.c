@@ -245,6 +245,8 @@ INLINE int bind_checked(struct bpf_sock *ctx, int families)
 	if (!(families & BINDS_V4 && bpf_map_lookup_elem(&frontends, &v4)) &&
 	    !(families & BINDS_V6 && bpf_map_lookup_elem(&frontends, &v6)))
 		return SOCK_PROCEED;
+	if (standing_by())
+		return SOCK_PROCEED;
 	stats_count(REASON_SOCKET_BIND_REFUSED, 0);
 	if (knobs.have_set_retval)
 		bpf_set_retval(-EADDRINUSE);

@@ -199,14 +199,14 @@ GLOBAL int begin(struct __sk_buff *skb)
 	packet = &scratch->packet;
 	route.output = packet->key.hook == HOOK_EGRESS;
 	frontend = frontend_of_packet(skb, &packet->key, &refuse);
-	if (likely(!frontend && !refuse) || (route.output && agent_dialled(skb)))
+	if (likely(!frontend && !refuse) || (route.output && agent_dialled(skb)) || standing_by())
 		return NO_FRONTEND;
 	if (!route.output)
 		route.in = device_of(skb->ifindex);
 	source = source_of(skb, packet, route.in);
 	if (source == SOURCE_IMPOSSIBLE)
 		return drop(packet, REASON_DROP_SOURCE);
-	if (owner_awaits(skb, packet))
+	if (owner_awaits(skb, packet) || owner_is_proxy(skb, packet, frontend))
 		return VERDICT_NEXT;
 	if (!frontend)
 		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
@@ -266,7 +266,7 @@ GLOBAL int carry_lost(struct __sk_buff *skb)
 	if (packet->tcp_flags & TCP_SYN || node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL)
 		return VERDICT_NEXT;
 	frontend = frontend_of_packet(skb, &packet->key, &refuse);
-	if (likely(!frontend && !refuse))
+	if (likely(!frontend && !refuse) || standing_by())
 		return VERDICT_NEXT;
 	if (frontend && frontend->flags & FRONTEND_ROUTER)
 		return VERDICT_NEXT;

@@ -111,14 +111,14 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	packet = &scratch->packet;
 	v4 = packet_is_v4(packet);
 	frontend = frontend_of_packet(ctx, &packet->key, &refuse);
-	if (likely(!frontend))
+	if (likely(!frontend) || standing_by())
 		return XDP_PASS;
 	route.in = device_of(ctx->ingress_ifindex);
 	if (!route.in || !(route.in->flags & DEVICE_NODE) || !frame_is_for(ctx, route.in->mac) ||
 	    packet_is_partial(ctx, packet, v4) || !source_is_allowed(packet, frontend))
 		return XDP_PASS;
 	source = source_of(ctx, packet, route.in);
-	if (source == SOURCE_IMPOSSIBLE || owner_awaits(ctx, packet))
+	if (source == SOURCE_IMPOSSIBLE || owner_awaits(ctx, packet) || owner_is_proxy(ctx, packet, frontend))
 		return XDP_PASS;
 	slot = backend_select(frontend, source != SOURCE_OUTSIDE, &packet->key.saddr, packet_number(&packet->key));
 	if (!slot || slot->flags & BACKEND_LOCAL || frontend->flags & FRONTEND_DSR)

@@ -640,10 +640,17 @@ export const schema: Schema = {
     {
       name: 'control_flags',
       prefix: 'CONTROL',
-      doc: 'control.flags: which ServiceCIDRs are known; without, nothing is looked up in service_cidrs (R-32)',
+      doc: 'control.flags: which ServiceCIDRs are known, without, nothing is looked up in service_cidrs (R-32), in the low byte, which the agent writes; in the high one what `sluice migrate` asks for',
       bits: [
         { name: 'SERVICE_CIDRS4', bit: 0, doc: 'of IPv4' },
         { name: 'SERVICE_CIDRS6', bit: 1, doc: 'of IPv6' },
+        { name: 'ATTACHED', bit: 2, doc: 'every program is where it belongs; for `sluice migrate`' },
+        {
+          name: 'STANDBY',
+          bit: 8,
+          doc: 'nothing new begins: what has a flow goes on, the rest is left to another proxy',
+        },
+        { name: 'DETACHED', bit: 9, doc: 'the agent attaches nothing, and detaches what is attached' },
       ],
     },
     {

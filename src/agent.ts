@@ -19,6 +19,7 @@ import { endpoint } from './cli/format.ts';
 import { createCompiler } from './compile/compiler.ts';
 import { loadSources } from './config/sources.ts';
 import { type Cgroup2Mount, cgroup2Mount } from './host/cgroup.ts';
+import { readKubeProxyRules } from './host/kube-proxy-rules.ts';
 import { memoryText, memoryUse } from './host/memory.ts';
 import { detectLocalImplemented, primaryAddresses } from './host/node.ts';
 import { setOomScoreAdj } from './host/oom.ts';
@@ -26,6 +27,7 @@ import { createPeers } from './host/peers.ts';
 import { planXdp, xdpMtu } from './host/plan-xdp.ts';
 import { findPodCgroups } from './host/pod-cgroups.ts';
 import { readHost } from './host/read.ts';
+import { run } from './host/run.ts';
 import { type LeftOutDevice, selectNodeDevices } from './host/select-devices.ts';
 import { watchHost } from './host/watch.ts';
 import { type ApiServers, apiServerAddresses } from './kube/api-servers.ts';
@@ -72,6 +74,8 @@ const LOAD_UNLISTED_MS = 10_000;
 const API_SILENT_MS = 60_000;
 /** Milliseconds between two reports of when it was heard last. */
 const API_REPORT_MS = 5_000;
+/** Milliseconds between two looks at what `sluice migrate` asks for. */
+const HANDOVER_POLL_MS = 500;
 /** Devices left out that `sluice status` names. */
 const LEFT_OUT_TOLD = 32;
 
@@ -406,6 +410,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const { apiServers } = created;
     const view = { nodeName, configuration, devices, podDevices, forwarding, xdp, externalAddresses, apiServers };
     dataPath.tellForwarding(forwarding);
+    watchHandover();
     return createReconciler(
       { dataPath, tables: written, compiler, report, view, warn, inform },
       {
@@ -417,6 +422,20 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       },
     );
   };
+
+  /** Stands by while kube-proxy serves, when that was asked for, and follows what `sluice migrate` asks. */
+  function watchHandover(): void {
+    if (options.standby && readKubeProxyRules(run).found.length > 0) dataPath.standBy();
+    let detached = dataPath.detached;
+    if (detached) inform('standing by: kube-proxy serves this node until "sluice migrate" takes over');
+    setInterval(() => {
+      if (dataPath.detached === detached) return;
+      detached = dataPath.detached;
+      inform(detached ? 'handed back: detaching' : 'taking over: attaching');
+      reconciler?.handedOver();
+      schedule.wake();
+    }, HANDOVER_POLL_MS).unref();
+  }
 
   const started = { time: new Date().toISOString(), at: performance.now(), done: false };
   let leftOutTold: readonly LeftOutDevice[] = [];
@@ -480,7 +499,8 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     if (periodic && !first && tables !== undefined) driftCheck.start(tables, stop.signal);
     if (result.nextExpiry !== undefined)
       setTimeout(() => schedule.wake(), result.nextExpiry - performance.now()).unref();
-    telemetry.syncHealthChecks(host, node).catch((error: Error) => warn(error.message));
+    // While kube-proxy serves, so does it answer these.
+    if (!dataPath.detached) telemetry.syncHealthChecks(host, node).catch((error: Error) => warn(error.message));
     return result.ok;
   }
 

@@ -65,3 +65,12 @@ INLINE bool address_is_virtual(const struct address *address)
 
 	return mark && mark->flags & SERVICE_ADDRESS_CLUSTER_IP && !(node_address_flags(address) & NODE_ADDRESS_LOCAL);
 }
+
+/* Is everything that begins left to another proxy, before it was taken over or after it was handed back? */
+INLINE bool standing_by(void)
+{
+	__u32 zero = 0;
+	const struct control *settings = bpf_map_lookup_elem(&control, &zero);
+
+	return settings && settings->flags & CONTROL_STANDBY;
+}

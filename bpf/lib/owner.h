@@ -89,10 +89,36 @@ union nf_conntrack_proto {
 	struct ip_ct_tcp tcp;
 };
 
+union nf_inet_addr {
+	__u32 all[4];
+};
+
+union nf_conntrack_man_proto {
+	__be16 all;
+};
+
+struct nf_conntrack_man {
+	union nf_inet_addr u3;
+	union nf_conntrack_man_proto u;
+};
+
+struct nf_conntrack_tuple {
+	struct nf_conntrack_man src;
+};
+
+struct nf_conntrack_tuple_hash {
+	struct nf_conntrack_tuple tuple;
+};
+
 struct nf_conn {
+	struct nf_conntrack_tuple_hash tuplehash[2];
+	unsigned long status;
 	union nf_conntrack_proto proto;
 };
 #pragma clang attribute pop
+
+/* enum ip_conntrack_status: netfilter gave it another destination. */
+#define CONNTRACK_DST_NAT (1 << 5)
 
 extern struct nf_conn *context_ct_lookup(struct context *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size,
 					 struct bpf_ct_opts___sluice *opts, __u32 opts_size) __ksym;
@@ -136,6 +162,68 @@ NOINLINE bool owner_is_open(struct context *ctx, const struct flow_key *key)
 	bpf_ct_release(conn);
 	return state >= CONNTRACK_TCP_SYN_SENT && state <= CONNTRACK_TCP_LAST_ACK;
 }
+
+/* Slots of a frontend that are looked through. */
+#define OWNER_SLOTS 128
+
+/* May a new flow of @frontend be given this backend? Of one with very many it is taken for granted. */
+NOINLINE bool owner_has_backend(const struct frontend *frontend, const struct address *address, __be16 port)
+{
+	const struct backend_slot *slot;
+	__u32 base, count, index;
+
+	if (!frontend || !address)
+		return false;
+	/* The one of the two lists that holds more. */
+	count = frontend->internal_count;
+	base = frontend->internal_base;
+	if (frontend->external_count > count) {
+		count = frontend->external_count;
+		base = frontend->external_base;
+	}
+	for (__u32 i = 0; i < OWNER_SLOTS && i < count; i++) {
+		index = base + i;
+		slot = bpf_map_lookup_elem(&backend_slots, &index);
+		if (!slot)
+			return false;
+		if (slot->port == port && address_equal(&slot->address, address))
+			return true;
+	}
+	return count > OWNER_SLOTS;
+}
+
+/*
+ * Does another proxy, by netfilter, lead the datagrams of this client to a backend of @frontend already? Then they go
+ * on so until they end, as connections of TCP do (carry_lost): a conversation is not torn from its backend when this
+ * node is taken over. One whose backend serves no more begins anew here.
+ */
+NOINLINE bool owner_is_proxy(struct context *ctx, const struct packet *packet, const struct frontend *frontend)
+{
+	struct bpf_ct_opts___sluice opts = {.netns_id = BPF_F_CURRENT_NETNS, .l4proto = IPPROTO_UDP};
+	struct bpf_sock_tuple tuple = {};
+	struct address backend = {};
+	struct nf_conn *conn;
+	unsigned long status;
+	__u32 length;
+	__be16 port;
+
+	if (!packet || !frontend || packet->key.proto != IPPROTO_UDP || packet->key.hook != HOOK_INGRESS)
+		return false;
+	length = owner_tuple(&tuple, &packet->key);
+	conn = context_ct_lookup(ctx, &tuple, length, &opts, sizeof(opts));
+	if (!conn)
+		return false;
+	status = conn->status;
+	if (address_is_v4(&packet->key.daddr)) {
+		address_from_v4(&backend, conn->tuplehash[1].tuple.src.u3.all[0]);
+	} else {
+		for (int i = 0; i < 4; i++)
+			address_set_word(&backend, i, conn->tuplehash[1].tuple.src.u3.all[i]);
+	}
+	port = conn->tuplehash[1].tuple.src.u.all;
+	bpf_ct_release(conn);
+	return !opts.dir && status & CONNTRACK_DST_NAT && owner_has_backend(frontend, &backend, port);
+}
 #else
 /* An object that calls functions of the kernel does not load where it has none: so there are two (Makefile). */
 INLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const struct flow_key *key)
@@ -144,6 +232,11 @@ INLINE enum owner_conntrack owner_in_conntrack(struct context *ctx, const struct
 }
 
 INLINE bool owner_is_open(struct context *ctx, const struct flow_key *key)
+{
+	return false;
+}
+
+INLINE bool owner_is_proxy(struct context *ctx, const struct packet *packet, const struct frontend *frontend)
 {
 	return false;
 }

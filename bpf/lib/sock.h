@@ -258,6 +258,8 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 		if (sock_flow_continues(to, &key))
 			return SOCK_TRANSLATED;
 	}
+	if (standing_by())
+		return SOCK_AS_IT_IS;
 	slot = backend_select(frontend, true, &client, bpf_get_prandom_u32());
 	if (!slot) {
 		/* To be dropped in silence: the packets are. Or to be left to routing. */

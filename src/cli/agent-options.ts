@@ -46,6 +46,8 @@ export interface AgentOptions {
   readonly bindProtection: boolean;
   /** Packets for backends on other nodes go through the stack, where rules of netfilter meet them. */
   readonly respectNetfilter: boolean;
+  /** While kube-proxy's rules are in force at the first start nothing is attached, until `sluice migrate` says so. */
+  readonly standby: boolean;
   /** Ports of proxies that stand beside a pod's process and are given its connections: two at most. */
   readonly meshPorts: readonly number[];
   /** Serve the Services with this service.kubernetes.io/service-proxy-name (R-2); undefined: those without one. */

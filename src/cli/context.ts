@@ -40,8 +40,13 @@ export function bpfRootOption(): Option {
 }
 
 /** Opens the maps, and closes them whatever happens. */
-export async function withMaps<T>(context: CliContext, root: string, use: (maps: Maps) => Promise<T>): Promise<T> {
-  const maps = context.kernel.openMaps(root);
+export async function withMaps<T>(
+  context: CliContext,
+  root: string,
+  use: (maps: Maps) => Promise<T>,
+  write = false,
+): Promise<T> {
+  const maps = context.kernel.openMaps(root, write);
   try {
     return await use(maps);
   } finally {

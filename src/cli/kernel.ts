@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Knobs } from '../../maps-schema/gen/codecs.ts';
+import { detachAll } from '../bpf/attach-tc.ts';
 import { type Feature, probeFeatures } from '../bpf/features.ts';
 import { measureJiffiesPerSecond, openJiffies } from '../bpf/jiffies.ts';
 import { readKnobs } from '../bpf/knobs-in-force.ts';
@@ -11,6 +12,9 @@ import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { listPins, pinDirectoryOf } from '../bpf/paths.ts';
 import { listPrograms } from '../bpf/programs.ts';
 import { createRehearsal, type Rehearsal } from '../bpf/rehearsal.ts';
+import { findKubeProxy, type KubeProxyProcesses } from '../host/kube-proxy-process.ts';
+import { type RuleTexts, readKubeProxyRules } from '../host/kube-proxy-rules.ts';
+import { run } from '../host/run.ts';
 import { SluiceError } from '../model/errors.ts';
 import { type KubeProxyRemoved, removeKubeProxy } from './kube-proxy.ts';
 import { type Removed, removeEverything } from './remove.ts';
@@ -24,8 +28,8 @@ export interface FlowClock {
 }
 
 export interface Kernel {
-  /** For reading. @throws SluiceError NOT_RUNNING when nothing is pinned under the root, PERMISSION when it cannot be seen. */
-  openMaps(root: string): Maps;
+  /** For reading, unless `write`. @throws SluiceError NOT_RUNNING when nothing is pinned under the root, PERMISSION when it cannot be seen. */
+  openMaps(root: string, write?: boolean): Maps;
   listLinks(root: string): readonly PinnedLink[];
   listPrograms(root: string): readonly { readonly name: string; readonly id: number }[];
   /** Devices with a clsact filter of ours, as recorded when it was attached. */
@@ -47,6 +51,10 @@ export interface Kernel {
   removeEverything(root: string): Removed;
   /** Removes what kube-proxy left (R-90). */
   removeKubeProxy(): KubeProxyRemoved;
+  readKubeProxyRules(): RuleTexts;
+  findKubeProxy(): KubeProxyProcesses;
+  /** Detaches every program of this schema; what is pinned otherwise stays. */
+  detach(root: string): void;
 }
 
 export interface ClsactFilter {
@@ -55,9 +63,9 @@ export interface ClsactFilter {
 }
 
 export const kernel: Kernel = {
-  openMaps(root) {
+  openMaps(root, write = false) {
     checkPinned(root);
-    return openMaps(pinDirectoryOf(root), { readOnly: true });
+    return openMaps(pinDirectoryOf(root), { readOnly: !write });
   },
   listLinks: (root) => listLinks(pinDirectoryOf(root)),
   listPrograms: (root) => listPrograms(pinDirectoryOf(root)),
@@ -80,6 +88,9 @@ export const kernel: Kernel = {
   readRoutes,
   removeEverything,
   removeKubeProxy,
+  readKubeProxyRules: () => readKubeProxyRules(run),
+  findKubeProxy,
+  detach: (root) => detachAll(pinDirectoryOf(root)),
 };
 
 /** @throws SluiceError that says what is wrong, when no maps of this schema are pinned under the root. */

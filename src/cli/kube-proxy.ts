@@ -2,16 +2,8 @@
  * Removes what kube-proxy left in the kernel (R-90): its chains of iptables, its nftables, the device
  * kube-ipvs0 and its sets. kubelet's chains and those of others stay, whatever their names begin with.
  */
-import { spawnSync } from 'node:child_process';
-
-/** Runs a program. @returns undefined when there is none of that name. */
-export type Run = (program: string, args: readonly string[], input?: string) => RunResult | undefined;
-
-export interface RunResult {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import { type Run, run } from '../host/run.ts';
+import { KUBE_PROXY_CHAIN } from '../migrate/iptables.ts';
 
 export interface KubeProxyRemoved {
   readonly chains: number;
@@ -22,24 +14,12 @@ export interface KubeProxyRemoved {
   readonly failures: readonly string[];
 }
 
-const CHAIN =
-  /^KUBE-(SERVICES|EXTERNAL-SERVICES|NODEPORTS|NODE-PORT|POSTROUTING|MARK-MASQ|FORWARD|LOAD-BALANCER|PROXY-FIREWALL|PROXY-CANARY|SOURCE-RANGES-FIREWALL|IPVS-FILTER|IPVS-OUT-FILTER|(SVC|SVL|SEP|EXT|XLB|FW)-[A-Z0-9]+)$/;
 const SET =
   /^KUBE-(6-)?(LOOP-BACK|CLUSTER-IP|EXTERNAL-IP(-LOCAL)?|LOAD-BALANCER(-FW|-LOCAL|-SOURCE-CIDR|-SOURCE-IP)?|NODE-PORT(-LOCAL)?-(TCP|UDP|SCTP(-HASH)?)|HEALTH-CHECK-NODE-PORT|IPVS-IPS)$/;
 const FRONTENDS = ['iptables', 'ip6tables'].flatMap((tool) => [tool, `${tool}-legacy`, `${tool}-nft`]);
 /** A comment may say anything. */
 const QUOTED = /"(\\.|[^"\\])*"/g;
 const DEVICE = 'kube-ipvs0';
-
-export const run: Run = (program, args, input) => {
-  const result = spawnSync(program, args, { input: input ?? '', encoding: 'utf8', maxBuffer: 1 << 28 });
-  if ((result.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return undefined;
-  return {
-    code: result.status ?? 1,
-    stdout: result.stdout ?? '',
-    stderr: result.stderr || (result.error?.message ?? ''),
-  };
-};
 
 /** What iptables-restore is to be told, from what iptables-save says. */
 export function restoreScript(saved: string): { readonly script: string; readonly chains: number } {
@@ -50,7 +30,7 @@ export function restoreScript(saved: string): { readonly script: string; readonl
     const name = lines[0] ?? '';
     const own = lines
       .flatMap((line) => (line.startsWith(':') ? [line.slice(1).split(' ')[0] ?? ''] : []))
-      .filter((chain) => CHAIN.test(chain));
+      .filter((chain) => KUBE_PROXY_CHAIN.test(chain));
     if (!name.startsWith('*') || own.length === 0) continue;
     chains += own.length;
     const isOwn = new Set(own);
@@ -66,6 +46,26 @@ export function restoreScript(saved: string): { readonly script: string; readonl
   return { script: script.length === 0 ? '' : `${script.join('\n')}\n`, chains };
 }
 
+/** A table of ours with which netfilter goes on following connections. */
+export const KEEPING_TABLE = 'sluice-open-connections';
+
+/**
+ * The kernel follows and translates connections only while some rule asks for it. With kube-proxy's the last such rule may
+ * go, and the connections that it began would break. This one asks, and does nothing.
+ */
+function keepingTable(family: 'ip' | 'ip6'): string {
+  return `table ${family} ${KEEPING_TABLE} {
+  chain follow {
+    type filter hook prerouting priority filter;
+    ct status dnat
+  }
+  chain translate {
+    type nat hook postrouting priority srcnat;
+  }
+}
+`;
+}
+
 /** Removes everything of kube-proxy that is there; what is absent, programs included, is passed over. */
 export function removeKubeProxy(execute: Run = run): KubeProxyRemoved {
   const failures: string[] = [];
@@ -78,17 +78,30 @@ export function removeKubeProxy(execute: Run = run): KubeProxyRemoved {
   const listed = (program: string, args: readonly string[]): string[] =>
     (execute(program, args)?.stdout ?? '').split('\n').map((line) => line.trim());
 
+  const kept = new Set<string>();
+  /** Before the first thing of a family goes. */
+  const keepOpen = (family: 'ip' | 'ip6'): void => {
+    if (kept.has(family)) return;
+    kept.add(family);
+    did(`keep open connections of ${family}`, 'nft', ['-f', '-'], keepingTable(family));
+  };
+
   let chains = 0;
   for (const tool of FRONTENDS) {
     const saved = execute(`${tool}-save`, []);
     if (saved === undefined || saved.code !== 0) continue;
     const todo = restoreScript(saved.stdout);
-    if (todo.script !== '' && did(`remove chains by ${tool}`, `${tool}-restore`, ['--noflush'], todo.script))
-      chains += todo.chains;
+    if (todo.script === '') continue;
+    keepOpen(tool.startsWith('ip6') ? 'ip6' : 'ip');
+    if (did(`remove chains by ${tool}`, `${tool}-restore`, ['--noflush'], todo.script)) chains += todo.chains;
   }
   const tables = listed('nft', ['list', 'tables'])
     .filter((line) => /^table (ip|ip6|inet) kube-proxy$/.test(line))
-    .filter((line) => did(`delete ${line}`, 'nft', ['delete', ...line.split(' ')])).length;
+    .filter((line) => {
+      if (!line.startsWith('table ip6 ')) keepOpen('ip');
+      if (!line.startsWith('table ip ')) keepOpen('ip6');
+      return did(`delete ${line}`, 'nft', ['delete', ...line.split(' ')]);
+    }).length;
   const devices =
     execute('ip', ['link', 'show', 'dev', DEVICE])?.code === 0 &&
     did(`delete ${DEVICE}`, 'ip', ['link', 'delete', DEVICE])

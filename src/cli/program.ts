@@ -10,6 +10,7 @@ import { eventsCommand } from './commands/events.ts';
 import { explainCommand } from './commands/explain.ts';
 import { flowCommand } from './commands/flow.ts';
 import { mapCommand } from './commands/map.ts';
+import { migrateCommand } from './commands/migrate.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
 import { versionCommand } from './commands/version.ts';
@@ -38,6 +39,7 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(explainCommand(context))
     .addCommand(mapCommand(context))
     .addCommand(bundleCommand(context))
+    .addCommand(migrateCommand(context))
     .addCommand(cleanupCommand(context))
     .addCommand(versionCommand(context))
     .addCommand(completionCommand(context))

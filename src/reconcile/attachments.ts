@@ -13,6 +13,8 @@ export interface Attachments {
    * @throws SluiceError ATTACH_FAILED, CGROUP_MISSING or PERMISSION.
    */
   attachSockets(cgroup: string, stale: boolean): void;
+  /** Detaches the socket programs. */
+  detachSockets(): void;
   /**
    * Attaches to new devices, updates those that a former run attached, detaches from the others.
    * @returns what failed, by device.
@@ -71,6 +73,11 @@ export function createAttachments(loaded: LoadedPrograms, pinDirectory: string):
           pin,
         });
       }
+    },
+
+    detachSockets() {
+      for (const attachType of Object.keys(CGROUP_ATTACH_TYPES))
+        unpinLink(linkPin(pinDirectory, linkName('cgroup', attachType)));
     },
 
     attachDevices(devices) {

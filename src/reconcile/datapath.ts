@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   agentProcess,
+  CONTROL_ATTACHED,
   CONTROL_SERVICE_CIDRS4,
   CONTROL_SERVICE_CIDRS6,
   type Knobs,
@@ -10,6 +11,7 @@ import {
 } from '../../maps-schema/gen/codecs.ts';
 import { forgetAgent, introduceAgent } from '../bpf/agent-process.ts';
 import { haveConntrack } from '../bpf/conntrack.ts';
+import { askToDetach, HANDOVER_BYTE, isAnythingAttached, isAskedToDetach } from '../bpf/handover.ts';
 import { createLinkWatch } from '../bpf/link-watch.ts';
 import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
 import { acquireLock, type Lock } from '../bpf/lock.ts';
@@ -65,6 +67,10 @@ export interface DataPath {
   expectStaleSockets(): void;
   /** Looks whether there are such sockets: the next `attachSockets` acts on it. */
   reviewStaleSockets(): void;
+  /** Is another proxy to serve alone? Then `attach` detaches. `sluice migrate` changes it at any time. */
+  readonly detached: boolean;
+  /** Makes it so, unless something of a former run is attached. */
+  standBy(): void;
   /** In which families service_cidrs has rows to look up (R-32). */
   tellServiceCidrs(families: readonly Family[]): void;
   close(): void;
@@ -79,7 +85,7 @@ export interface Disturbance {
   readonly pinsLost: boolean;
 }
 
-/** Offset of control.flags. */
+/** Offset of control.flags; the agent writes its low byte alone. */
 const CONTROL_FLAGS = 6;
 
 /** Older kernels lack these hooks; what that means is told by `sluice status`. */
@@ -119,8 +125,26 @@ export function createDataPath(options: DataPathOptions): DataPath {
     return attachments;
   }
 
+  /** Sets or clears bits of the low byte of control.flags. */
+  function tellFlag(bits: number, on: boolean): void {
+    set((view) => {
+      const flags = view.readUInt8(CONTROL_FLAGS);
+      view.writeUInt8(on ? flags | bits : flags & ~bits, CONTROL_FLAGS);
+    });
+  }
+
+  function detachEverything(): readonly { device: string; error: unknown }[] {
+    socketsAttached = false;
+    loadedAttachments().detachSockets();
+    const failed = loadedAttachments().attachDevices([]);
+    tellFlag(CONTROL_ATTACHED, false);
+    return failed;
+  }
+
+  const isDetached = () => maps !== undefined && isAskedToDetach(maps.control);
+
   function attachSockets(): void {
-    if (socketsAttached) return;
+    if (socketsAttached || isDetached()) return;
     loadedAttachments().attachSockets(options.cgroupRoot, staleSockets);
     socketsAttached = true;
     if (maps !== undefined) introduced ||= introduceAgent(maps.agentProcess);
@@ -134,10 +158,11 @@ export function createDataPath(options: DataPathOptions): DataPath {
     settings = Buffer.from(view.subarray(0, shapes.control.valueSize));
   }
 
-  /** @returns bytes that were put right */
+  /** @returns bytes that were put right; what `sluice migrate` asks for is its own */
   function restoreSettings(): number {
     const view = maps?.control.view;
     if (view === undefined || settings === undefined) return 0;
+    settings.writeUInt8(view.readUInt8(HANDOVER_BYTE), HANDOVER_BYTE);
     const wrong = settings.reduce((count, byte, i) => count + (view[i] === byte ? 0 : 1), 0);
     if (wrong > 0) settings.copy(view);
     return wrong;
@@ -195,8 +220,11 @@ export function createDataPath(options: DataPathOptions): DataPath {
     attach(devices) {
       links.pin();
       try {
+        if (isDetached()) return detachEverything();
         attachSockets();
-        return loadedAttachments().attachDevices(devices);
+        const failed = loadedAttachments().attachDevices(devices);
+        tellFlag(CONTROL_ATTACHED, failed.length === 0);
+        return failed;
       } finally {
         links.hold();
       }
@@ -204,7 +232,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
 
     attachXdp(plans) {
       if (loaded === undefined) throw new Error('the programs are not loaded');
-      const outcomes = attachXdpPlans(plans, loaded, pinDirectory);
+      const outcomes = attachXdpPlans(isDetached() ? [] : plans, loaded, pinDirectory);
       links.hold();
       return outcomes;
     },
@@ -258,11 +286,17 @@ export function createDataPath(options: DataPathOptions): DataPath {
       if (maps !== undefined) setStaleSockets(anyStaleSocket(maps));
     },
 
+    get detached() {
+      return isDetached();
+    },
+
+    standBy() {
+      if (maps !== undefined && !isAnythingAttached(pinDirectory)) askToDetach(maps.control);
+    },
+
     tellServiceCidrs(families) {
-      const flags =
-        (families.includes('IPv4') ? CONTROL_SERVICE_CIDRS4 : 0) |
-        (families.includes('IPv6') ? CONTROL_SERVICE_CIDRS6 : 0);
-      set((view) => void view.writeUInt16LE(flags, CONTROL_FLAGS));
+      tellFlag(CONTROL_SERVICE_CIDRS4, families.includes('IPv4'));
+      tellFlag(CONTROL_SERVICE_CIDRS6, families.includes('IPv6'));
     },
 
     close() {

@@ -56,6 +56,8 @@ export interface Reconciler {
   setSocketOptOuts(ids: readonly bigint[]): void;
   /** Links were found detached: the next sync puts all of them in place. */
   linksLost(): void;
+  /** The next sync attaches, or detaches, everything: it was taken over, or handed back. */
+  handedOver(): void;
   /**
    * Call it only when every list has arrived (R-4).
    * One at a time. Long work is done in turns: see in-turns.ts.
@@ -237,6 +239,11 @@ export function createReconciler(
     },
 
     linksLost() {
+      dataPath.forget();
+      attached = false;
+    },
+
+    handedOver() {
       dataPath.forget();
       attached = false;
     },

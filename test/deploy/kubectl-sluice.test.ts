@@ -98,3 +98,24 @@ it('has a manifest for krew that names its one file', () => {
   expect(spec.version).toBe(`v${version}`);
   for (const platform of spec.platforms) expect(platform).toMatchObject({ bin: 'kubectl-sluice' });
 });
+
+it('rolls node by node, and stops at the first that does not go through', async () => {
+  server.store.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'node1' } });
+  server.store.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'node2' } });
+  const { code, stdout, stderr } = await plugin(...kubeconfig(), 'roll');
+  const steps = stdout
+    .trim()
+    .split('\n')
+    .map((line) => line.replace(/.*exec /, ''));
+  expect(steps).toEqual([
+    '== node1',
+    'sluice-a --container agent -- sluice migrate',
+    'node/node1 labeled',
+    'sluice-a --container agent -- sluice migrate --finish --force',
+    '== node2',
+    'sluice-b --container agent -- sluice migrate',
+  ]);
+  expect(stderr).toContain('node2 did not go through; the nodes after it are as they were');
+  expect(code).toBe(1);
+  expect((await plugin(...kubeconfig(), 'roll', '--bakc')).code).toBe(2);
+});

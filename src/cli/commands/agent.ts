@@ -59,6 +59,7 @@ interface Flags {
   serviceBudget: number;
   namespaceBudget: number;
   essentialServices: string;
+  standby?: true;
   serviceProxyName?: string;
   cleanup?: true;
 }
@@ -154,6 +155,10 @@ export function agentCommand(context: CliContext): Command {
       '--respect-netfilter',
       "let netfilter's rules meet packets for backends on other nodes too: slower, and without XDP and DSR",
     )
+    .option(
+      '--standby',
+      'where kube-proxy serves the node, load everything and attach nothing until "sluice migrate" takes over',
+    )
     .addOption(
       new Option('--xdp <mode>', 'carry packets for other nodes in XDP; auto: native, on network cards that can')
         .choices(XDP_MODES)
@@ -231,6 +236,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     ...(flags.cgroupRoot !== undefined && { cgroupRoot: existing('--cgroup-root', flags.cgroupRoot, 'directory') }),
     bpfRoot: flags.bpfRoot,
     bindProtection: flags.bindProtection === 'on',
+    standby: flags.standby === true,
     meshPorts: meshPorts(flags.meshPorts),
     ...(flags.serviceProxyName && { serviceProxyName: flags.serviceProxyName }),
     forwarding: {

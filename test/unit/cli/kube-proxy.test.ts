@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Run, removeKubeProxy, restoreScript } from '../../../src/cli/kube-proxy.ts';
+import { removeKubeProxy, restoreScript } from '../../../src/cli/kube-proxy.ts';
+import type { Run } from '../../../src/host/run.ts';
 import { sluice } from './fake-kernel.ts';
 
 const SAVED = `# Generated
@@ -59,6 +60,23 @@ describe('what kube-proxy left (R-90)', () => {
     });
     expect(ran).not.toContain('ipset destroy KUBE-MINE');
     expect(ran.indexOf('iptables-restore --noflush')).toBeLessThan(ran.indexOf('ipset list -n'));
+  });
+
+  test('before rules go, a rule is there by which open connections are followed on', () => {
+    const ran: string[] = [];
+    const answers: Record<string, string> = {
+      'ip6tables-save ': SAVED,
+      'nft list tables': 'table ip kube-proxy\ntable ip mine\n',
+    };
+    removeKubeProxy((program, args, input = '') => {
+      const key = `${program} ${args.join(' ')}`;
+      if (program !== 'nft' || args[0] !== 'list') ran.push(`${key} ${/^table.*/.exec(input)?.[0] ?? ''}`.trim());
+      return { code: 0, stdout: answers[key] ?? '', stderr: '' };
+    });
+    const at = (text: string) => ran.findIndex((line) => line.startsWith(text));
+    expect(at('nft -f - table ip6 sluice-open-connections')).toBeLessThan(at('ip6tables-restore'));
+    expect(at('nft -f - table ip sluice-open-connections')).toBeLessThan(at('nft delete table ip kube-proxy'));
+    expect(ran.filter((line) => line.startsWith('nft -f'))).toHaveLength(2);
   });
 
   test('is refused while nothing is attached, unless forced', async () => {

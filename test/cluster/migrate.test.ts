@@ -1,0 +1,211 @@
+/**
+ * A node changes hands and back under load, its rules in each form that kube-proxy writes: connections that are open
+ * go on, requests that come meanwhile are all answered, whoever asks, whatever is dialled.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Migration } from '../../src/cli/migrate/render.ts';
+import { writeConfiguration } from '../support/cluster/configuration.ts';
+import { expectNoFailure, type Stream } from '../support/cluster/load.ts';
+import { addressesOf, nodePortOf, SERVICE_PORTS, service, slices } from '../support/cluster/objects.ts';
+import { createRig, type Rig } from '../support/cluster/rig.ts';
+import { type Form, installRules } from '../support/kube-proxy/install.ts';
+import { type Agent, sluiceCommand } from '../support/lab/agent.ts';
+import { setSysctls } from '../support/lab/command.ts';
+import type { Host } from '../support/lab/host.ts';
+import type { Conversation } from '../support/traffic/actor.ts';
+
+const WEB = 11;
+const FAMILIES = ['IPv4', 'IPv6'] as const;
+/** Open connections of each kind: 36 kinds. */
+const EACH = 6;
+const RULES_OF_OTHERS =
+  'table inet mine {\n  chain c {\n    type filter hook forward priority 0\n    counter\n  }\n}\n';
+
+interface Talk {
+  readonly name: string;
+  readonly who: string | undefined;
+  readonly conversation: Conversation;
+}
+
+describe.each([
+  ['iptables', 'all'],
+  ['iptables', 'host-only'],
+  ['nftables', 'all'],
+  ['nftables', 'host-only'],
+] as const)('%s mode, --socket-lb %s', (form: Form, socketLb) => {
+  let rig: Rig;
+  let agent: Agent;
+
+  const node = () => rig.lab.node(1);
+  const backends = () => [rig.lab.pod(1, 1), rig.lab.pod(1, 2), rig.lab.pod(2, 1), rig.lab.pod(2, 2)];
+  const install = () => installRules(node(), form, [['web', WEB, backends()]]);
+  const clients = (): Record<string, Host> => ({ pod: rig.lab.pod(1, 3), node: node(), outside: rig.lab.client(1) });
+  const frontends = (family: (typeof FAMILIES)[number]) => {
+    const { clusterIp, balancerIp } = addressesOf(WEB);
+    return {
+      ClusterIP: [clusterIp[family], SERVICE_PORTS],
+      LoadBalancer: [balancerIp[family], SERVICE_PORTS],
+      NodePort: [
+        family === 'IPv4' ? node().ipv4 : node().ipv6,
+        { http: nodePortOf(WEB), tcp: nodePortOf(WEB) + 100, udp: nodePortOf(WEB) },
+      ],
+    } as const;
+  };
+
+  async function openAll(): Promise<Talk[]> {
+    const kinds = Object.entries(clients()).flatMap(([client, from]) =>
+      FAMILIES.flatMap((family) =>
+        Object.entries(frontends(family)).flatMap(([frontend, [address, ports]]) =>
+          (['tcp', 'udp'] as const).map((protocol) => ({
+            name: `${client} → ${frontend} ${family} ${protocol}`,
+            from,
+            address,
+            port: ports[protocol],
+            protocol,
+          })),
+        ),
+      ),
+    );
+    return Promise.all(
+      kinds.flatMap(({ name, from, address, port, protocol }) =>
+        Array.from({ length: EACH }, async () => {
+          const conversation = await from.actor.open(protocol, address, port, { timeoutMs: 10_000 });
+          const first = await conversation.exchange({ timeoutMs: 10_000 });
+          expect([name, first.errno]).toEqual([name, undefined]);
+          return { name, who: first.who, conversation };
+        }),
+      ),
+    );
+  }
+
+  /** Each is answered, and by whom it was before. @param cut flows of ours were: datagrams may have had one of them */
+  async function expectGoingOn(talks: readonly Talk[], cut = false): Promise<void> {
+    const broken: string[] = [];
+    await Promise.all(
+      talks.map(async ({ name, who, conversation }) => {
+        const probe = await conversation.exchange({ timeoutMs: 10_000 });
+        if (!probe.ok) broken.push(`${name}: ${probe.errno}`);
+        else if (probe.who !== who && !(cut && name.endsWith('udp')))
+          broken.push(`${name}: ${probe.who} in place of ${who}`);
+      }),
+    );
+    expect([...new Set(broken)].sort()).toEqual([]);
+  }
+
+  const streams = (): Stream[] =>
+    Object.entries(clients()).flatMap(([client, from]) =>
+      Object.entries(frontends('IPv4')).flatMap(([frontend, [address, ports]]) =>
+        (['http', 'udp'] as const).map((protocol) => ({
+          name: `${client} → ${frontend} ${protocol}`,
+          from,
+          options: { protocol, address, port: ports[protocol], rate: 20 },
+        })),
+      ),
+    );
+
+  async function migrate(...flags: string[]): Promise<{ code: number | null; migration: Migration; stderr: string }> {
+    const words = sluiceCommand('migrate', '--bpf-root', node().bpfRoot, '-o', 'json', ...flags);
+    const { code, stdout, stderr } = await node().exec(words, { timeoutMs: 120_000 });
+    if (!stdout.startsWith('{')) throw new Error(`sluice migrate ${flags.join(' ')}: ${code} ${stdout} ${stderr}`);
+    return { code, migration: JSON.parse(stdout) as Migration, stderr };
+  }
+
+  async function attached(): Promise<number> {
+    const { stdout } = await node().exec(sluiceCommand('status', '--bpf-root', node().bpfRoot, '-o', 'json'));
+    return (JSON.parse(stdout) as { attachments: { state: string }[] }).attachments.filter(
+      ({ state }) => state === 'attached',
+    ).length;
+  }
+
+  /** Connections that Sluice began so far. */
+  async function begun(): Promise<number> {
+    const { stdout } = await node().exec(sluiceCommand('status', '--bpf-root', node().bpfRoot, '-o', 'json'));
+    const { counters } = JSON.parse(stdout) as { counters: { reason: string; packets: number }[] };
+    return counters
+      .filter(({ reason }) => /new_flow|socket_connect|socket_send/i.test(reason))
+      .reduce((sum, { packets }) => sum + packets, 0);
+  }
+
+  beforeAll(async () => {
+    rig = await createRig({ podsPerNode: 3 });
+    const { lab, manifests } = rig;
+    manifests.write('web.json', [service('web', WEB), ...slices('web', backends())]);
+    await node().run(['nft', '-f', '-'], { input: RULES_OF_OTHERS });
+    await install();
+    // Conversations of datagrams are not to end by their age on a busy machine.
+    const conntrack = { udpTimeout: '600s', udpStreamTimeout: '600s' };
+    await setSysctls(node().netns, {
+      'net/netfilter/nf_conntrack_udp_timeout': 600,
+      'net/netfilter/nf_conntrack_udp_timeout_stream': 600,
+    });
+    const config = writeConfiguration(lab, { conntrack }, 'long');
+    agent = await rig.startAgent(1, { socketLb, config, extraArgs: ['--standby'], timeoutMs: 90_000 });
+  });
+  afterAll(() => rig?.lab.destroy());
+
+  it('stands by, compares, takes over, removes the old rules, and hands back: nothing breaks', async () => {
+    // Shadow.
+    expect(agent.logs.map(({ msg }) => msg).join('\n')).toContain('standing by');
+    expect(await attached()).toBe(0);
+    const dry = await migrate('--dry-run');
+    expect(dry.migration.comparison?.differences.filter(({ known }) => !known)).toEqual([]);
+    expect(dry).toMatchObject({ code: 0, migration: { done: false, obstacles: [] } });
+    // Three ports of two families: ClusterIP, external IP, load balancer, and NodePorts at each address of the node.
+    expect(dry.migration.comparison?.compared).toBeGreaterThanOrEqual(24);
+    expect(await attached()).toBe(0);
+    const before = await openAll();
+    expect(before).toHaveLength(216);
+    expect(await begun()).toBe(0);
+
+    // To Sluice.
+    await expectNoFailure(streams(), async () => {
+      expect(await migrate()).toMatchObject({ code: 0, migration: { done: true } });
+      await expectGoingOn(before);
+    });
+    expect(await attached()).toBeGreaterThan(0);
+    const taken = await begun();
+    expect(taken).toBeGreaterThan(100);
+    const during = await openAll();
+
+    // The old rules go; what they began goes on, and rules of others stay.
+    await expectNoFailure(streams(), async () => {
+      const { code, migration } = await migrate('--finish');
+      expect([code, migration.obstacles]).toEqual([0, []]);
+      expect(migration.removed?.[form === 'iptables' ? 'chains' : 'tables']).toBeGreaterThan(1);
+      await expectGoingOn(before);
+      await expectGoingOn(during);
+    });
+    const { stdout: tables } = await node().exec(['nft', 'list', 'tables']);
+    expect(tables).toContain('table inet mine');
+    expect(tables).toContain('table ip sluice-open-connections');
+    expect(tables).not.toContain('kube-proxy');
+    const { stdout: saved } = await node().exec(['iptables-save']);
+    expect(saved).not.toContain('KUBE-');
+
+    // Not back while nothing would serve.
+    expect(await migrate('--back')).toMatchObject({ code: 1, migration: { done: false } });
+    await expectGoingOn(during);
+
+    // Back: new ones go by kube-proxy at once, those of Sluice go on.
+    await install();
+    await expectNoFailure(streams(), async () => {
+      const { code, migration } = await migrate('--back', '--timeout', '1s');
+      expect([code, migration.done, migration.obstacles.length]).toEqual([1, false, 1]);
+      await expectGoingOn(during);
+      await expectGoingOn(before);
+    });
+    const handedBack = await begun();
+    const after = await openAll();
+    expect(await begun()).toBe(handedBack);
+    await expectGoingOn(during);
+    await Promise.all(during.map(({ conversation }) => conversation.close()));
+    await expectNoFailure(streams(), async () => {
+      // Flows of datagrams that ended nobody has told of: they are cut. A client that had the port of one goes on anew.
+      const { code, migration } = await migrate('--back', '--timeout', '1s', '--force');
+      expect([code, migration.done, migration.obstacles]).toEqual([0, true, []]);
+      await expectGoingOn(after, true);
+    });
+    expect(await attached()).toBe(0);
+    await expectGoingOn(after, true);
+  }, 400_000);
+});
