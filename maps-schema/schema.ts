@@ -828,7 +828,10 @@ export const schema: Schema = {
         },
         { name: 'REJECT_LOST', doc: 'refused: a packet of a TCP connection that no flow has (R-101)' },
         { name: 'DROP_SOURCE', doc: 'dropped: nobody can send from this address by this device (R-106)' },
-        { name: 'DROP_CONGESTED', doc: 'dropped: a peer node sent it, and routers on the way said that they drop packets' },
+        {
+          name: 'DROP_CONGESTED',
+          doc: 'dropped: a peer node sent it, and routers on the way said that they drop packets',
+        },
         { name: 'TIME_EXCEEDED', doc: 'hop limit reached: the sender was told' },
         { name: 'DROP_ANSWER_LIMIT', doc: 'dropped: the sender was to be told why, but too many were in this second' },
       ],

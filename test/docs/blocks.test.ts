@@ -9,9 +9,6 @@ import { isRun } from '../support/docs/page.ts';
 import { blocksOf, PAGES } from '../support/docs/pages.ts';
 import { REPOSITORY } from '../support/docs/repository.ts';
 
-/** Written beside these pages. */
-const AWAITED = ['docs/migration.md'];
-
 const LANGUAGES = ['sh', 'console', 'yaml', 'json', 'text'];
 /** What would be a command if it stood in a block that is run. */
 const COMMAND =
@@ -52,7 +49,6 @@ describe.each(PAGES)('%s', (page) => {
       if (/^[a-z]+:/.test(target)) continue;
       const [path = '', anchor] = target.split('#');
       const file = path === '' ? page : normalize(join(dirname(page), path));
-      if (AWAITED.includes(file) && !existsSync(join(REPOSITORY, file))) continue;
       expect(existsSync(join(REPOSITORY, file)), `${page} links to ${target}`).toBe(true);
       if (anchor !== undefined) expect(anchors(file), `${page} links to ${target}`).toContain(anchor);
     }

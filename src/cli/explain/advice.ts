@@ -17,6 +17,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   DROP_NO_SNAT_ADDRESS: 'give the device towards the backend an address of this family',
   DROP_FLOW_TABLE: 'see "sluice status" for how full the flow tables are, and report this',
   DROP_NO_ROUTE: 'give this node a route to the backend: ip route get ADDRESS fails',
+  DROP_CONGESTED: 'routers between the nodes drop packets of this connection: look for a link that is full',
+  DROP_ANSWER_LIMIT:
+    'the sender is refused too often a second to be told each time: find out who it is with "sluice drops", or what it dials',
   DROP_TTL: 'packets go in a circle, or a traceroute asked for it: see the routes between client and backend',
   DROP_PIECE: 'send smaller datagrams, or in the order of their pieces; see "sluice drops" for how many',
   DROP_REWRITE: 'the kernel refused to change the packet: report this with "sluice bundle"',

@@ -11,6 +11,7 @@ const arrays: readonly ArrayName[] = [
   'control',
   'report',
   'reservedPorts',
+  'history',
 ];
 const perCpuArrays: readonly PerCpuArrayName[] = ['counters', 'tableEvents'];
 
