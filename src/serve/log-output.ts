@@ -29,7 +29,7 @@ export interface LogOutputOptions {
 
 /** PIPE_BUF: a pipe that can be written takes so many bytes. */
 const PIECE = 4096;
-const ROOM = 1024 * 1024;
+const ROOM = 128 * 1024;
 const RETRY_MS = 100;
 const CLOSE_MS = 500;
 

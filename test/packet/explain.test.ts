@@ -20,7 +20,7 @@ import { firstFrame } from '../../src/cli/explain/frame.ts';
 import { rehearse, whyNotRehearsed } from '../../src/cli/explain/rehearse.ts';
 import { parseRequest } from '../../src/cli/explain/request.ts';
 import { readRoutes } from '../../src/cli/routes.ts';
-import { CLIENT, NODE, OTHER_POD, POD, REMOTE_POD } from '../support/packet/network.ts';
+import { CLIENT, MACS, NODE, OTHER_POD, POD, REMOTE_POD } from '../support/packet/network.ts';
 import { createPacketRig, DEFAULT_KNOBS, type PacketRig } from '../support/packet/rig.ts';
 import { backend, frontend, remote, service } from '../support/packet/services.ts';
 
@@ -164,7 +164,11 @@ it('the programs, the tables and what the node does agree; and the node is as be
   for (const [one, reason] of reasons) {
     rig.forgetFlows();
     const { from, port: sourcePort, to, number, protocol } = one;
-    const frame = firstFrame({ source: from, sourcePort, destination: to, destinationPort: number }, protocol);
+    const frame = firstFrame(
+      { source: from, sourcePort, destination: to, destinationPort: number },
+      protocol,
+      MACS.node,
+    );
     const real = rig.ingress(frame, { device: device(from), way: 'tc' });
     expect([one, real.reasons]).toEqual([one, reason === '' ? [] : [reason]]);
     // A checksum that does not hold is told here.

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CONTROL_STANDBY, FRONTEND_NODE_PORT } from '../../maps-schema/gen/codecs.ts';
 import { packet } from '../support/packet/builder.ts';
-import { CLIENT, NODE, OTHER_POD } from '../support/packet/network.ts';
+import { CLIENT, NODE, REMOTE_POD } from '../support/packet/network.ts';
 import { createPacketRig, type PacketRig, WAYS } from '../support/packet/rig.ts';
 import { frontend, remote, service } from '../support/packet/services.ts';
 
@@ -29,7 +29,7 @@ describe.each(FAMILIES)('IPv%d', (family) => {
         service(`web-${protocol}`.toLowerCase(), {
           protocol,
           frontends: [frontend(VIP[family], 80), frontend(ANY[family], 30080, { flags: FRONTEND_NODE_PORT })],
-          cluster: [remote(OTHER_POD[family])],
+          cluster: [remote(REMOTE_POD[family])],
         }),
       ),
       service('empty', { frontends: [frontend(EMPTY[family], 80)] }),
@@ -73,10 +73,10 @@ describe.each(FAMILIES)('IPv%d', (family) => {
     const begun = rig.ingress(client('S')).parsed();
     standBy(true);
     const { source, sport } = begun;
-    const answer = packet(OTHER_POD[family], source).tcp(8080, sport, 'S.').build();
+    const answer = packet(REMOTE_POD[family], source).tcp(8080, sport, 'S.').build();
     expect(rig.ingress(answer).parsed().destination).toContain(CLIENT[family]);
     for (const flags of ['.', 'P.', 'F.'])
-      expect(rig.ingress(client(flags)).parsed().destination).toContain(OTHER_POD[family]);
+      expect(rig.ingress(client(flags)).parsed().destination).toContain(REMOTE_POD[family]);
   });
 
   it('datagrams whose backend serves no more are left to the other proxy', () => {

@@ -1,6 +1,7 @@
 /** The first packet of a connection as a frame, and what a frame says of itself afterwards. */
 import { type Address, familyOf, readAddress, writeAddress } from '../../model/address.ts';
 import { PROTOCOL_NUMBERS, type Protocol } from '../../model/compiled.ts';
+import { writeMac } from '../../model/mac.ts';
 
 const ETHERNET = 14;
 const TYPES = { IPv4: 0x0800, IPv6: 0x86dd } as const;
@@ -13,12 +14,18 @@ export interface Tuple {
   readonly destinationPort: number;
 }
 
-/** @returns a SYN, a datagram of one byte, or an INIT. Ports in host byte order. */
-export function firstFrame(tuple: Tuple, protocol: Protocol): Buffer {
+const SENDER = '02:00:00:00:00:02';
+
+/**
+ * @param mac that it is for: of the device by which it comes in
+ * @returns a SYN, a datagram of one byte, or an INIT. Ports in host byte order.
+ */
+export function firstFrame(tuple: Tuple, protocol: Protocol, mac: string): Buffer {
   const family = familyOf(tuple.source);
   const l4 = transport(tuple, protocol, family);
   const frame = Buffer.concat([Buffer.alloc(ETHERNET), networkHeader(tuple, protocol, family, l4.length), l4]);
-  frame.set([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2], 0);
+  writeMac(frame, 0, mac);
+  writeMac(frame, 6, SENDER);
   frame.writeUInt16BE(TYPES[family], 12);
   return frame;
 }

@@ -19,6 +19,8 @@ export interface Rehearsing {
   readonly agrees: boolean;
 }
 
+/** Of a device that the programs do not know. */
+const ANY_MAC = '02:00:00:00:00:01';
 /** Without a port of the client's own, this one. */
 const SOME_PORT = 41_234;
 
@@ -49,7 +51,8 @@ export function rehearse(
     rehearsal.copyAffinity(encode(affinityKey, { client: source, servicePortId: frontend.servicePortId }));
   const output = from.kind === 'node';
   const entrance = output ? (towards.values().next().value?.ifindex ?? 0) : entranceOf(route, devices);
-  const first = rehearsal.run(output ? 'egress' : 'ingress', firstFrame(sent, to.protocol), entrance);
+  const frame = firstFrame(sent, to.protocol, devices.get(entrance)?.mac ?? ANY_MAC);
+  const first = rehearsal.run(output ? 'egress' : 'ingress', frame, entrance);
   const last =
     first.verdict === 'next' && first.reasons.includes('NEW_FLOW') ? leave(rehearsal, first, entrance, towards) : first;
   const verdict = verdictOf(first);

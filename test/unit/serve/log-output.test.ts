@@ -114,7 +114,7 @@ describe('log output', () => {
 
   it('gives a slow reader whole lines, however long', async () => {
     const { reader, writer } = pipe();
-    const output = createLogOutput({ fd: writer, writable: isWritable, retryMs: 1 });
+    const output = createLogOutput({ fd: writer, writable: isWritable, room: 1_000_000, retryMs: 1 });
     const long = `${'y'.repeat(200_000)}\n`;
     output.write(long);
     output.write('after\n');
