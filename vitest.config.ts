@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that use the kernel share one machine: one file at a time, each in a process of its own. */
-const serial = { pool: 'forks' as const, fileParallelism: false, testTimeout: 60_000, hookTimeout: 120_000 };
+/** Tests that use the kernel share one machine, each in namespaces of its own: two files at a time, as there are processors. */
+const serial = { pool: 'forks' as const, maxWorkers: 2, testTimeout: 60_000, hookTimeout: 120_000 };
 
 export default defineConfig({
   test: {

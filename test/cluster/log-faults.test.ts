@@ -1,6 +1,8 @@
 /** A log that cannot be written, or that nobody reads: the agent serves, changes arrive, SIGTERM ends it. */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AgentReport } from '../../src/model/agent-report.ts';
@@ -64,10 +66,14 @@ it('goes on when the disk of its log is full, and says so in status', async () =
 });
 
 it('goes on when nobody reads its log, and counts what it drops', async () => {
-  const agent = spawnAgent('2>&1');
-  agent.stdout?.pause();
+  // A pipe that is full already; that it stays open for reading is all that its reader does.
+  const pipe = join(rig.manifests.directory, '..', `pipe-${process.pid}`);
+  execFileSync('mkfifo', [pipe]);
+  const reader = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+  writeSync(reader, Buffer.alloc(64 * 1024, '\n'));
+  const agent = spawnAgent(`> ${pipe} 2>&1`);
   await expectChangeArrives();
-  // Names that no file has, for as many lines as fill a pipe and all that waits for it.
+  // What is wrong with each is told, until the log is told no more of it for a while: more than waits for a pipe.
   const broken = Array.from({ length: 6000 }, (_, i) => ({
     ...service(`broken-${i}-${'x'.repeat(40)}`, 200),
     spec: { clusterIP: 'no address', ports: [{ port: 0, name: 'y'.repeat(300) }] },
@@ -84,4 +90,6 @@ it('goes on when nobody reads its log, and counts what it drops', async () => {
   );
   await expectChangeArrives();
   expect(await stop(agent)).toBeLessThan(5000);
+  closeSync(reader);
+  rmSync(pipe);
 }, 200_000);
