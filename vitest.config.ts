@@ -36,7 +36,13 @@ export default defineConfig({
         test: { name: 'deploy', include: ['test/deploy/**/*.test.ts'], ...kernel, sequence: { groupOrder: 2 } },
       },
       {
-        test: { name: 'docs', include: ['test/docs/**/*.test.ts'], ...kernel, testTimeout: 180_000, sequence: { groupOrder: 3 } },
+        test: {
+          name: 'docs',
+          include: ['test/docs/**/*.test.ts'],
+          ...kernel,
+          testTimeout: 180_000,
+          sequence: { groupOrder: 3 },
+        },
       },
     ],
   },
