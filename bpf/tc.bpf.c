@@ -106,17 +106,20 @@ INLINE int carry_established(struct __sk_buff *skb, struct packet *packet, struc
 		return drop(packet, REASON_DROP_SOURCE);
 	flow_use(flow, packet, clock_now());
 	verdict = carry(skb, packet, flow, flow->flags & FLOW_REDIRECT ? REASON_REDIRECTED : REASON_FORWARDED);
-	if (unlikely(half_open) && flow_may_promote(flow, packet))
+	if (unlikely(half_open) && flow_may_promote(flow, packet)) {
 		flow_promote();
+		flow_forget_all();
+	}
 	return verdict;
 }
 
 /*
  * The plain case: a plain packet of an established flow, which says all. Nearly every packet goes this way, so it does
  * without helpers where it can.
- * Returns false, with nothing changed, for one that needs more.
+ * Returns false, with nothing changed, for one that needs more. @writes: flow.writes before the key was compared.
  */
-INLINE bool carry_plain(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, bool v4, int *verdict)
+INLINE bool carry_plain(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, __u32 writes, bool v4,
+			int *verdict)
 {
 	bool redirect = flow->flags & FLOW_REDIRECT;
 	void *data = context_data(skb);
@@ -130,14 +133,18 @@ INLINE bool carry_plain(struct __sk_buff *skb, const struct packet *packet, stru
 		return false;
 	if (unlikely(!rewrite_plain(skb, packet, flow, redirect, v4)))
 		return false;
-	flow_use(flow, packet, now);
-	stats_count(redirect ? REASON_REDIRECTED : REASON_FORWARDED, packet->bytes);
 	*verdict = VERDICT_NEXT;
 	if (redirect) {
 		skb->tc_index = TC_INDEX_DONE;
 		nexthop_write(data, flow);
 		*verdict = bpf_redirect(flow->ifindex, 0);
 	}
+	if (unlikely(flow_was_replaced(flow, writes))) {
+		*verdict = drop(packet, REASON_DROP_REWRITE);
+		return true;
+	}
+	flow_use(flow, packet, now);
+	stats_count(redirect ? REASON_REDIRECTED : REASON_FORWARDED, packet->bytes);
 	return true;
 }
 
@@ -344,6 +351,7 @@ GLOBAL int carry_decapsulated(struct __sk_buff *skb)
 	stats_count(reason, packet->bytes);
 	if (unlikely(half_open) && flow_may_promote(flow, packet))
 		flow_promote();
+	flow_forget_all();
 	return VERDICT_NEXT;
 }
 
@@ -426,6 +434,7 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 	const struct control *settings;
 	struct packet *packet;
 	struct flow *flow;
+	__u32 writes;
 	__u64 hash;
 
 	*verdict = VERDICT_NEXT;
@@ -442,9 +451,9 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 		if (!settings || (hook == HOOK_INGRESS && unlikely(!frame_is_ours(skb))))
 			return NULL;
 		hash = flow_hash(settings, &packet->key);
-		flow = established_find_fast(&packet->key, hash, settings);
-		if (flow && (v4 ? carry_plain(skb, packet, flow, true, verdict)
-				: carry_plain(skb, packet, flow, false, verdict)))
+		flow = established_find_fast(&packet->key, hash, settings, &writes);
+		if (flow && (v4 ? carry_plain(skb, packet, flow, writes, true, verdict)
+				: carry_plain(skb, packet, flow, writes, false, verdict)))
 			return NULL;
 	} else if (hook == HOOK_INGRESS &&
 		   (!frame_is_ours(skb) || (v4 ? geneve_is_foreign(skb, true) : geneve_is_foreign(skb, false)))) {
@@ -458,7 +467,10 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 	}
 	if (!flow) {
 		flow = half_open_find_hashed(&packet->key, hash);
-		half_open = true;
+		half_open = flow;
+		/* On its way from the one table to the other. */
+		if (!flow)
+			flow = established_find_hashed(&packet->key, hash);
 	}
 	if (!flow)
 		return packet;
@@ -480,7 +492,11 @@ int ingress(struct __sk_buff *skb)
 	if (unlikely(skb->tc_index))
 		skb->tc_index = 0;
 	packet = carry_known(skb, HOOK_INGRESS, &verdict);
-	return packet ? begin_any(skb, packet) : verdict;
+	if (!packet)
+		return verdict;
+	verdict = begin_any(skb, packet);
+	flow_forget_all();
+	return verdict;
 }
 
 SEC("tc")
@@ -498,10 +514,10 @@ int egress(struct __sk_buff *skb)
 		return verdict;
 	if (unlikely(foreign_may_answer(packet)))
 		foreign_note(skb, HOOK_INGRESS, skb->ingress_ifindex);
-	if (skb->ingress_ifindex)
-		return leave_forwarded(skb, packet);
-	/* The node's own, of a socket that the socket hook does not serve. */
-	return begin_any(skb, packet);
+	/* Else the node's own, of a socket that the socket hook does not serve. */
+	verdict = skb->ingress_ifindex ? leave_forwarded(skb, packet) : begin_any(skb, packet);
+	flow_forget_all();
+	return verdict;
 }
 
 char LICENSE[] SEC("license") = "GPL";

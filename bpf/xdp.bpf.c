@@ -65,11 +65,15 @@ NOINLINE void promote(const struct packet *packet)
 		return;
 	scratch->packet.key = packet->key;
 	flow_promote();
+	flow_forget_all();
 }
 
-/* An established or half-open flow has the packet. Returns an XDP verdict. */
-INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, struct flow *flow, bool half_open,
-			     bool v4)
+/*
+ * An established or half-open flow has the packet. @writes: flow.writes before the key was compared. Returns an XDP
+ * verdict.
+ */
+INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, struct flow *flow, __u32 writes,
+			     bool half_open, bool v4)
 {
 	__u32 now = clock_now();
 	int verdict;
@@ -81,6 +85,10 @@ INLINE int carry_established(struct xdp_md *ctx, const struct packet *packet, st
 	verdict = carry(ctx, packet, flow, v4);
 	if (unlikely(verdict == XDP_PASS))
 		return verdict;
+	if (unlikely(!half_open && flow_was_replaced(flow, writes))) {
+		stats_count(REASON_DROP_REWRITE, packet->bytes);
+		return XDP_DROP;
+	}
 	flow_use(flow, packet, now);
 	if (unlikely(half_open) && flow_may_promote(flow, packet))
 		promote(packet);
@@ -130,6 +138,7 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	if (stale)
 		flow_delete(&packet->key);
 	reason = flow_begin(ctx, packet, frontend, slot, &route, scratch);
+	flow_forget_all();
 	stats_count(reason, packet->bytes);
 	if (reason != REASON_NEW_FLOW)
 		return XDP_DROP;
@@ -144,6 +153,7 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 	struct scratch *scratch;
 	bool half_open = false;
 	struct flow *flow;
+	__u32 writes;
 	__u64 hash;
 
 	if (!packet_parse_plain(ctx, &packet, HOOK_INGRESS, v4) || packet.ttl <= 1 || packet.bytes > knobs.xdp_mtu)
@@ -154,16 +164,18 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 	if (!settings)
 		return XDP_PASS;
 	hash = flow_hash(settings, &packet.key);
-	flow = established_find_fast(&packet.key, hash, settings);
+	flow = established_find_fast(&packet.key, hash, settings, &writes);
 	if (!flow) {
 		/* Of TCP, tc alone looks at what follows the first packet of a half-open flow. */
 		if (!packet_may_begin(&packet))
 			return XDP_PASS;
 		flow = half_open_find_hashed(&packet.key, hash);
-		half_open = true;
+		half_open = flow;
+		if (!flow)
+			flow = established_find_fast(&packet.key, hash, settings, &writes);
 	}
 	if (flow && likely(!begins_anew(&packet, flow, half_open)))
-		return carry_established(ctx, &packet, flow, half_open, v4);
+		return carry_established(ctx, &packet, flow, writes, half_open, v4);
 	scratch = scratch_get();
 	if (!scratch)
 		return XDP_PASS;

@@ -6,7 +6,7 @@
 import type { Schema } from './describe.ts';
 
 export const schema: Schema = {
-  version: 7,
+  version: 8,
 
   structs: [
     {
@@ -220,7 +220,7 @@ export const schema: Schema = {
     {
       name: 'flow',
       doc: 'The whole rewrite of a packet and what to do next: one lookup carries an established packet.',
-      size: 112,
+      size: 120,
       fields: [
         {
           name: 'saddr',
@@ -230,7 +230,9 @@ export const schema: Schema = {
         { name: 'daddr', type: 'address', doc: 'destination address after the rewrite' },
         { name: 'sport', type: 'be16', doc: 'source port after the rewrite' },
         { name: 'dport', type: 'be16', doc: 'destination port after the rewrite' },
-        { name: 'flags', type: 'u32', doc: 'enum flow_flags' },
+        { name: 'flags', type: 'u16', doc: 'enum flow_flags; none changes while the flow is there' },
+        { name: 'seen', type: 'u8', doc: '1: a packet has used this entry since it was made' },
+        { name: 'closing', type: 'u8', doc: 'enum flow_closing' },
         {
           name: 'address_delta',
           type: 'u16',
@@ -257,6 +259,16 @@ export const schema: Schema = {
           doc: 'next hop: longest packet, headers of an encapsulation taken off; 0: not known',
         },
         { name: 'device', type: 'u16', doc: 'by which its packets come in: lower half of the index; 0: not known yet' },
+        {
+          name: 'acked',
+          type: 'u32',
+          doc: 'TCP: the last acknowledgement number of its packets, as it stands in the header',
+        },
+        {
+          name: 'writes',
+          type: 'u32',
+          doc: 'of a row in a table: changes with each flow that is written there; odd meanwhile',
+        },
       ],
     },
     {
@@ -290,7 +302,7 @@ export const schema: Schema = {
     {
       name: 'flow_row',
       doc: 'A flow and what it is found by. A free place has proto 0.',
-      size: 152,
+      size: 160,
       fields: [
         { name: 'key', type: { row: 'flow_key' }, doc: 'the packets that it is for' },
         { name: 'flow', type: { row: 'flow' }, doc: 'what becomes of them' },
@@ -299,13 +311,13 @@ export const schema: Schema = {
     {
       name: 'flow_places',
       doc: 'The flows of a bucket.',
-      size: 2432,
+      size: 2560,
       fields: [{ name: 'rows', type: { rows: 'flow_row', count: 16 }, doc: 'by place' }],
     },
     {
       name: 'half_open_places',
       doc: 'The same of a bucket of half-open flows.',
-      size: 4864,
+      size: 5120,
       fields: [{ name: 'rows', type: { rows: 'flow_row', count: 32 }, doc: 'by place' }],
     },
     {
@@ -674,8 +686,6 @@ export const schema: Schema = {
         { name: 'REPLY', bit: 0, doc: 'from the backend to the client' },
         { name: 'REDIRECT', bit: 1, doc: 'sent out again from the hook; else it goes on through the stack' },
         { name: 'SNAT', bit: 2, doc: 'a source address of ours was claimed for it' },
-        { name: 'SEEN', bit: 3, doc: 'a packet has used this entry since it was made' },
-        { name: 'CLOSING', bit: 4, doc: 'TCP: a FIN or RST went by' },
         { name: 'STAGED', bit: 5, doc: 'the source is translated by a second entry where the packet leaves' },
         {
           name: 'OUTPUT',
@@ -688,7 +698,6 @@ export const schema: Schema = {
           doc: "with REDIRECT: sent to the backend's node in another packet; else: came in another packet; answered directly",
         },
         { name: 'GENEVE', bit: 8, doc: 'with DSR and REDIRECT: the other packet is a Geneve one, else IP in IP' },
-        { name: 'RESET', bit: 9, doc: 'TCP, with CLOSING: an RST went by, whichever way' },
         {
           name: 'FOREIGN',
           bit: 10,
@@ -730,6 +739,16 @@ export const schema: Schema = {
       values: [
         { name: 'IPIP', doc: 'IP in IP (RFC 2003, RFC 2473), to the backend itself' },
         { name: 'GENEVE', doc: "Geneve (RFC 8926), to the backend's node" },
+      ],
+    },
+    {
+      name: 'flow_closing',
+      prefix: 'FLOW_CLOSING',
+      doc: 'flow.closing',
+      values: [
+        { name: 'NO', doc: 'open' },
+        { name: 'FIN', doc: 'this side has sent a FIN' },
+        { name: 'RST', doc: 'an RST that belongs to the connection went by, in either direction' },
       ],
     },
     {

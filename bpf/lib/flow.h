@@ -55,50 +55,174 @@ INLINE bool flow_same_rewrite(const struct flow *a, const struct flow *b)
 	       address_equal(&a->daddr, &b->daddr);
 }
 
+/* How soon a claim is given up whose client says nothing more, by how few ports are left. */
+enum flow_patience {
+	/* Its time has to be over. */
+	PATIENCE_FULL,
+	/* No other port was found: a client that has not spoken for CLAIM_SECONDS loses it, and who has closed both
+	   sides. */
+	PATIENCE_LITTLE,
+	/* Nor then. A client that is there has answered a SYN-ACK after a second, or repeated its SYN. */
+	PATIENCE_NONE,
+};
+
+/* Seconds without a word of the client after which a half-open connection's port serves another, when ports run short.
+ */
+#define CLAIM_SECONDS 3
+#define CLAIM_SECONDS_LEAST 1
+
+/* Is @other the entry of the direction opposite to that of @flow, whose packets have @key? */
+INLINE bool flow_is_opposite(const struct flow *other, const struct flow_key *key)
+{
+	return other->sport == key->dport && other->dport == key->sport && address_equal(&other->saddr, &key->daddr) &&
+	       address_equal(&other->daddr, &key->saddr);
+}
+
 /*
  * Does the connection of this answer entry still live? Its own packets count, and those that go
  * the other way: a syslog sender is never answered. A connection that was reset yields after a moment.
- * @hard: no other port was found, so one that both sides have closed yields too, as in netfilter.
+ * @patience: enum flow_patience.
  */
-NOINLINE bool flow_alive(const struct flow *flow, __u8 proto, bool half_open, bool hard)
+NOINLINE bool flow_alive(const struct flow *flow, __u8 proto, bool half_open, __u32 patience)
 {
 	struct scratch *scratch = scratch_get();
 	const struct flow *forward;
 	struct flow_key *key;
+	bool open = half_open;
 
 	if (!flow || !scratch)
 		return false;
 	key = &scratch->opposite;
-	if (flow->flags & FLOW_RESET)
+	if (flow->closing == FLOW_CLOSING_RST)
 		return !clock_passed(clock_now(), flow->last_seen, TCP_RESET_PORT_SECONDS);
-	if (!(hard && flow->flags & FLOW_CLOSING) && !flow_expired(flow, proto, half_open))
+	if (!(patience && (half_open || flow->closing)) && !flow_expired(flow, proto, half_open))
 		return true;
 	flow_answer_key(key, flow, proto, flow->flags & FLOW_STAGED ? HOOK_EGRESS : HOOK_INGRESS);
-	forward = flow_find(key, &half_open);
-	return forward && !(hard && forward->flags & FLOW_CLOSING) && !flow_expired(forward, proto, half_open);
+	forward = flow_find(key, &open);
+	/* SYN-ACKs are the backend's word, which anybody's SYN brings about. */
+	if (patience && half_open && (!forward || open))
+		return !clock_passed(clock_now(), forward ? forward->last_seen : flow->created,
+				     patience == PATIENCE_NONE ? CLAIM_SECONDS_LEAST : CLAIM_SECONDS);
+	if (!(patience && flow->closing) && !flow_expired(flow, proto, half_open))
+		return true;
+	return forward && !(patience && forward->closing) && !flow_expired(forward, proto, open);
 }
 
 /*
- * Another connection takes @taken, the key of this answer entry: what its client still sends must not go there. The
- * client's own entry may be one of a newer connection by now, which leads elsewhere: that one stays.
+ * Another connection has taken the key of the answer entry that stands in scratch->replaced: what its client still
+ * sends must not go there. The client's own entry may be one of a newer connection by now, which leads elsewhere: that
+ * one stays.
  */
-NOINLINE void flow_yield(const struct flow *flow, const struct flow_key *taken)
+NOINLINE void flow_yield(struct scratch *scratch)
 {
-	struct scratch *scratch = scratch_get();
+	const struct flow_row *row;
+	struct flow_judged *judged;
 	const struct flow *forward;
 	struct flow_key *key;
 	bool half_open;
 
-	if (!flow || !taken || !scratch)
+	if (!scratch)
 		return;
+	row = &scratch->replaced;
 	key = &scratch->opposite;
-	flow_answer_key(key, flow, taken->proto, flow_opposite_hook(flow, taken->hook));
+	judged = &scratch->judged_opposite;
+	flow_answer_key(key, &row->flow, row->key.proto, flow_opposite_hook(&row->flow, row->key.hook));
 	forward = flow_find(key, &half_open);
-	if (!forward || forward->dport != taken->sport || forward->sport != taken->dport ||
-	    !address_equal(&forward->daddr, &taken->saddr))
+	if (!forward)
 		return;
-	established_remove(key);
-	half_open_remove(key);
+	flow_judge(judged, forward);
+	if (forward->dport != row->key.sport || forward->sport != row->key.dport ||
+	    !address_equal(&forward->daddr, &row->key.saddr))
+		return;
+	if (!half_open)
+		established_remove_judged(key, judged);
+	else
+		half_open_remove_judged(key, flow_hash_of(key), judged);
+}
+
+/*
+ * Removes the entry with scratch->opposite, when it is one of the direction opposite to that of @key. Returns it, in
+ * scratch->replaced; NULL: it is not there.
+ */
+NOINLINE const struct flow *flow_remove_opposite(struct scratch *scratch, const struct flow_key *key)
+{
+	const struct flow *other;
+	bool half_open;
+
+	if (!scratch || !key)
+		return NULL;
+	other = flow_find(&scratch->opposite, &half_open);
+	if (!other || !flow_is_opposite(other, key))
+		return NULL;
+	scratch->replaced.flow = *other;
+	established_remove(&scratch->opposite);
+	half_open_remove(&scratch->opposite);
+	return &scratch->replaced.flow;
+}
+
+/*
+ * An entry has made room for another: the rest of its connection goes with it, so that no direction is left alone. Of
+ * one with source NAT in a second place these are three entries. @at: in scratch->evicted.
+ */
+GLOBAL int flow_forget(__u32 at)
+{
+	struct scratch *scratch = scratch_get();
+	const struct flow *staged, *stage;
+	struct flow_row *row;
+	bool half_open;
+
+	if (!scratch)
+		return 0;
+	row = &scratch->evicted[at & (EVICTED_MAX - 1)].row;
+	if (row->flow.flags & (FLOW_FOREIGN | FLOW_DSR))
+		return 0;
+	flow_answer_key(&scratch->opposite, &row->flow, row->key.proto, flow_opposite_hook(&row->flow, row->key.hook));
+	staged = flow_remove_opposite(scratch, &row->key);
+	if (row->flow.flags & FLOW_STAGED)
+		staged = &row->flow;
+	if (!staged || !(staged->flags & FLOW_STAGED))
+		return 0;
+	/* It leads to the other pair, where its packets leave. */
+	address_copy(&row->key.saddr, &staged->saddr);
+	address_copy(&row->key.daddr, &staged->daddr);
+	row->key.sport = staged->sport;
+	row->key.dport = staged->dport;
+	row->key.hook = HOOK_EGRESS;
+	stage = flow_find(&row->key, &half_open);
+	if (!stage)
+		return 0;
+	flow_answer_key(&scratch->opposite, stage, row->key.proto, flow_opposite_hook(stage, HOOK_EGRESS));
+	established_remove(&row->key);
+	half_open_remove(&row->key);
+	flow_remove_opposite(scratch, &row->key);
+	return 0;
+}
+
+/* The same for all that the packet at hand brought about. */
+INLINE void flow_forget_all(void)
+{
+	struct scratch *scratch = scratch_get();
+	__u32 count;
+
+	if (!scratch || likely(!scratch->forget))
+		return;
+	count = scratch->forget;
+	scratch->forget = 0;
+	for (__u32 i = 0; i < EVICTED_MAX; i++)
+		if (i < count)
+			flow_forget(i);
+}
+
+/* A test puts time between what is judged and what is written. */
+#ifndef CLAIM_PAUSE
+#define CLAIM_PAUSE 0
+#endif
+
+INLINE void claim_pause(void)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CLAIM_PAUSE; i++)
+		bpf_ktime_get_ns();
 }
 
 enum claim {
@@ -121,61 +245,81 @@ GLOBAL int flow_claim(__u32 answer)
 	const struct control *settings = flow_settings();
 	struct scratch *scratch = scratch_get();
 	const struct flow_key *key;
+	__u32 writes;
 	__u64 hash;
 
 	if (!scratch || !settings)
 		return CLAIM_FAILED;
 	key = scratch_answer(scratch, answer);
 	hash = flow_hash(settings, key);
-	switch (half_open_put_fast(key, &scratch->flow, hash, settings, false)) {
+	switch (half_open_put_fast(key, &scratch->flow, hash, settings, false, &scratch_evicted(scratch)->row)) {
 	case PUT_REFUSED:
 		return CLAIM_FAILED;
 	case PUT_PRESENT:
 		return CLAIM_CONTENDED;
+	case PUT_EVICTED:
+		scratch->forget++;
+		break;
 	default:
-		return unlikely(established_find_fast(key, hash, settings)) ? CLAIM_CONTENDED : CLAIM_DONE;
+		break;
 	}
+	return unlikely(established_find_fast(key, hash, settings, &writes)) ? CLAIM_CONTENDED : CLAIM_DONE;
 }
 
 /*
- * The same when an entry has the key: it yields unless its connection lives. @hard: as flow_alive has it.
+ * The same when an entry has the key: it yields unless its connection lives. Who takes it writes what was judged, with
+ * the lock of the entry: of two who find the same one dead, one has it. @patience: enum flow_patience.
  * Returns enum claim, but never CLAIM_CONTENDED.
  */
-GLOBAL int flow_contend(__u32 answer, __u32 hard)
+GLOBAL int flow_contend(__u32 answer, __u32 patience)
 {
 	struct scratch *scratch = scratch_get();
 	const struct flow_key *key;
 	const struct flow *flow;
 	struct flow *other;
 	__u64 hash;
-	__u8 proto;
+	enum put put;
 
 	if (!scratch)
 		return CLAIM_FAILED;
 	key = scratch_answer(scratch, answer);
 	flow = &scratch->flow;
-	proto = key->proto;
 	hash = flow_hash_of(key);
-	if (half_open_put(key, flow, hash) == PUT_PRESENT) {
+	put = half_open_put(key, flow, hash, &scratch_evicted(scratch)->row);
+	if (put == PUT_EVICTED) {
+		scratch->forget++;
+	} else if (put == PUT_PRESENT) {
 		other = half_open_find_hashed(key, hash);
-		if (other && !flow_same_rewrite(other, flow)) {
-			if (flow_alive(other, proto, true, hard))
+		/* Gone in this moment: nobody says where to. */
+		if (!other)
+			return CLAIM_TAKEN;
+		flow_judge(&scratch->judged, other);
+		if (flow_same_rewrite(other, flow)) {
+			half_open_replace(key, flow, hash, NULL, &scratch->replaced);
+		} else {
+			if (flow_alive(other, key->proto, true, patience))
 				return CLAIM_TAKEN;
-			flow_yield(other, key);
+			claim_pause();
+			if (!half_open_replace(key, flow, hash, &scratch->judged, &scratch->replaced))
+				return CLAIM_TAKEN;
+			flow_yield(scratch);
 		}
-		half_open_replace(key, flow, hash);
 	}
 	other = established_find_hashed(key, hash);
 	if (!other)
 		return CLAIM_DONE;
-	if (!flow_same_rewrite(other, flow)) {
-		if (flow_alive(other, proto, false, hard)) {
-			half_open_remove(key);
-			return CLAIM_TAKEN;
-		}
-		flow_yield(other, key);
+	flow_judge(&scratch->judged, other);
+	if (flow_same_rewrite(other, flow)) {
+		established_remove(key);
+		return CLAIM_DONE;
 	}
-	established_remove(key);
+	scratch->replaced.key = *key;
+	scratch->replaced.flow = *other;
+	if (flow_alive(other, key->proto, false, patience) || !established_remove_judged(key, &scratch->judged)) {
+		half_open_remove(key);
+		return CLAIM_TAKEN;
+	}
+	flow_yield(scratch);
 	return CLAIM_DONE;
 }
 
@@ -185,15 +329,20 @@ GLOBAL int flow_put(__u32 which)
 	const struct control *settings = flow_settings();
 	struct scratch *scratch = scratch_get();
 	const struct flow_key *key;
+	enum put put;
 	__u64 hash;
 
 	if (!scratch || !settings)
 		return 0;
 	key = scratch_key(scratch, which);
 	hash = flow_hash(settings, key);
-	if (unlikely(half_open_put_fast(key, &scratch->flow, hash, settings, false) == PUT_PRESENT) &&
-	    half_open_put(key, &scratch->flow, hash) == PUT_PRESENT)
-		half_open_replace(key, &scratch->flow, hash);
+	put = half_open_put_fast(key, &scratch->flow, hash, settings, false, &scratch_evicted(scratch)->row);
+	if (unlikely(put == PUT_PRESENT))
+		put = half_open_put(key, &scratch->flow, hash, &scratch_evicted(scratch)->row);
+	if (unlikely(put == PUT_PRESENT))
+		half_open_replace(key, &scratch->flow, hash, NULL, &scratch->replaced);
+	if (unlikely(put == PUT_EVICTED))
+		scratch->forget++;
 	return 0;
 }
 
@@ -217,9 +366,19 @@ GLOBAL int flow_promote_one(__u32 which)
 		return 0;
 	key = scratch_key(scratch, which);
 	flow = half_open_find(key);
-	if (flow && established_set(key, flow))
+	if (!flow)
+		return 0;
+	switch (established_set(key, flow, scratch_evicted(scratch))) {
+	case PUT_REFUSED:
+		return 0;
+	case PUT_EVICTED:
 		half_open_remove(key);
-	return 0;
+		scratch->forget++;
+		return 0;
+	default:
+		half_open_remove(key);
+		return 0;
+	}
 }
 
 /*
@@ -253,7 +412,7 @@ GLOBAL int flow_promote(void)
 			flow_promote_one(ANSWER_MAX);
 		return 0;
 	}
-	if (!(other->flags & FLOW_SEEN))
+	if (!other->seen)
 		return 0;
 	flow_promote_one(ANSWER_FRONTEND);
 	if (flow->flags & FLOW_STAGED) {

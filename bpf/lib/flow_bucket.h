@@ -7,8 +7,24 @@
  * ever another key to compare. Tags lie apart from the flows: those of a whole table stay in a processor's cache, its
  * flows would not.
  *
- * What comes and goes does so under the bucket's lock; a lookup takes none. So a flow may be replaced by another while
- * a packet uses it, as in the kernel's preallocated tables.
+ * Readers and writers. A bucket's lock is held by who writes a flow into a place, frees one, or changes flow.seen or
+ * flow.closing; nobody holds two. Whoever decides by a flow that it may go looks without the lock, and says then with
+ * it what was seen (struct flow_judged): a flow that was used or replaced meanwhile stays. A lookup takes no lock, so a
+ * flow may be replaced by another while a packet uses it:
+ *
+ *   the tag, the key, the rewrite   the writer makes flow.writes odd first, and even when all is there; the tag comes
+ *                                   last. Who has rewritten a plain packet compares flow.writes with what it was before
+ *                                   the key was compared (flow_was_replaced), and drops the packet when it differs.
+ *   last_seen, packets, bytes,      written by every packet without the lock, each in one store: the last one counts,
+ *   acked, device, the next hop     and one packet of the former flow may count for the next. The next hop is believed
+ *                                   for a second (fib.h).
+ *   seen, closing                   whole bytes.
+ *
+ * A flow that moves to the other table is there before it is gone here; who has looked in both in vain looks once more
+ * (flow_find). What makes room takes the rest of its connection along (flow_forget), so no direction is left alone.
+ *
+ * Stores become visible in the order in which they stand, as on x86. On a processor that may change it (arm64), a
+ * lookup in the moment of a flow's writing may see the tag first: the key differs then, or flow.writes is odd.
  */
 #pragma once
 
@@ -143,10 +159,47 @@ INLINE void tags_set(__u64 *tags, __u32 place, __u16 tag)
 INLINE void row_write(__u64 *tags, __u32 place, struct flow_row *row, __u16 tag, const struct flow_key *key,
 		      const struct flow *flow)
 {
+	row->flow.writes++;
+	barrier();
 	row->key = *key;
-	row->flow = *flow;
+	__builtin_memcpy(&row->flow, flow, __builtin_offsetof(struct flow, writes));
+	barrier();
+	row->flow.writes++;
 	barrier();
 	tags_set(tags, place, tag);
+}
+
+/* Was the flow replaced since its key was found? @writes: flow.writes then. */
+INLINE bool flow_was_replaced(const struct flow *flow, __u32 writes)
+{
+	barrier();
+	return flow->writes != writes || writes & 1;
+}
+
+/* What a flow was judged by. */
+struct flow_judged {
+	__u32 writes;
+	__u32 created;
+	__u32 last_seen;
+	__be16 sport;
+	__be16 dport;
+};
+
+INLINE void flow_judge(struct flow_judged *judged, const struct flow *flow)
+{
+	judged->writes = flow->writes;
+	judged->created = flow->created;
+	judged->last_seen = flow->last_seen;
+	judged->sport = flow->sport;
+	judged->dport = flow->dport;
+}
+
+/* Is it the flow that was judged, unused since? The lock is held. NULL: any is. */
+INLINE bool flow_is_judged(const struct flow *flow, const struct flow_judged *judged)
+{
+	return !judged ||
+	       (flow->writes == judged->writes && flow->created == judged->created &&
+		flow->last_seen == judged->last_seen && flow->sport == judged->sport && flow->dport == judged->dport);
 }
 
 /* The lock is held. */

@@ -40,7 +40,8 @@ INLINE struct flow_places *established_places(__u32 index)
 }
 
 /* The flow of @key in one of its buckets. */
-INLINE struct flow *established_in(const struct flow_bucket *bucket, __u32 index, const struct flow_key *key, __u16 tag)
+INLINE struct flow *established_in(const struct flow_bucket *bucket, __u32 index, const struct flow_key *key, __u16 tag,
+				   __u32 *writes)
 {
 	__u32 place = bucket_place(bucket, tag);
 	struct flow_places *places;
@@ -52,11 +53,17 @@ INLINE struct flow *established_in(const struct flow_bucket *bucket, __u32 index
 	if (!places)
 		return NULL;
 	row = &places->rows[place];
+	*writes = row->flow.writes;
+	barrier();
 	return likely(flow_key_equal(&row->key, key)) ? &row->flow : NULL;
 }
 
-/* The established flow of @key. For the path of every packet; others call established_find. */
-INLINE struct flow *established_find_fast(const struct flow_key *key, __u64 hash, const struct control *settings)
+/*
+ * The established flow of @key. For the path of every packet; others call established_find.
+ * @writes: on return, flow.writes before the key was compared.
+ */
+INLINE struct flow *established_find_fast(const struct flow_key *key, __u64 hash, const struct control *settings,
+					  __u32 *writes)
 {
 	struct flow_bucket *bucket;
 	struct flow *flow;
@@ -66,19 +73,20 @@ INLINE struct flow *established_find_fast(const struct flow_key *key, __u64 hash
 	bucket = established_bucket(index);
 	if (!bucket)
 		return NULL;
-	flow = established_in(bucket, index, key, flow_tag(hash));
+	flow = established_in(bucket, index, key, flow_tag(hash), writes);
 	if (likely(flow) || likely(!bucket->spilled))
 		return flow;
 	index = flow_second(hash, settings->flow_buckets);
 	bucket = established_bucket(index);
-	return bucket ? established_in(bucket, index, key, flow_tag(hash)) : NULL;
+	return bucket ? established_in(bucket, index, key, flow_tag(hash), writes) : NULL;
 }
 
 NOINLINE struct flow *established_find_hashed(const struct flow_key *key, __u64 hash)
 {
 	const struct control *settings = flow_settings();
+	__u32 writes;
 
-	return key && settings ? established_find_fast(key, hash, settings) : NULL;
+	return key && settings ? established_find_fast(key, hash, settings, &writes) : NULL;
 }
 
 INLINE struct flow *established_find(const struct flow_key *key)
@@ -103,9 +111,9 @@ NOINLINE void established_unspill(const struct flow_key *key, __u32 index)
 		__sync_fetch_and_add(&bucket->spilled, -1);
 }
 
-/* What a flow is put in place of. */
+/* What a flow is put in place of, and with which tag. */
 struct flow_evicted {
-	struct flow_key key;
+	struct flow_row row;
 	__u16 tag;
 };
 
@@ -123,7 +131,7 @@ INLINE __u32 established_victim(const struct flow_bucket *bucket, const struct f
 		const struct flow *flow = &places->rows[place].flow;
 		__u32 idle = now - flow->last_seen;
 
-		if (flow->flags & FLOW_CLOSING && clock_passed(now, flow->last_seen, FLOW_CLOSED_SECONDS))
+		if (flow->closing && clock_passed(now, flow->last_seen, FLOW_CLOSED_SECONDS))
 			return place;
 		if ((__s32)idle > (__s32)longest) {
 			longest = idle;
@@ -135,15 +143,19 @@ INLINE __u32 established_victim(const struct flow_bucket *bucket, const struct f
 
 /*
  * Writes a flow into its place in the bucket, a free one, or that of a flow that makes room.
- * @evicted: the tag; on return the key that had to go, if any.
+ * @evicted: on return the flow that had to go, if any.
  * Returns PUT_REFUSED when another key has the tag.
  */
 NOINLINE enum put established_put(struct flow_bucket *bucket, struct flow_places *places, const struct flow_key *key,
 				  const struct flow *flow, struct flow_evicted *evicted)
 {
 	__u32 now = clock_now(), place;
-	__u16 tag = evicted->tag;
 	enum put put = PUT_DONE;
+	__u16 tag;
+
+	if (!bucket || !places || !key || !flow || !evicted)
+		return PUT_REFUSED;
+	tag = evicted->tag;
 
 	bpf_spin_lock(&bucket->lock);
 	place = bucket_place(bucket, tag);
@@ -159,7 +171,7 @@ NOINLINE enum put established_put(struct flow_bucket *bucket, struct flow_places
 	}
 	place &= FLOW_PLACES - 1;
 	if (put == PUT_EVICTED) {
-		evicted->key = places->rows[place].key;
+		evicted->row = places->rows[place];
 		tags_set(bucket->tags, place, 0);
 	}
 	if (put != PUT_REFUSED)
@@ -186,22 +198,21 @@ GLOBAL int established_spills(__u32 at, __u32 other, __u32 tag)
 }
 
 /*
- * Writes an established flow, whether the key is taken or not; in a full table another makes room. Returns false when
- * other keys have its tag in both buckets, which happens to one flow in thirty millions.
+ * Writes an established flow, whether the key is taken or not; in a full table another makes room, which is @evicted
+ * then. Returns PUT_REFUSED when other keys have its tag in both buckets, which happens to one flow in thirty millions.
  */
-NOINLINE bool established_set(const struct flow_key *key, const struct flow *flow)
+NOINLINE enum put established_set(const struct flow_key *key, const struct flow *flow, struct flow_evicted *evicted)
 {
 	const struct control *settings = flow_settings();
 	struct flow_bucket *first, *second;
 	struct flow_places *places[2];
-	struct flow_evicted evicted;
 	enum put put = PUT_REFUSED;
 	__u32 at, other;
 	bool single, spills;
 	__u64 hash;
 
-	if (!key || !flow || !settings)
-		return false;
+	if (!key || !flow || !evicted || !settings)
+		return PUT_REFUSED;
 	hash = flow_hash(settings, key);
 	at = flow_first(hash, settings->flow_buckets);
 	other = flow_second(hash, settings->flow_buckets);
@@ -210,34 +221,35 @@ NOINLINE bool established_set(const struct flow_key *key, const struct flow *flo
 	places[0] = established_places(at);
 	places[1] = established_places(other);
 	if (!first || !second || !places[0] || !places[1])
-		return false;
-	evicted.tag = flow_tag(hash);
+		return PUT_REFUSED;
+	evicted->tag = flow_tag(hash);
 	/* Both may be the same one, which other CPUs may have changed between two looks. */
 	single = at == other;
-	spills = established_spills(at, other, evicted.tag);
+	spills = established_spills(at, other, flow_tag(hash));
 	for (int i = 0; i < 2 - single; i++, spills = !spills) {
 		/* Before it is there, so that it is found as soon as it is. */
 		if (spills)
 			__sync_fetch_and_add(&first->spilled, 1);
-		put = established_put(spills ? second : first, spills ? places[1] : places[0], key, flow, &evicted);
+		put = established_put(spills ? second : first, spills ? places[1] : places[0], key, flow, evicted);
 		if (likely(put == PUT_DONE || put == PUT_EVICTED))
 			break;
 		if (spills)
 			__sync_fetch_and_add(&first->spilled, -1);
 		/* By another CPU, a moment ago. */
 		if (put == PUT_PRESENT)
-			return true;
+			return put;
 	}
 	if (put == PUT_REFUSED)
-		return false;
+		return put;
 	table_tally(TABLE_FLOWS_ADDED);
 	if (put == PUT_EVICTED)
-		established_unspill(&evicted.key, spills ? other : at);
-	return true;
+		established_unspill(&evicted->row.key, spills ? other : at);
+	return put;
 }
 
-/* Returns false when the bucket does not have the key. */
-INLINE bool established_remove_in(struct flow_bucket *bucket, __u32 index, const struct flow_key *key, __u16 tag)
+/* Returns false when the bucket does not have the key, or another flow of it than the one that was @judged. */
+INLINE bool established_remove_in(struct flow_bucket *bucket, __u32 index, const struct flow_key *key, __u16 tag,
+				  const struct flow_judged *judged)
 {
 	struct flow_places *places;
 	bool there = false;
@@ -250,7 +262,8 @@ INLINE bool established_remove_in(struct flow_bucket *bucket, __u32 index, const
 		return false;
 	bpf_spin_lock(&bucket->lock);
 	place = bucket_place(bucket, tag);
-	if (place < FLOW_PLACES && flow_key_equal(&places->rows[place].key, key)) {
+	if (place < FLOW_PLACES && flow_key_equal(&places->rows[place].key, key) &&
+	    flow_is_judged(&places->rows[place].flow, judged)) {
 		row_free(bucket->tags, place, &places->rows[place]);
 		there = true;
 	}
@@ -258,7 +271,8 @@ INLINE bool established_remove_in(struct flow_bucket *bucket, __u32 index, const
 	return there;
 }
 
-NOINLINE bool established_remove(const struct flow_key *key)
+/* @judged: as flow_is_judged has it. Returns whether one is gone. */
+NOINLINE bool established_remove_judged(const struct flow_key *key, const struct flow_judged *judged)
 {
 	const struct control *settings = flow_settings();
 	struct flow_bucket *first, *second;
@@ -273,7 +287,7 @@ NOINLINE bool established_remove(const struct flow_key *key)
 	first = established_bucket(at);
 	if (!first)
 		return false;
-	removed = established_remove_in(first, at, key, flow_tag(hash));
+	removed = established_remove_in(first, at, key, flow_tag(hash), judged);
 	if (removed)
 		table_tally(TABLE_FLOWS_REMOVED);
 	other = flow_second(hash, settings->flow_buckets);
@@ -281,9 +295,56 @@ NOINLINE bool established_remove(const struct flow_key *key)
 		return removed;
 	/* In both, when two CPUs wrote it at once and found its first bucket differently full. */
 	second = established_bucket(other);
-	if (!second || !established_remove_in(second, other, key, flow_tag(hash)))
+	if (!second || !established_remove_in(second, other, key, flow_tag(hash), judged))
 		return removed;
 	__sync_fetch_and_add(&first->spilled, -1);
 	table_tally(TABLE_FLOWS_REMOVED);
 	return true;
+}
+
+INLINE bool established_remove(const struct flow_key *key)
+{
+	return established_remove_judged(key, NULL);
+}
+
+/* Returns false when the bucket does not have the key. @closing: enum flow_closing. */
+INLINE bool established_mark_in(struct flow_bucket *bucket, __u32 index, const struct flow_key *key, __u16 tag,
+				__u8 closing)
+{
+	struct flow_places *places = established_places(index);
+	bool there = false;
+	__u32 place;
+
+	if (!places)
+		return false;
+	bpf_spin_lock(&bucket->lock);
+	place = bucket_place(bucket, tag);
+	if (place < FLOW_PLACES && flow_key_equal(&places->rows[place].key, key)) {
+		places->rows[place].flow.closing = closing;
+		there = true;
+	}
+	bpf_spin_unlock(&bucket->lock);
+	return there;
+}
+
+/* Writes flow.closing, when the key is there. */
+NOINLINE bool established_mark(const struct flow_key *key, __u64 hash, __u8 closing)
+{
+	const struct control *settings = flow_settings();
+	struct flow_bucket *bucket;
+	__u32 index;
+
+	if (!key || !settings)
+		return false;
+	index = flow_first(hash, settings->flow_buckets);
+	bucket = established_bucket(index);
+	if (!bucket)
+		return false;
+	if (likely(established_mark_in(bucket, index, key, flow_tag(hash), closing)))
+		return true;
+	if (!bucket->spilled)
+		return false;
+	index = flow_second(hash, settings->flow_buckets);
+	bucket = established_bucket(index);
+	return bucket && established_mark_in(bucket, index, key, flow_tag(hash), closing);
 }

@@ -75,34 +75,43 @@ INLINE __u32 half_open_victim(const struct half_open_bucket *bucket, const struc
 	for (__u32 i = 0; i < HALF_OPEN_LOOKS; i++) {
 		__u32 place = (hand + i) & (HALF_OPEN_PLACES - 1);
 
-		if (!(places->rows[place].flow.flags & FLOW_SEEN))
+		if (!places->rows[place].flow.seen)
 			return place;
 	}
 	return hand & (HALF_OPEN_PLACES - 1);
 }
 
-/* Writes a flow into a free place; in a full bucket another makes room. The lock is held. */
-INLINE void half_open_insert(struct half_open_at *at, const struct flow_key *key, const struct flow *flow)
+/*
+ * Writes a flow into a free place; in a full bucket another makes room, which is @evicted then. The lock is held.
+ * Returns whether one did.
+ */
+INLINE bool half_open_insert(struct half_open_at *at, const struct flow_key *key, const struct flow *flow,
+			     struct flow_row *evicted)
 {
 	__u32 place = marks_place(tags_marks(at->bucket->tags, HALF_OPEN_WORDS, 0), HALF_OPEN_WORDS);
+	bool full = place >= HALF_OPEN_PLACES;
 
-	if (unlikely(place >= HALF_OPEN_PLACES)) {
-		place = half_open_victim(at->bucket, at->places);
+	if (unlikely(full)) {
+		place = half_open_victim(at->bucket, at->places) & (HALF_OPEN_PLACES - 1);
 		at->bucket->hand = place + 1;
+		*evicted = at->places->rows[place];
+		tags_set(at->bucket->tags, place, 0);
 	}
 	place &= HALF_OPEN_PLACES - 1;
 	row_write(at->bucket->tags, place, &at->places->rows[place], at->tag, key, flow);
+	return full;
 }
 
 /*
- * Writes a half-open flow. Returns PUT_PRESENT when the key is taken. @compare: else it may be another key that has the
- * tag, which half_open_put tells; so the path of every new flow compares no keys.
+ * Writes a half-open flow. Returns PUT_PRESENT when the key is taken, PUT_EVICTED when @evicted made room. @compare:
+ * else it may be another key that has the tag, which half_open_put tells; so the path of every new flow compares no
+ * keys.
  */
 INLINE enum put half_open_put_fast(const struct flow_key *key, const struct flow *flow, __u64 hash,
-				   const struct control *settings, bool compare)
+				   const struct control *settings, bool compare, struct flow_row *evicted)
 {
 	struct half_open_at at;
-	bool taken;
+	bool taken, full = false;
 
 	if (!half_open_locate(hash, settings, &at))
 		return PUT_REFUSED;
@@ -110,38 +119,50 @@ INLINE enum put half_open_put_fast(const struct flow_key *key, const struct flow
 	taken = compare ? half_open_place(&at, key) < HALF_OPEN_PLACES
 			: tags_marks(at.bucket->tags, HALF_OPEN_WORDS, at.tag) != 0;
 	if (likely(!taken))
-		half_open_insert(&at, key, flow);
+		full = half_open_insert(&at, key, flow, evicted);
 	bpf_spin_unlock(&at.bucket->lock);
 	if (unlikely(taken))
 		return PUT_PRESENT;
 	table_tally(TABLE_HALF_OPEN_ADDED);
-	return PUT_DONE;
+	return unlikely(full) ? PUT_EVICTED : PUT_DONE;
 }
 
-NOINLINE enum put half_open_put(const struct flow_key *key, const struct flow *flow, __u64 hash)
+NOINLINE enum put half_open_put(const struct flow_key *key, const struct flow *flow, __u64 hash,
+				struct flow_row *evicted)
 {
 	const struct control *settings = flow_settings();
 
-	return key && flow && settings ? half_open_put_fast(key, flow, hash, settings, true) : PUT_REFUSED;
+	return key && flow && evicted && settings ? half_open_put_fast(key, flow, hash, settings, true, evicted)
+						  : PUT_REFUSED;
 }
 
-/* Writes a flow when the key is there. Under the lock: else it could be another key's place by now. */
-NOINLINE void half_open_replace(const struct flow_key *key, const struct flow *flow, __u64 hash)
+/*
+ * Writes a flow when the key is there, and its flow is the one that was @judged. @replaced: on return, what it was.
+ * Returns whether it did.
+ */
+NOINLINE bool half_open_replace(const struct flow_key *key, const struct flow *flow, __u64 hash,
+				const struct flow_judged *judged, struct flow_row *replaced)
 {
+	bool done = false;
 	const struct control *settings = flow_settings();
 	struct half_open_at at;
 	__u32 place;
 
-	if (!key || !flow || !settings || !half_open_locate(hash, settings, &at))
-		return;
+	if (!key || !flow || !replaced || !settings || !half_open_locate(hash, settings, &at))
+		return false;
 	bpf_spin_lock(&at.bucket->lock);
 	place = half_open_place(&at, key);
-	if (place < HALF_OPEN_PLACES)
-		at.places->rows[place].flow = *flow;
+	if (place < HALF_OPEN_PLACES && flow_is_judged(&at.places->rows[place].flow, judged)) {
+		*replaced = at.places->rows[place];
+		row_write(at.bucket->tags, place, &at.places->rows[place], at.tag, key, flow);
+		done = true;
+	}
 	bpf_spin_unlock(&at.bucket->lock);
+	return done;
 }
 
-NOINLINE bool half_open_remove_hashed(const struct flow_key *key, __u64 hash)
+/* Writes flow.seen and flow.closing, when the key is there. @closing: enum flow_closing; FLOW_CLOSING_MAX: as it is. */
+NOINLINE bool half_open_mark(const struct flow_key *key, __u64 hash, __u8 closing)
 {
 	const struct control *settings = flow_settings();
 	struct half_open_at at;
@@ -151,6 +172,28 @@ NOINLINE bool half_open_remove_hashed(const struct flow_key *key, __u64 hash)
 		return false;
 	bpf_spin_lock(&at.bucket->lock);
 	place = half_open_place(&at, key);
+	if (place < HALF_OPEN_PLACES) {
+		at.places->rows[place].flow.seen = 1;
+		if (closing < FLOW_CLOSING_MAX)
+			at.places->rows[place].flow.closing = closing;
+	}
+	bpf_spin_unlock(&at.bucket->lock);
+	return place < HALF_OPEN_PLACES;
+}
+
+/* @judged: as flow_is_judged has it. Returns whether it is gone. */
+NOINLINE bool half_open_remove_judged(const struct flow_key *key, __u64 hash, const struct flow_judged *judged)
+{
+	const struct control *settings = flow_settings();
+	struct half_open_at at;
+	__u32 place;
+
+	if (!key || !settings || !half_open_locate(hash, settings, &at))
+		return false;
+	bpf_spin_lock(&at.bucket->lock);
+	place = half_open_place(&at, key);
+	if (place < HALF_OPEN_PLACES && !flow_is_judged(&at.places->rows[place].flow, judged))
+		place = HALF_OPEN_PLACES;
 	if (place < HALF_OPEN_PLACES)
 		row_free(at.bucket->tags, place, &at.places->rows[place]);
 	bpf_spin_unlock(&at.bucket->lock);
@@ -162,5 +205,5 @@ NOINLINE bool half_open_remove_hashed(const struct flow_key *key, __u64 hash)
 
 INLINE bool half_open_remove(const struct flow_key *key)
 {
-	return half_open_remove_hashed(key, flow_hash_of(key));
+	return half_open_remove_judged(key, flow_hash_of(key), NULL);
 }

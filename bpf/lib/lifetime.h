@@ -10,7 +10,10 @@
 #define TCP_RESET_SECONDS 10
 #define TCP_RESET_PORT_SECONDS 1
 
-/* The entry of @key, whichever table has it. */
+/*
+ * The entry of @key, whichever table has it. One that is on its way from the one to the other may be missed in both: it
+ * is in the other by then.
+ */
 INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
 {
 	struct flow *flow = established_find(key);
@@ -18,18 +21,20 @@ INLINE struct flow *flow_find(const struct flow_key *key, bool *half_open)
 	*half_open = false;
 	if (likely(flow))
 		return flow;
-	*half_open = true;
-	return half_open_find(key);
+	flow = half_open_find(key);
+	*half_open = flow != NULL;
+	return flow ? flow : established_find(key);
 }
 
-INLINE __u32 flow_idle_seconds(__u8 proto, __u32 flags, bool half_open)
+/* @closing: enum flow_closing. */
+INLINE __u32 flow_idle_seconds(__u8 proto, __u8 closing, bool half_open)
 {
 	if (proto == IPPROTO_TCP) {
-		if (flags & FLOW_RESET)
+		if (closing == FLOW_CLOSING_RST)
 			return TCP_RESET_SECONDS;
 		if (half_open)
 			return knobs.tcp_half_open_seconds;
-		return flags & FLOW_CLOSING ? knobs.tcp_closing_seconds : knobs.tcp_established_seconds;
+		return closing ? knobs.tcp_closing_seconds : knobs.tcp_established_seconds;
 	}
 	/* UDP, and SCTP, whose heartbeats come every 30 s (RFC 9260 8.3). */
 	return half_open ? knobs.udp_seconds : knobs.udp_stream_seconds;
@@ -37,7 +42,7 @@ INLINE __u32 flow_idle_seconds(__u8 proto, __u32 flags, bool half_open)
 
 INLINE bool flow_expired(const struct flow *flow, __u8 proto, bool half_open)
 {
-	return clock_passed(clock_now(), flow->last_seen, flow_idle_seconds(proto, flow->flags, half_open));
+	return clock_passed(clock_now(), flow->last_seen, flow_idle_seconds(proto, flow->closing, half_open));
 }
 
 /* The key of an answer to packets of @key, where @hook sees it. */

@@ -13,6 +13,7 @@
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
+#define TCP_PSH 0x08
 #define TCP_ACK 0x10
 
 enum packet_piece {
@@ -69,6 +70,9 @@ struct packet {
 	__u8 piece;
 	/* Identification of a datagram that comes in pieces, as it stands in the header. */
 	__u32 fragment_id;
+	/* Sequence and acknowledgement number of TCP, as they stand in the header; 0 otherwise. */
+	__u32 sequence;
+	__u32 acked;
 } __attribute__((aligned(8)));
 
 /* Offset of the network header: the programs are attached to Ethernet devices only. */
@@ -143,10 +147,14 @@ INLINE bool packet_parse_plain(struct context *ctx, struct packet *packet, __u8 
 	packet->family = v4 ? 4 : 6;
 	packet->piece = PACKET_WHOLE;
 	packet->fragment_id = 0;
+	packet->sequence = 0;
+	packet->acked = 0;
 	if (packet->key.proto == IPPROTO_TCP) {
 		if (l4 + sizeof(struct tcphdr) > end)
 			return false;
 		packet->tcp_flags = ((const __u8 *)l4)[13];
+		packet->sequence = ((const struct tcphdr *)l4)->seq;
+		packet->acked = ((const struct tcphdr *)l4)->ack_seq;
 		return true;
 	}
 	return packet->key.proto == IPPROTO_UDP && packet->key.dport != knobs.geneve_port;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "fib.h"
+#include "flow_table.h"
 
 /* The two entries whose port may be chosen. */
 enum answer {
@@ -15,6 +16,9 @@ enum answer {
 	ANSWER_SNAT,
 	ANSWER_MAX,
 };
+
+/* Entries that a packet puts into the tables at most: each may make another go. */
+#define EVICTED_MAX 4
 
 /* What a packet around a packet said. */
 struct decap {
@@ -55,6 +59,16 @@ struct scratch {
 	struct icmp_quote quote;
 	/* Of the other direction of a connection that may have to yield. */
 	struct flow_key opposite;
+	/* flow.writes of the packet's entry before its key was compared. */
+	__u32 writes;
+	/* Entries that made room, up to scratch->forget: flow_forget_all takes the rest of their connections. */
+	struct flow_evicted evicted[EVICTED_MAX];
+	__u32 forget;
+	/* The entry that an entry was put in place of whose connection lives no more. */
+	struct flow_row replaced;
+	/* What an entry that may have to yield was judged by, and its opposite. */
+	struct flow_judged judged;
+	struct flow_judged judged_opposite;
 	/* By enum answer. */
 	struct flow_key answer[ANSWER_MAX];
 	struct fib_result next;
@@ -83,6 +97,12 @@ INLINE struct flow_key *scratch_answer(struct scratch *scratch, __u32 answer)
 INLINE struct flow_key *scratch_key(struct scratch *scratch, __u32 which)
 {
 	return which == ANSWER_MAX ? &scratch->packet.key : scratch_answer(scratch, which);
+}
+
+/* Where the next entry that makes room goes. */
+INLINE struct flow_evicted *scratch_evicted(struct scratch *scratch)
+{
+	return &scratch->evicted[scratch->forget & (EVICTED_MAX - 1)];
 }
 
 INLINE struct scratch *scratch_get(void)

@@ -143,7 +143,9 @@ GLOBAL int snat_claim(struct context *ctx, __u32 answer, __u32 preferred, __u32 
 		flow_set_deltas_fast(&scratch->flow, key);
 		claim = flow_claim(answer);
 		if (unlikely(claim == CLAIM_CONTENDED))
-			claim = flow_contend(answer, i >= SNAT_TRIES / 2);
+			claim = flow_contend(answer, i < SNAT_TRIES / 2	      ? PATIENCE_FULL
+						     : i < SNAT_TRIES * 3 / 4 ? PATIENCE_LITTLE
+									      : PATIENCE_NONE);
 		if (claim != CLAIM_TAKEN)
 			break;
 	}

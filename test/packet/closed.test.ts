@@ -1,6 +1,6 @@
 /** Connections that are closed: both directions know, and their ports serve others again. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { FLOW_CLOSING, FLOW_RESET } from '../../maps-schema/gen/codecs.ts';
+import { FLOW_CLOSING_FIN, FLOW_CLOSING_RST } from '../../maps-schema/gen/codecs.ts';
 import { packet } from '../support/packet/builder.ts';
 import { CLIENT, NODE, OTHER_POD, POD, REMOTE_POD } from '../support/packet/network.ts';
 import { createPacketRig, type PacketRig, WAYS, type Way } from '../support/packet/rig.ts';
@@ -28,20 +28,31 @@ function age(seconds: number): void {
 }
 
 const entries = () => [rig.flows('halfOpenFlows').length, rig.flows('flows').length];
-const flagged = (flags: number) =>
-  [...rig.flows('flows'), ...rig.flows('halfOpenFlows')].filter(({ flow }) => (flow.flags & flags) === flags).length;
+const closing = (how: number) =>
+  [...rig.flows('flows'), ...rig.flows('halfOpenFlows')].filter(({ flow }) => flow.closing === how).length;
+/** First numbers of the client and of the backend; each has acknowledged the other's. */
+const CLIENT_NUMBER = 1000;
+const BACKEND_NUMBER = 5000;
+const numbers = (flags: string, own: number, other: number, sequence?: number) => ({
+  seq: sequence ?? (flags.startsWith('S') ? own : own + 1),
+  ack: flags === 'S' || flags === 'R' ? 0 : other + 1,
+});
 
 /** The backend is here, or elsewhere: then the node's address and one entry a direction. */
 describe.each(['here', 'elsewhere'] as const)('backend %s', (where) => {
   describe.each(where === 'here' ? (['tc'] as Way[]) : WAYS)('by %s', (way) => {
     const target = where === 'here' ? POD[4] : REMOTE_POD[4];
 
-    const send = (vip: string, flags: string) =>
-      rig.ingress(packet(CLIENT[4], vip).tcp(CLIENT_PORT, 80, flags).build(), { way });
-    const answer = (port: number, flags: string) =>
-      where === 'here'
-        ? rig.egress(packet(target, CLIENT[4]).tcp(8080, port, flags).build())
-        : rig.ingress(packet(target, NODE[4]).tcp(8080, port, flags).build(), { way });
+    const send = (vip: string, flags: string, sequence?: number, from = CLIENT[4]) => {
+      const options = numbers(flags, CLIENT_NUMBER, BACKEND_NUMBER, sequence);
+      return rig.ingress(packet(from, vip).tcp(CLIENT_PORT, 80, flags, options).build(), { way });
+    };
+    const answer = (port: number, flags: string, sequence?: number) => {
+      const options = numbers(flags, BACKEND_NUMBER, CLIENT_NUMBER, sequence);
+      return where === 'here'
+        ? rig.egress(packet(target, CLIENT[4]).tcp(8080, port, flags, options).build())
+        : rig.ingress(packet(target, NODE[4]).tcp(8080, port, flags, options).build(), { way });
+    };
     /** Opens a connection. @returns the port that the backend sees */
     const open = (vip: string): number => {
       const { sport } = send(vip, 'S').parsed();
@@ -57,16 +68,51 @@ describe.each(['here', 'elsewhere'] as const)('backend %s', (where) => {
 
     it.each(['client', 'backend'])('an RST of the %s: both directions know', (who) => {
       const port = open(VIPS[0]);
-      expect(flagged(FLOW_RESET)).toBe(0);
+      expect(closing(FLOW_CLOSING_RST)).toBe(0);
       if (who === 'client') send(VIPS[0], 'R');
       else answer(port, 'R');
-      expect(flagged(FLOW_RESET | FLOW_CLOSING)).toBe(2);
+      expect(closing(FLOW_CLOSING_RST)).toBe(2);
+    });
+
+    it.each([
+      ['client', CLIENT_NUMBER],
+      ['client', CLIENT_NUMBER + 2],
+      ['client', 0],
+      ['backend', BACKEND_NUMBER + 2],
+    ])('an RST with a number that nobody acknowledged is not believed: %s, %d', (who, sequence) => {
+      const port = open(VIPS[0]);
+      if (who === 'client') send(VIPS[0], 'R', sequence);
+      else answer(port, 'R', sequence);
+      expect(closing(FLOW_CLOSING_RST)).toBe(0);
+      age(2);
+      // Nobody gets its port, and it goes on.
+      expect(open(VIPS[1])).not.toBe(CLIENT_PORT);
+      expect(send(VIPS[0], '.').reasons).not.toContain('NEW_FLOW');
+      expect(send(VIPS[0], '.').parsed().sport).toBe(CLIENT_PORT);
+    });
+
+    it('data that flow on take the mark back', () => {
+      const port = open(VIPS[0]);
+      send(VIPS[0], 'R');
+      answer(port, '.');
+      expect(closing(FLOW_CLOSING_RST)).toBe(2);
+      answer(port, 'P.');
+      expect(closing(FLOW_CLOSING_RST)).toBe(0);
+      send(VIPS[0], 'F.');
+      send(VIPS[0], 'P.');
+      expect(closing(FLOW_CLOSING_FIN)).toBe(0);
+    });
+
+    it('a backend that refuses: its RST has the number 0', () => {
+      const { sport } = send(VIPS[0], 'S').parsed();
+      answer(sport, 'R.', 0);
+      expect(closing(FLOW_CLOSING_RST)).toBe(2);
     });
 
     it('a FIN closes one direction alone', () => {
       open(VIPS[0]);
       send(VIPS[0], 'F.');
-      expect([flagged(FLOW_CLOSING), flagged(FLOW_RESET)]).toEqual([1, 0]);
+      expect([closing(FLOW_CLOSING_FIN), closing(FLOW_CLOSING_RST)]).toEqual([1, 0]);
     });
 
     it('an RST does not establish a half-open connection (R-74)', () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { encode } from '../../maps-schema/codec.ts';
 import {
-  FLOW_CLOSING,
+  FLOW_CLOSING_FIN,
   flow as flowCodec,
   flowKey,
   TABLE_FLOWS_ADDED,
@@ -45,6 +45,13 @@ const range = (from: number, count: number) => Array.from({ length: count }, (_,
 
 const buckets = () => readBuckets(rig.pinDirectory, 'flows');
 const spilled = () => buckets().reduce((sum, bucket) => sum + bucket.spilled, 0);
+
+/** No direction is there without the other. */
+function expectWhole(): void {
+  const count = new Map<number, number>();
+  for (const row of rig.flows('flows')) count.set(portOf(row), (count.get(portOf(row)) ?? 0) + 1);
+  expect([...count].filter(([, rows]) => rows !== 2)).toEqual([]);
+}
 
 async function evicted(): Promise<number> {
   const { established } = await rig.sweep();
@@ -100,9 +107,10 @@ it('full, it gives up what was not used for longest (R-74)', async () => {
   const before = await evicted();
   for (const port of range(FIRST_PORT, ROOM)) establish(port);
   const full = rig.flows('flows').length;
-  // Two entries a connection, and all that came but what was given up.
-  expect(full).toBeGreaterThan(ROOM * 0.9);
-  expect(await evicted()).toBe(before + 2 * ROOM - full);
+  expect(full).toBeGreaterThan(ROOM * 0.8);
+  // Two entries a connection: one was given up, and took the other along.
+  expect((await evicted()) - before).toBeGreaterThanOrEqual((2 * ROOM - full) / 2);
+  expectWhole();
   const old = new Set(rig.flows('flows').map(portOf));
   change(() => true, older(60));
   const fresh = range(FIRST_PORT + 5000, 8);
@@ -110,7 +118,8 @@ it('full, it gives up what was not used for longest (R-74)', async () => {
   const now = rig.flows('flows').map(portOf);
   // The new ones push out none of each other.
   for (const port of fresh) expect(now.filter((each) => each === port)).toHaveLength(2);
-  expect(now.length).toBeGreaterThanOrEqual(full);
+  expect(now.length).toBeGreaterThanOrEqual(full - 2 * fresh.length);
+  expectWhole();
   expect(now.every((port) => old.has(port) || fresh.includes(port))).toBe(true);
   expect(buckets().every((bucket) => bucket.spilled <= ROOM)).toBe(true);
 });
@@ -121,12 +130,12 @@ it('full, it gives up connections that are closed before those that are idle (R-
   const closing = new Set(
     rig
       .flows('flows')
-      .filter((_, i) => i % 4 === 0)
+      .filter((row) => portOf(row) % 4 === 0)
       .map(({ key }) => JSON.stringify(key)),
   );
   change(
     ({ key }) => closing.has(JSON.stringify(key)),
-    (row) => ({ ...older(2)(row), flags: row.flow.flags | FLOW_CLOSING }),
+    (row) => ({ ...older(2)(row), closing: FLOW_CLOSING_FIN }),
   );
   change(({ key }) => !closing.has(JSON.stringify(key)), older(3600));
   const before = new Set(keys());

@@ -2,7 +2,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { encode } from '../../maps-schema/codec.ts';
 import {
-  FLOW_SEEN,
   type FlowKey,
   flowKey,
   HOOK_INGRESS,
@@ -42,6 +41,13 @@ const clientKey = (sport: number): FlowKey => ({
 const clientPorts = () =>
   rig.flows('halfOpenFlows').flatMap(({ key }) => (key.hook === HOOK_INGRESS ? [key.sport] : []));
 
+/** No direction is there without the other: what was put out of a full bucket took it along. */
+function expectWhole(): void {
+  const rows = rig.flows('halfOpenFlows').map(({ key }) => (key.hook === HOOK_INGRESS ? key.sport : key.dport));
+  const alone = rows.filter((port) => rows.indexOf(port) === rows.lastIndexOf(port));
+  expect(alone).toEqual([]);
+}
+
 it('gives up nothing while a third of its places are taken', async () => {
   await build(64);
   const ports = Array.from({ length: Math.floor((64 * PLACES) / 3 / 2) }, (_, i) => 20_000 + i);
@@ -62,9 +68,10 @@ it('a flood pushes out its like, not connections that were answered (R-74)', asy
     client(port);
     answer(port);
   }
-  expect(rig.flows('halfOpenFlows').every(({ flow }) => flow.flags & FLOW_SEEN)).toBe(true);
+  expect(rig.flows('halfOpenFlows').every(({ flow }) => flow.seen)).toBe(true);
   for (let port = 30_000; port < 30_000 + 10 * 8 * PLACES; port++) client(port);
-  expect(rig.flows('halfOpenFlows')).toHaveLength(8 * PLACES);
+  expect(rig.flows('halfOpenFlows').length).toBeGreaterThan(8 * PLACES * 0.8);
+  expectWhole();
   for (const port of answered) client(port, '.');
   const established = rig.flows('flows').map(({ key }) => (key.hook === HOOK_INGRESS ? key.sport : key.dport));
   expect(established.sort()).toEqual([...answered, ...answered].sort());
@@ -81,7 +88,8 @@ it('full of what was answered, it makes room all the same: the hand goes round',
   const before = clientPorts();
   const fresh = [30_000, 30_001, 30_002, 30_003];
   for (const port of fresh) expect(client(port)).toMatchObject({ verdict: 'NEXT', reasons: ['NEW_FLOW'] });
-  expect(rig.flows('halfOpenFlows')).toHaveLength(PLACES);
+  expect(rig.flows('halfOpenFlows').length).toBeGreaterThanOrEqual(PLACES - 2 * fresh.length);
+  expectWhole();
   // Each has pushed out something else: the last one is whole.
   expect(clientPorts()).toContain(fresh[3]);
   expect(before.filter((port) => !clientPorts().includes(port)).length).toBeGreaterThan(0);

@@ -1,6 +1,6 @@
 /** When a flow is promoted, when it ends, and when its packets choose a backend again. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BACKEND_STATE_SERVING, backendState, FLOW_CLOSING } from '../../maps-schema/gen/codecs.ts';
+import { BACKEND_STATE_SERVING, backendState, FLOW_CLOSING_NO } from '../../maps-schema/gen/codecs.ts';
 import type { Backend } from '../../src/model/compiled.ts';
 import { packet } from '../support/packet/builder.ts';
 import { CLIENT, OTHER_POD, POD } from '../support/packet/network.ts';
@@ -25,7 +25,13 @@ const withBackends = (cluster: readonly Backend[], keeping: readonly Backend[] =
     service(`life-${protocol}`.toLowerCase(), { protocol, frontends: [frontend(VIP, 80)], cluster, keeping }),
   );
 
-const tcp = (flags: string) => rig.ingress(packet(CLIENT[4], VIP).tcp(40000, 80, flags).build());
+/** Its answers acknowledge the number 0: an RST that has it is believed. */
+const tcp = (flags: string) =>
+  rig.ingress(
+    packet(CLIENT[4], VIP)
+      .tcp(40000, 80, flags, { seq: flags === 'R' ? 0 : 1000 })
+      .build(),
+  );
 const tcpAnswer = (flags: string, from: string = POD[4]) =>
   rig.egress(packet(from, CLIENT[4]).tcp(8080, 40000, flags).build());
 const udp = () => rig.ingress(packet(CLIENT[4], VIP).udp(40000, 80).build());
@@ -154,7 +160,7 @@ describe('a backend that goes away', () => {
 });
 
 describe('a connection that is closed', () => {
-  const closing = () => rig.flows('flows').filter(({ flow }) => (flow.flags & FLOW_CLOSING) !== 0).length;
+  const closing = () => rig.flows('flows').filter(({ flow }) => flow.closing !== FLOW_CLOSING_NO).length;
 
   it.each(['F.', 'R'])('with %s: a new SYN chooses again', (flags) => {
     establishTcp();

@@ -1,5 +1,5 @@
 /** Which flows have not ended: a node is given back when none is left. */
-import { FLOW_CLOSING, FLOW_FOREIGN, flow as flowCodec, flowKey } from '../../../maps-schema/gen/codecs.ts';
+import { FLOW_CLOSING_NO, FLOW_FOREIGN, flow as flowCodec, flowKey } from '../../../maps-schema/gen/codecs.ts';
 import type { Maps } from '../../bpf/open-maps.ts';
 import type { FlowClock } from '../kernel.ts';
 import { decodeRows } from '../views/rows.ts';
@@ -22,7 +22,7 @@ export function countOpenFlows(
     [true, maps.halfOpenFlows],
   ] as const) {
     for (const [key, flow] of decodeRows(table.entries(), flowKey, flowCodec)) {
-      if (key.proto === 0 || (flow.flags & (FLOW_FOREIGN | FLOW_CLOSING)) !== 0) continue;
+      if (key.proto === 0 || (flow.flags & FLOW_FOREIGN) !== 0 || flow.closing !== FLOW_CLOSING_NO) continue;
       const ages = halfOpen || key.proto !== TCP;
       if (ages && clock !== undefined && idleSeconds(flow.lastSeen, clock) > IDLE_SECONDS) continue;
       open++;

@@ -7,7 +7,7 @@ import { encode } from '../../../maps-schema/codec.ts';
 import {
   BACKEND_STATE_SERVING,
   backendState,
-  FLOW_CLOSING,
+  FLOW_CLOSING_NO,
   FLOW_DSR,
   FLOW_FOREIGN,
   FLOW_GENEVE,
@@ -123,7 +123,7 @@ function matches(flow: Flow, filter: FlowFilter): boolean {
 function rowOf(maps: FlowMaps, key: FlowKey, flow: Flow, halfOpen: boolean, context: FlowContext): FlowRow {
   const staged = (flow.flags & FLOW_STAGED) !== 0 ? find(maps, stagedKey(key, flow)) : undefined;
   const answer = find(maps, answerKey(key, flow));
-  const closing = ((flow.flags | (answer?.flags ?? 0)) & FLOW_CLOSING) !== 0;
+  const closing = flow.closing !== FLOW_CLOSING_NO || (answer?.closing ?? FLOW_CLOSING_NO) !== FLOW_CLOSING_NO;
   const source = staged ?? flow;
   const directReturn = directReturnOf(flow);
   // An entry that sends encapsulated packets has the outer destination there.

@@ -38,14 +38,14 @@ interface Table {
 }
 const ESTABLISHED: Table = {
   name: 'flows',
-  write: 'established_set(&key, &flow)',
+  write: 'established_set(&key, &flow, &evicted)',
   remove: 'established_remove(&key)',
   added: TABLE_FLOWS_ADDED,
   removed: TABLE_FLOWS_REMOVED,
 };
 const HALF_OPEN: Table = {
   name: 'halfOpenFlows',
-  write: 'half_open_put(&key, &flow, flow_hash_of(&key))',
+  write: 'half_open_put(&key, &flow, flow_hash_of(&key), &evicted.row)',
   remove: 'half_open_remove(&key)',
   added: TABLE_HALF_OPEN_ADDED,
   removed: TABLE_HALF_OPEN_REMOVED,
@@ -58,6 +58,8 @@ SEC("tc") int ${program}(struct __sk_buff *skb)
 	__u32 random = bpf_get_prandom_u32();
 	struct flow_key key = {.proto = 6, .sport = random % ${keys}};
 	struct flow flow = {.sport = key.sport, .dport = key.sport, .backend_id = key.sport, .mtu = key.sport};
+
+	struct flow_evicted evicted;
 
 	flow.last_seen = clock_now();
 	if (random >> 31)

@@ -95,7 +95,18 @@ export function putFlow(map: KernelHash, key: Partial<FlowKey>, value: Partial<F
     ...key,
   };
   const mac = '00:00:00:00:00:00';
-  const zero = { addressDelta: 0, portDelta: 0, ifindex: 0, nexthopGeneration: 0, nexthopStamp: 0, mtu: 0 };
+  const zero = {
+    seen: 0,
+    closing: 0,
+    acked: 0,
+    writes: 0,
+    addressDelta: 0,
+    portDelta: 0,
+    ifindex: 0,
+    nexthopGeneration: 0,
+    nexthopStamp: 0,
+    mtu: 0,
+  };
   const from = { saddr: '192.0.2.9', daddr: '10.244.0.1', sport: 4000, dport: 8080 };
   const ids = { servicePortId: 1, backendId: 1, backendGeneration: 1 };
   const times = { lastSeen: 0, created: 0, packets: 1n, bytes: 60n };

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import {
-  FLOW_CLOSING,
+  FLOW_CLOSING_FIN,
   FLOW_DSR,
   FLOW_GENEVE,
   FLOW_REDIRECT,
@@ -49,7 +49,11 @@ function flows() {
   putFlow(maps.flows, left, { saddr: S, sport: 2001, daddr: B, dport: 8080, flags: FLOW_SNAT });
   const back = { saddr: B, sport: 8080, daddr: S, dport: 2001, hook: HOOK_INGRESS };
   putFlow(maps.flows, back, { daddr: C, dport: 2000, flags: FLOW_REPLY | FLOW_SNAT | FLOW_STAGED });
-  putFlow(maps.flows, { ...out, dport: 2000 }, { ...answer, dport: 2000, flags: FLOW_REPLY | FLOW_CLOSING });
+  putFlow(
+    maps.flows,
+    { ...out, dport: 2000 },
+    { ...answer, dport: 2000, flags: FLOW_REPLY, closing: FLOW_CLOSING_FIN },
+  );
 
   const sent = { saddr: S, sport: 3000, daddr: '10.244.1.2', dport: 8080, flags: FLOW_SNAT | FLOW_REDIRECT };
   const ids = { backendId: 2, backendGeneration: 7, created: 9990, lastSeen: 9990 };

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   CONTROL_ATTACHED,
-  FLOW_CLOSING,
+  FLOW_CLOSING_FIN,
   FLOW_FOREIGN,
   FRONTEND_CLUSTER_IP,
   FRONTEND_SNAT_HOST,
@@ -204,7 +204,7 @@ describe('--back', () => {
     const made = createMaps();
     const now = 1_000_000;
     putFlow(made.flows, { sport: 1 }, { lastSeen: now });
-    putFlow(made.flows, { sport: 2 }, { lastSeen: now, flags: FLOW_CLOSING });
+    putFlow(made.flows, { sport: 2 }, { lastSeen: now, closing: FLOW_CLOSING_FIN });
     putFlow(made.flows, { sport: 3 }, { lastSeen: now, flags: FLOW_FOREIGN });
     putFlow(made.flows, { sport: 4 }, { lastSeen: now - 1_000_000 });
     putFlow(made.flows, { sport: 5, proto: 17 }, { lastSeen: now - 200_000 });
