@@ -466,6 +466,7 @@ INLINE struct packet *carry_known(struct __sk_buff *skb, __u8 hook, int *verdict
 		flow = established_find_hashed(&packet->key, hash);
 	}
 	if (!flow) {
+		race_pause();
 		flow = half_open_find_hashed(&packet->key, hash);
 		half_open = flow;
 		/* On its way from the one table to the other. */

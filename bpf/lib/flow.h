@@ -213,18 +213,6 @@ INLINE void flow_forget_all(void)
 			flow_forget(i);
 }
 
-/* A test puts time between what is judged and what is written. */
-#ifndef CLAIM_PAUSE
-#define CLAIM_PAUSE 0
-#endif
-
-INLINE void claim_pause(void)
-{
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < CLAIM_PAUSE; i++)
-		bpf_ktime_get_ns();
-}
-
 enum claim {
 	CLAIM_DONE,
 	/* Another connection that lives has the key. */
@@ -299,7 +287,7 @@ GLOBAL int flow_contend(__u32 answer, __u32 patience)
 		} else {
 			if (flow_alive(other, key->proto, true, patience))
 				return CLAIM_TAKEN;
-			claim_pause();
+			race_pause();
 			if (!half_open_replace(key, flow, hash, &scratch->judged, &scratch->replaced))
 				return CLAIM_TAKEN;
 			flow_yield(scratch);

@@ -30,6 +30,18 @@
 
 #include "common.h"
 
+/* Where another CPU may come between two steps, a test puts time. */
+#ifndef RACE_PAUSE
+#define RACE_PAUSE 0
+#endif
+
+INLINE void race_pause(void)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < RACE_PAUSE; i++)
+		bpf_ktime_get_ns();
+}
+
 /* Each of the four tags of a word. */
 #define TAGS_1 0x0001000100010001ULL
 #define TAGS_TOP 0x8000800080008000ULL

@@ -53,7 +53,7 @@ beforeAll(async () => {
     ['tc', []],
     ['tc-conntrack', ['-DSLUICE_CONNTRACK']],
   ] as const) {
-    const flags = ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', ...include, ...define, `-DCLAIM_PAUSE=${PAUSE}`];
+    const flags = ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', ...include, ...define, `-DRACE_PAUSE=${PAUSE}`];
     const output = join(directory, `${object}.bpf.o`);
     execFileSync('clang', [...flags, '-c', 'bpf/tc.bpf.c', '-o', output], { cwd: REPOSITORY });
   }
