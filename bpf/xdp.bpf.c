@@ -171,8 +171,10 @@ INLINE int carry_any(struct xdp_md *ctx, bool v4)
 			return XDP_PASS;
 		flow = half_open_find_hashed(&packet.key, hash);
 		half_open = flow;
-		if (!flow)
-			flow = established_find_fast(&packet.key, hash, settings, &writes);
+		if (!flow) {
+			flow = established_find_hashed(&packet.key, hash);
+			writes = flow ? flow->writes : 0;
+		}
 	}
 	if (flow && likely(!begins_anew(&packet, flow, half_open)))
 		return carry_established(ctx, &packet, flow, writes, half_open, v4);

@@ -70,7 +70,7 @@ NOINLINE void flow_close(const struct flow *flow, const struct packet *packet)
 			flow_mark_closing(&packet->key, FLOW_CLOSING_FIN);
 		return;
 	}
-	if (other->acked != packet->sequence)
+	if (packet->piece != PACKET_WHOLE || other->acked != packet->sequence)
 		return;
 	flow_mark_closing(&packet->key, FLOW_CLOSING_RST);
 	other->last_seen = flow->last_seen;
@@ -83,7 +83,8 @@ INLINE void flow_use(struct flow *flow, const struct packet *packet, __u32 now)
 	flow->last_seen = now;
 	flow->packets++;
 	flow->bytes += packet->bytes;
-	flow->acked = packet->acked;
+	if (packet->acked)
+		flow->acked = packet->acked;
 	if (unlikely(packet->tcp_flags & (TCP_FIN | TCP_RST) || flow->closing))
 		flow_close(flow, packet);
 }

@@ -109,38 +109,6 @@ NOINLINE bool flow_alive(const struct flow *flow, __u8 proto, bool half_open, __
 }
 
 /*
- * Another connection has taken the key of the answer entry that stands in scratch->replaced: what its client still
- * sends must not go there. The client's own entry may be one of a newer connection by now, which leads elsewhere: that
- * one stays.
- */
-NOINLINE void flow_yield(struct scratch *scratch)
-{
-	const struct flow_row *row;
-	struct flow_judged *judged;
-	const struct flow *forward;
-	struct flow_key *key;
-	bool half_open;
-
-	if (!scratch)
-		return;
-	row = &scratch->replaced;
-	key = &scratch->opposite;
-	judged = &scratch->judged_opposite;
-	flow_answer_key(key, &row->flow, row->key.proto, flow_opposite_hook(&row->flow, row->key.hook));
-	forward = flow_find(key, &half_open);
-	if (!forward)
-		return;
-	flow_judge(judged, forward);
-	if (forward->dport != row->key.sport || forward->sport != row->key.dport ||
-	    !address_equal(&forward->daddr, &row->key.saddr))
-		return;
-	if (!half_open)
-		established_remove_judged(key, judged);
-	else
-		half_open_remove_judged(key, flow_hash_of(key), judged);
-}
-
-/*
  * Removes the entry with scratch->opposite, when it is one of the direction opposite to that of @key. Returns it, in
  * scratch->replaced; NULL: it is not there.
  */
@@ -167,7 +135,7 @@ NOINLINE const struct flow *flow_remove_opposite(struct scratch *scratch, const 
 GLOBAL int flow_forget(__u32 at)
 {
 	struct scratch *scratch = scratch_get();
-	const struct flow *staged, *stage;
+	const struct flow *opposite, *staged, *stage;
 	struct flow_row *row;
 	bool half_open;
 
@@ -177,10 +145,12 @@ GLOBAL int flow_forget(__u32 at)
 	if (row->flow.flags & (FLOW_FOREIGN | FLOW_DSR))
 		return 0;
 	flow_answer_key(&scratch->opposite, &row->flow, row->key.proto, flow_opposite_hook(&row->flow, row->key.hook));
-	staged = flow_remove_opposite(scratch, &row->key);
-	if (row->flow.flags & FLOW_STAGED)
-		staged = &row->flow;
-	if (!staged || !(staged->flags & FLOW_STAGED))
+	opposite = flow_remove_opposite(scratch, &row->key);
+	/* Else what is found further on may be another connection's. */
+	if (!opposite)
+		return 0;
+	staged = row->flow.flags & FLOW_STAGED ? &row->flow : opposite;
+	if (!(staged->flags & FLOW_STAGED))
 		return 0;
 	/* It leads to the other pair, where its packets leave. */
 	address_copy(&row->key.saddr, &staged->saddr);
@@ -288,9 +258,9 @@ GLOBAL int flow_contend(__u32 answer, __u32 patience)
 			if (flow_alive(other, key->proto, true, patience))
 				return CLAIM_TAKEN;
 			race_pause();
-			if (!half_open_replace(key, flow, hash, &scratch->judged, &scratch->replaced))
+			if (!half_open_replace(key, flow, hash, &scratch->judged, &scratch_evicted(scratch)->row))
 				return CLAIM_TAKEN;
-			flow_yield(scratch);
+			scratch->forget++;
 		}
 	}
 	other = established_find_hashed(key, hash);
@@ -301,13 +271,13 @@ GLOBAL int flow_contend(__u32 answer, __u32 patience)
 		established_remove(key);
 		return CLAIM_DONE;
 	}
-	scratch->replaced.key = *key;
-	scratch->replaced.flow = *other;
+	scratch_evicted(scratch)->row.key = *key;
+	scratch_evicted(scratch)->row.flow = *other;
 	if (flow_alive(other, key->proto, false, patience) || !established_remove_judged(key, &scratch->judged)) {
 		half_open_remove(key);
 		return CLAIM_TAKEN;
 	}
-	flow_yield(scratch);
+	scratch->forget++;
 	return CLAIM_DONE;
 }
 

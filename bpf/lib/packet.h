@@ -68,10 +68,13 @@ struct packet {
 	__u8 ttl;
 	/* enum packet_piece. */
 	__u8 piece;
-	/* Identification of a datagram that comes in pieces, as it stands in the header. */
-	__u32 fragment_id;
-	/* Sequence and acknowledgement number of TCP, as they stand in the header; 0 otherwise. */
-	__u32 sequence;
+	union {
+		/* Identification of a datagram that comes in pieces, as it stands in the header. */
+		__u32 fragment_id;
+		/* Sequence number of a whole TCP packet, as it stands in the header. */
+		__u32 sequence;
+	};
+	/* Acknowledgement number of a whole TCP packet, as it stands in the header; 0 otherwise. */
 	__u32 acked;
 } __attribute__((aligned(8)));
 
@@ -147,7 +150,6 @@ INLINE bool packet_parse_plain(struct context *ctx, struct packet *packet, __u8 
 	packet->family = v4 ? 4 : 6;
 	packet->piece = PACKET_WHOLE;
 	packet->fragment_id = 0;
-	packet->sequence = 0;
 	packet->acked = 0;
 	if (packet->key.proto == IPPROTO_TCP) {
 		if (l4 + sizeof(struct tcphdr) > end)

@@ -90,8 +90,10 @@ INLINE enum packet_kind packet_parse_l4(struct context *ctx, struct packet *pack
 		packet->key.sport = tcp->source;
 		packet->key.dport = tcp->dest;
 		packet->tcp_flags = ((__u8 *)tcp)[13];
-		packet->sequence = tcp->seq;
-		packet->acked = tcp->ack_seq;
+		if (likely(packet->piece == PACKET_WHOLE)) {
+			packet->sequence = tcp->seq;
+			packet->acked = tcp->ack_seq;
+		}
 	} else if (packet->key.proto == IPPROTO_SCTP) {
 		struct sctphdr *sctp = data;
 

@@ -17,8 +17,8 @@ enum answer {
 	ANSWER_MAX,
 };
 
-/* Entries that a packet puts into the tables at most: each may make another go. */
-#define EVICTED_MAX 4
+/* Entries that a packet puts into the tables at most, each in the place of another, and two that take another's key. */
+#define EVICTED_MAX 8
 
 /* What a packet around a packet said. */
 struct decap {
@@ -61,14 +61,14 @@ struct scratch {
 	struct flow_key opposite;
 	/* flow.writes of the packet's entry before its key was compared. */
 	__u32 writes;
-	/* Entries that made room, up to scratch->forget: flow_forget_all takes the rest of their connections. */
+	/* Entries that made room, or whose key another took, up to scratch->forget: flow_forget_all takes the rest of
+	 * their connections. */
 	struct flow_evicted evicted[EVICTED_MAX];
 	__u32 forget;
-	/* The entry that an entry was put in place of whose connection lives no more. */
+	/* An entry that is gone. */
 	struct flow_row replaced;
-	/* What an entry that may have to yield was judged by, and its opposite. */
+	/* What an entry that may have to yield was judged by. */
 	struct flow_judged judged;
-	struct flow_judged judged_opposite;
 	/* By enum answer. */
 	struct flow_key answer[ANSWER_MAX];
 	struct fib_result next;

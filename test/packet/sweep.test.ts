@@ -56,7 +56,7 @@ function age(seconds: number, which: (key: { saddr: string }) => boolean = () =>
 
 it('a connection that was reset is over after 10 s, in both directions (R-72)', async () => {
   establish(4, 'tcp');
-  rig.ingress(packet(CLIENT[4], VIP[4]).tcp(40000, 80, 'R').build());
+  rig.ingress(packet(CLIENT[4], VIP[4]).tcp(40000, 80, 'R', { seq: 0 }).build());
   age(9);
   expect(await rig.sweep()).toMatchObject({ established: 2, removed4: 0 });
   age(2);
@@ -133,5 +133,9 @@ it('what came, what was removed and what is there tell what a full table gave up
     rig.ingress(packet(CLIENT[4], VIP[4]).tcp(port, 80, 'S').build());
   const { halfOpen: present } = await rig.sweep();
   expect(present).toBeLessThanOrEqual(SMALL);
-  expect(await evicted()).toEqual([established, halfOpen + 4 * SMALL - present]);
+  // Each of those took the other entry of its connection along, unless that had gone before.
+  const [same, more = 0] = await evicted();
+  expect(same).toBe(established);
+  expect(2 * (more - halfOpen)).toBeGreaterThanOrEqual(4 * SMALL - present);
+  expect(more - halfOpen).toBeLessThan(4 * SMALL - present);
 });
