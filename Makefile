@@ -1,5 +1,7 @@
-# Sluice: every target works on a fresh machine (Debian 12 or 13, or a current Ubuntu; root; Node 20+).
+# Sluice: every target works on a fresh machine (Debian 12 or 13, or a current Ubuntu; root; Node.js: tools/node.sh).
 SHELL := /bin/bash
+# A Node.js that tools/node.sh fetched goes before the machine's.
+export PATH := $(CURDIR)/build/node/bin:$(PATH)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -22,6 +24,7 @@ setup: node_modules ## install what building and testing needs (apt packages, np
 	@tools/setup.sh
 
 node_modules: package-lock.json
+	@tools/node.sh
 	npm ci --no-audit --no-fund
 	@touch node_modules
 

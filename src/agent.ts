@@ -450,6 +450,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
       started: started.time,
       configurationFile: options.configFile ?? null,
       configuration: notes,
+      options,
       serviceCidrs: serviceCidrs ?? null,
       respectNetfilter: options.respectNetfilter,
       leftOut: leftOutTold.slice(0, LEFT_OUT_TOLD).map(({ device, why }) => ({ device, why })),

@@ -1,4 +1,5 @@
 /** The two modes of kube-proxy, as rules modelled on what its source writes. */
+import type { IptablesVariant } from '../../test/support/kube-proxy/process.ts';
 import { nodeAddresses } from '../../test/support/lab/addressing.ts';
 import type { LabNode } from '../../test/support/lab/node.ts';
 import { iptablesRules } from '../rules/iptables.ts';
@@ -19,8 +20,6 @@ async function restore({ node }: Place, argv: readonly string[], input: string):
   const { code, stderr } = await node.exec(argv, { input, timeoutMs: TIMEOUT_MS });
   if (code !== 0) throw new NotAvailable(`${argv.join(' ')}: ${stderr.trim().split('\n')[0]}`);
 }
-
-export type IptablesVariant = 'legacy' | 'nft';
 
 export function iptables(variant: IptablesVariant): Competitor {
   return {

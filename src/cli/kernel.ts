@@ -16,6 +16,7 @@ import { findKubeProxy, type KubeProxyProcesses } from '../host/kube-proxy-proce
 import { type RuleTexts, readKubeProxyRules } from '../host/kube-proxy-rules.ts';
 import { run } from '../host/run.ts';
 import { SluiceError } from '../model/errors.ts';
+import { removeKeepingTables } from './keeping-table.ts';
 import { type KubeProxyRemoved, removeKubeProxy } from './kube-proxy.ts';
 import { type Removed, removeEverything } from './remove.ts';
 import { type Route, readRoutes } from './routes.ts';
@@ -51,6 +52,8 @@ export interface Kernel {
   removeEverything(root: string): Removed;
   /** Removes what kube-proxy left (R-90). */
   removeKubeProxy(): KubeProxyRemoved;
+  /** Removes the tables of nftables that a migration left. @returns how many */
+  removeKeepingTables(): number;
   readKubeProxyRules(): RuleTexts;
   findKubeProxy(): KubeProxyProcesses;
   /** Detaches every program of this schema; what is pinned otherwise stays. */
@@ -88,6 +91,7 @@ export const kernel: Kernel = {
   readRoutes,
   removeEverything,
   removeKubeProxy,
+  removeKeepingTables,
   readKubeProxyRules: () => readKubeProxyRules(run),
   findKubeProxy,
   detach: (root) => detachAll(pinDirectoryOf(root)),

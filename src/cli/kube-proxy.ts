@@ -4,6 +4,7 @@
  */
 import { type Run, run } from '../host/run.ts';
 import { KUBE_PROXY_CHAIN } from '../migrate/iptables.ts';
+import { keepingTable } from './keeping-table.ts';
 
 export interface KubeProxyRemoved {
   readonly chains: number;
@@ -44,26 +45,6 @@ export function restoreScript(saved: string): { readonly script: string; readonl
     script.push(...own.map((chain) => `-X ${chain}`), 'COMMIT');
   }
   return { script: script.length === 0 ? '' : `${script.join('\n')}\n`, chains };
-}
-
-/** A table of ours with which netfilter goes on following connections. */
-export const KEEPING_TABLE = 'sluice-open-connections';
-
-/**
- * The kernel follows and translates connections only while some rule asks for it. With kube-proxy's the last such rule may
- * go, and the connections that it began would break. This one asks, and does nothing.
- */
-function keepingTable(family: 'ip' | 'ip6'): string {
-  return `table ${family} ${KEEPING_TABLE} {
-  chain follow {
-    type filter hook prerouting priority filter;
-    ct status dnat
-  }
-  chain translate {
-    type nat hook postrouting priority srcnat;
-  }
-}
-`;
 }
 
 /** Removes everything of kube-proxy that is there; what is absent, programs included, is passed over. */

@@ -39,7 +39,7 @@ export const FATES: Readonly<Record<string, Fate>> = {
   'logging.options.json.infoBufferSize': JSON_LOG,
   hostnameOverride: honoured('unless --node-name or --hostname-override is given'),
   bindAddress: honoured("overrides the node's primary address; nothing listens on it"),
-  healthzBindAddress: honoured('serves /healthz and /livez'),
+  healthzBindAddress: honoured('serves /healthz, /livez and /readyz'),
   metricsBindAddress: honoured('serves /metrics, /healthz, /proxyMode and /configz'),
   bindAddressHardFail: honoured('an address that is taken ends the agent'),
   enableProfiling: refused('there is no /debug/pprof'),

@@ -27,6 +27,8 @@ export interface Health {
   nodeEligible(): boolean;
   /** Healthy whatever the Node is: what /livez and health check node ports say. */
   healthy(): boolean;
+  /** Healthy, and what the API said at the start has been in force once: what /readyz says. */
+  ready(): boolean;
   report(): HealthReport;
 }
 
@@ -77,6 +79,10 @@ export function createHealth({ clock, syncPeriod }: HealthOptions): Health {
     healthy() {
       const now = clock();
       return FAMILIES.every((family) => isHealthy(family, now));
+    },
+    ready() {
+      const now = clock();
+      return FAMILIES.every((family) => lastUpdated.has(family) && isHealthy(family, now));
     },
     report() {
       const now = clock();

@@ -1,4 +1,4 @@
-/** /healthz and /livez on port 10256. */
+/** /healthz and /livez on port 10256, and /readyz, which kube-proxy has not. */
 import type { RequestListener, ServerResponse } from 'node:http';
 import type { Health, HealthReport } from './health.ts';
 import type { Metrics } from './metrics.ts';
@@ -6,7 +6,7 @@ import { respond, routes } from './respond.ts';
 
 type Counters = Pick<Metrics, 'proxyHealthz' | 'proxyLivez'>;
 
-/** @returns the handler; load balancers ask /healthz, the liveness probe /livez. */
+/** @returns the handler; load balancers ask /healthz, the liveness probe /livez, the readiness probe /readyz. */
 export function healthzHandler(health: Health, metrics: Counters): RequestListener {
   return routes({
     '/healthz': (response) => {
@@ -22,6 +22,7 @@ export function healthzHandler(health: Health, metrics: Counters): RequestListen
       metrics.proxyLivez(code);
       answer(response, code, report);
     },
+    '/readyz': (response) => answer(response, health.ready() ? 200 : 503, health.report()),
   });
 }
 

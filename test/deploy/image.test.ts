@@ -113,6 +113,7 @@ describe('the DaemonSet', () => {
         '/sys/fs/bpf': node.bpfRoot,
         '/sys/fs/cgroup': node.cgroupRoot,
         '/run/sluice': join(directory, 'run'),
+        '/var/lib/sluice': join(directory, 'state'),
       },
       configMaps: { sluice: objects['ConfigMap kube-system/sluice'].data },
       serviceAccount: { token: api.server.token(USER), ca: api.server.ca },
@@ -140,7 +141,7 @@ describe('the DaemonSet', () => {
     directory = mkdtempSync(join(tmpdir(), 'sluice-pod-'));
     await run('mount', ['-t', 'tmpfs', 'tmpfs', directory]);
     await run('mount', ['--make-private', directory]);
-    mkdirSync(join(directory, 'run'));
+    for (const name of ['run', 'state']) mkdirSync(join(directory, name));
     await run('mount', ['--bind', join(directory, 'run'), join(directory, 'run')]);
     await run('mount', ['--make-shared', join(directory, 'run')]);
 

@@ -33,7 +33,7 @@ beforeAll(async () => {
   // exec is written out; on node2 it ends with 4.
   writeFileSync(
     join(directory, 'kubectl'),
-    `#!/bin/sh\ncase " $* " in *" exec sluice-b "*) echo "$@"; exit 4 ;; *" exec "*) echo "$@"; exit 0 ;; esac\nexec ${real} "$@"\n`,
+    `#!/bin/sh\ncase " $* " in *" exec sluice-b "*) echo "$@"; exit 4 ;; *" exec "*) echo "$@"; cat; exit 0 ;; esac\nexec ${real} "$@"\n`,
   );
   chmodSync(join(directory, 'kubectl'), 0o755);
 });
@@ -97,6 +97,57 @@ it('has a manifest for krew that names its one file', () => {
   expect(metadata.name).toBe('sluice');
   expect(spec.version).toBe(`v${version}`);
   for (const platform of spec.platforms) expect(platform).toMatchObject({ bin: 'kubectl-sluice' });
+});
+
+it('hands over the configuration of kube-proxy', async () => {
+  const data = { 'config.conf': 'mode: nftables\n' };
+  server.store.apply({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'kube-proxy', namespace: 'kube-system' },
+    data,
+  });
+  const { stdout } = await plugin(...kubeconfig(), '--node=node1', '-n', 'kube-system', 'migrate', '--dry-run');
+  expect(stdout).toMatch(
+    /exec -i sluice-a --container agent -- sluice migrate --kube-proxy-config - --dry-run\nmode: nftables\n$/,
+  );
+  for (const own of [['--finish'], ['--back'], ['--kube-proxy-config', '/etc/x']])
+    expect((await plugin(...kubeconfig(), '--node=node1', 'migrate', ...own)).stdout).toContain(
+      `exec sluice-a --container agent -- sluice migrate ${own.join(' ')}\n`,
+    );
+  server.store.delete('ConfigMap', 'kube-system', 'kube-proxy');
+  const { stdout: without } = await plugin(...kubeconfig(), '--node=node1', 'migrate');
+  expect(without).toContain('exec sluice-a --container agent -- sluice migrate\n');
+});
+
+it('rolls back node by node: once the pod of kube-proxy is ready', async () => {
+  const proxy = (nodeName: string) => {
+    const name = `kube-proxy-${nodeName}`;
+    const status = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
+    return {
+      ...pod(name, nodeName),
+      metadata: { name, namespace: 'kube-system', labels: { 'k8s-app': 'kube-proxy' } },
+      status,
+    };
+  };
+  for (const name of ['node1', 'node2']) {
+    const taken = { name, labels: { 'sluice.io/kube-proxy': 'off' } };
+    server.store.apply({ apiVersion: 'v1', kind: 'Node', metadata: taken });
+    server.store.apply(proxy(name));
+  }
+  const { stdout, code } = await plugin(...kubeconfig(), '--node=node1', 'roll', '--back');
+  const steps = stdout
+    .trim()
+    .split('\n')
+    .map((line) => line.replace(/.*exec /, ''));
+  expect(steps).toEqual([
+    '== node1',
+    'node/node1 unlabeled',
+    'pod/kube-proxy-node1 condition met',
+    'sluice-a --container agent -- sluice migrate --back',
+  ]);
+  expect(code).toBe(0);
+  for (const name of ['node1', 'node2']) server.store.delete('Pod', 'kube-system', `kube-proxy-${name}`);
 });
 
 it('rolls node by node, and stops at the first that does not go through', async () => {

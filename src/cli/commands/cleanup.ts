@@ -31,10 +31,10 @@ export async function cleanUp(context: CliContext, root: string): Promise<number
       `remove everything under ${root}: an agent holds it, and would put back what it needs; stop it first`,
     );
   const { directories, ...counts } = context.kernel.removeEverything(root);
+  const tables = context.kernel.removeKeepingTables();
+  const removed = [...countsText({ ...counts, tables }), ...directories];
   await context.out.write(
-    directories.length === 0
-      ? `nothing to remove under ${root}\n`
-      : `removed ${[...countsText(counts), ...directories].join(', ')}\n`,
+    removed.length === 0 ? `nothing to remove under ${root}\n` : `removed ${removed.join(', ')}\n`,
   );
   return EXIT_OK;
 }

@@ -2,6 +2,8 @@
 import { Command } from 'commander';
 import { SCHEMA_VERSION } from '../../../maps-schema/gen/codecs.ts';
 import type { Feature } from '../../bpf/features.ts';
+import { readHandover } from '../../bpf/handover.ts';
+import type { Maps } from '../../bpf/open-maps.ts';
 import { type AgentReport, readReport } from '../../model/agent-report.ts';
 import type { ConfigurationNote } from '../../model/configuration.ts';
 import type { PortRange } from '../../model/ports.ts';
@@ -28,6 +30,8 @@ export interface Status {
   readonly schemaVersion: number;
   readonly bpfRoot: string;
   readonly agent: Health;
+  /** Who serves the node; undefined: the map of settings is not pinned. */
+  readonly serving?: Serving;
   /** What the agent that ran here last told of itself; undefined: nothing. */
   readonly report?: AgentReport;
   readonly forwarding: ForwardingView;
@@ -45,6 +49,15 @@ export interface Status {
   readonly nodePortAddresses?: readonly string[];
   readonly features: readonly Feature[];
 }
+
+/** `standing by` and `handing back`: new connections go by kube-proxy's rules. */
+export type Serving = 'sluice' | 'standing by' | 'handing back';
+
+const SERVING_TEXT = {
+  'standing by': 'standing by: nothing is attached, kube-proxy\'s rules serve this node; "sluice migrate" takes over',
+  'handing back':
+    'handing back: kube-proxy\'s rules serve what is new, open flows go on; "sluice migrate --back" waits for them',
+};
 
 const ATTACHMENT_COLUMNS: readonly Column<AttachmentRow>[] = [
   { header: 'PROGRAM', value: (row) => row.program },
@@ -146,6 +159,7 @@ async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Prom
       schemaVersion: SCHEMA_VERSION,
       bpfRoot,
       agent: await askAgent(health ?? healthUrl(report?.healthz), () => kernel.agentHolds(bpfRoot)),
+      serving: orUndefined(() => readServing(maps)),
       report,
       forwarding: readForwarding(maps),
       attachments: readAttachments(
@@ -165,15 +179,22 @@ async function readStatus(context: CliContext, { bpfRoot, health }: Flags): Prom
   });
 }
 
+function readServing({ control }: Pick<Maps, 'control'>): Serving {
+  const { standby, detached } = readHandover(control);
+  if (detached) return 'standing by';
+  return standby ? 'handing back' : 'sluice';
+}
+
 /** The table; `wide` shows counters that are zero, and keys of the configuration that are empty, too. */
 export function renderStatus(status: Status, wide = false): string {
-  const { agent, report, reservedPorts: reserved = [] } = status;
+  const { agent, report, serving = 'sluice', reservedPorts: reserved = [] } = status;
   const keys = report?.configuration.filter((row) => wide || row.set) ?? [];
   const counted = status.counters?.filter((row) => wide || row.packets > 0);
   return [
     [
       `schema:    v${status.schemaVersion}`,
       `bpf-root:  ${status.bpfRoot}`,
+      ...(serving === 'sluice' ? [] : [`serving:   ! ${SERVING_TEXT[serving]}`]),
       `forward:   ${forwardingText(status.forwarding)}`,
       ...(reserved.length === 0 ? [] : [`snat:      ${reservedPortsText(reserved)}`]),
       ...(status.nodePortAddresses === undefined

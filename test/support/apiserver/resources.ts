@@ -61,6 +61,7 @@ export const RESOURCES: readonly Resource[] = [
   resource('v1', 'Node', 'nodes', { shortNames: ['no'], namespaced: false, status: true }),
   resource('v1', 'Namespace', 'namespaces', { shortNames: ['ns'], namespaced: false, status: true }),
   resource('v1', 'Pod', 'pods', { shortNames: ['po'], status: true }),
+  resource('v1', 'Endpoints', 'endpoints', { shortNames: ['ep'] }),
   resource('v1', 'Event', 'events', { shortNames: ['ev'] }),
   resource('events.k8s.io/v1', 'Event', 'events', { shortNames: ['ev'] }),
   resource('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices', { generation: true }),

@@ -1,5 +1,5 @@
 /** Services and EndpointSlices for tests that write them by hand, both families at once. */
-import type { Endpoint, EndpointSlice, Service } from '../../../src/model/kubernetes.ts';
+import type { Endpoint, EndpointSlice, KubernetesObject, Service } from '../../../src/model/kubernetes.ts';
 import type { IpFamily } from '../lab/addressing.ts';
 import type { Pod } from '../lab/node.ts';
 
@@ -81,4 +81,18 @@ export function slices(name: string, targets: readonly (Pod | Target)[]): Endpoi
       };
     }),
   }));
+}
+
+/** The same as v1 Endpoints, which kube-proxy before 1.21 is fed by: IPv4 alone. */
+export function endpoints(name: string, pods: readonly Pod[]): [KubernetesObject] {
+  const ports = (['http', 'tcp', 'udp'] as const).map((port) => ({
+    name: port,
+    port: POD_PORTS[port],
+    protocol: port === 'udp' ? 'UDP' : 'TCP',
+  }));
+  const addresses = pods.map((pod) => ({ ip: pod.ipv4, nodeName: pod.node.name }));
+  const subsets = [{ addresses, ports }];
+  return [
+    { apiVersion: 'v1', kind: 'Endpoints', metadata: { name, namespace: 'default' }, subsets } as KubernetesObject,
+  ];
 }

@@ -101,7 +101,7 @@ async function stop(key) {
 }
 
 const ready = () =>
-  fetch('http://127.0.0.1:10256/healthz').then(
+  fetch('http://127.0.0.1:10256/readyz').then(
     ({ ok }) => ok,
     () => false,
   );

@@ -41,9 +41,11 @@ export function readBlocks(page: string, text = readFileSync(page, 'utf8'), name
   return blocks;
 }
 
-/** Blocks inside lists are indented; their lines count as they would alone. Positions stay by line only. */
+/** Blocks inside lists are indented, and so are the comments above them: their lines count as they would alone. Positions stay by line only. */
 function dedent(text: string): string {
-  return text.replace(/^( +)(```[\s\S]*?^\1```)$/gm, (_, indent: string, block: string) =>
-    block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
-  );
+  return text
+    .replace(/^ +(?=<!--)/gm, '')
+    .replace(/^( +)(```[\s\S]*?^\1```)$/gm, (_, indent: string, block: string) =>
+      block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+    );
 }

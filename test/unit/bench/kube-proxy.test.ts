@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Place } from '../../../bench/competitors/competitor.ts';
 import { NotAvailable } from '../../../bench/competitors/competitor.ts';
-import { kubeProxy, lastWord } from '../../../bench/competitors/kube-proxy.ts';
+import { kubeProxy } from '../../../bench/competitors/kube-proxy.ts';
 import { listCompetitors } from '../../../bench/competitors/list.ts';
+import { lastWord } from '../../support/kube-proxy/process.ts';
 
 let directory: string;
 beforeEach(() => {

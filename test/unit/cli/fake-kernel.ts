@@ -114,7 +114,7 @@ export interface Outcome {
 export async function sluice(
   words: readonly string[],
   kernel: Partial<Kernel> = {},
-  more: Partial<Pick<CliDependencies, 'now' | 'wait'>> = {},
+  more: Partial<Pick<CliDependencies, 'now' | 'wait' | 'verify'>> = {},
 ): Promise<Outcome> {
   const out = textSink();
   const err = textSink();
@@ -148,6 +148,7 @@ const emptyKernel: Kernel = {
   createRehearsal: () => Promise.reject(new Error('no programs here')),
   removeEverything: () => ({ links: 0, filters: 0, programs: 0, maps: 0, directories: [] }),
   removeKubeProxy: () => ({ chains: 0, tables: 0, devices: 0, sets: 0, failures: [] }),
+  removeKeepingTables: () => 0,
   readKubeProxyRules: () => ({ found: [], unread: [] }),
   findKubeProxy: () => ({ visible: true, found: [] }),
   detach: () => {},

@@ -59,3 +59,9 @@ test('cleanup beside an agent that runs is refused: it would put back what it ne
   expect([code, err]).toEqual([1, expect.stringContaining('an agent holds it')]);
   expect(removeEverything).not.toHaveBeenCalled();
 });
+
+test('cleanup takes away the tables that a migration left', async () => {
+  const removeKeepingTables = () => 2;
+  const outcome = await sluice(['cleanup'], { agentHolds: () => false, removeKeepingTables });
+  expect(outcome).toMatchObject({ code: 0, out: 'removed 2 tables\n' });
+});

@@ -16,6 +16,7 @@ import {
   TABLE_HALF_OPEN_ADDED,
   TABLE_HALF_OPEN_REMOVED,
 } from '../../../maps-schema/gen/codecs.ts';
+import { writeHandover } from '../../../src/bpf/handover.ts';
 import type { PinnedLink } from '../../../src/bpf/links.ts';
 import type { Maps } from '../../../src/bpf/open-maps.ts';
 import { renderStatus, type Status } from '../../../src/cli/commands/status.ts';
@@ -252,6 +253,17 @@ tcx       no        kernel 6.6   clsact
   expect(renderStatus(status, true)).toContain('REDIRECTED');
   expect(renderStatus({ ...status, counters: undefined })).toContain('! counters are not pinned');
   expect(renderStatus({ ...status, attachments: [] })).toContain('! no program is attached');
+});
+
+test.each([
+  [{ standby: true, detached: true }, /^serving: +! standing by: .*"sluice migrate" takes over$/m],
+  [{ standby: true, detached: false }, /^serving: +! handing back: /m],
+])('a node that kube-proxy serves: %j', async (handover, line) => {
+  answer = 200;
+  const maps = createMaps();
+  expect((await sluice(['status', '--health', url], kernelWith(maps))).out).not.toContain('serving:');
+  writeHandover(maps.control, handover);
+  expect((await sluice(['status', '--health', url], kernelWith(maps))).out).toMatch(line);
 });
 
 test('a map that is not pinned leaves a gap, no failure', async () => {

@@ -39,6 +39,18 @@ describe('healthzHandler', () => {
     expect(health.healthy()).toBe(true);
   });
 
+  test('ready once both families have been in force, and while they are', async () => {
+    const ready = async () => (await ask('/readyz')).code;
+    expect(await ready()).toBe(503);
+    health.updated('IPv4');
+    expect(await ready()).toBe(503);
+    health.updated('IPv6');
+    expect(await ready()).toBe(200);
+    health.queued('IPv6');
+    now += 2 * SYNC_PERIOD;
+    expect(await ready()).toBe(503);
+  });
+
   test('R-79: the body has the status of each family', async () => {
     health.updated('IPv4');
     now += 1000;
