@@ -1,5 +1,7 @@
-# Sluice: every target works on a fresh machine (Debian 12 or 13, or a current Ubuntu; root; Node 20+).
+# Sluice: every target works on a fresh machine (Debian 12 or 13, or a current Ubuntu; root; Node.js: tools/node.sh).
 SHELL := /bin/bash
+# A Node.js that tools/node.sh fetched goes before the machine's.
+export PATH := $(CURDIR)/build/node/bin:$(PATH)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -22,6 +24,7 @@ setup: node_modules ## install what building and testing needs (apt packages, np
 	@tools/setup.sh
 
 node_modules: package-lock.json
+	@tools/node.sh
 	npm ci --no-audit --no-fund
 	@touch node_modules
 
@@ -100,6 +103,10 @@ fuzz-semantics: build ## random clusters against a model of the rules (root; SEE
 .PHONY: fuzz-foreign
 fuzz-foreign: build ## traffic that is no Service's, with and without Sluice (root; SEED=n, TIME=seconds, MODE=xdp)
 	SEED="$(SEED)" TIME="$(TIME)" MODE="$(MODE)" node_modules/.bin/tsx test/differential/fuzz-foreign.ts
+
+.PHONY: chaos
+chaos: build ## kills, faults of the API and of the kernel under load (root; SEED=n, TIME=seconds, default 600)
+	SEED="$(SEED)" TIME="$(TIME)" node_modules/.bin/tsx test/chaos/main.ts
 
 .PHONY: lint
 lint: generate ## types, formatting and import rules

@@ -19,7 +19,7 @@ await build({
   outfile: 'dist/sluice.cjs',
   bundle: true,
   platform: 'node',
-  target: 'node20',
+  target: 'node22',
   format: 'cjs',
   sourcemap: true,
   // The agent holds its own text in memory: half as much without indentation.

@@ -3,15 +3,12 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type MapName, maps } from '../../maps-schema/gen/codecs.ts';
 import { listLinks } from './links.ts';
-import { mapInfo, objInfo, objPin, withPin } from './object.ts';
+import { mapInfo, objPin, withPin } from './object.ts';
 import { shapeMismatch } from './open.ts';
 import { listPins, mapPin } from './paths.ts';
-import { bpf, Command, close, newAttr, putPointer } from './syscall.ts';
+import { mapIdsOf } from './program-maps.ts';
+import { bpf, Command, close, newAttr } from './syscall.ts';
 
-/** struct bpf_prog_info: nr_map_ids, map_ids. */
-const PROGRAM_INFO = 64;
-const MAP_COUNT = 52;
-const MAP_IDS = 56;
 /** The kernel keeps so much of a name. */
 const NAME_LENGTH = 15;
 
@@ -74,22 +71,6 @@ function belongs(pinDirectory: string, used: readonly number[]): boolean {
     withPin(mapPin(pinDirectory, maps[name].name), (fd) => mapInfo(fd)?.id),
   );
   return pinned.some((id) => id !== undefined && used.includes(id));
-}
-
-function mapIdsOf(programFd: number): number[] {
-  const first = objInfo(programFd, PROGRAM_INFO);
-  if (typeof first === 'number') return [];
-  const count = first.readUInt32LE(MAP_COUNT);
-  const ids = Buffer.alloc(4 * Math.max(1, count));
-  const info = Buffer.alloc(PROGRAM_INFO);
-  info.writeUInt32LE(count, MAP_COUNT);
-  putPointer(info, MAP_IDS, ids);
-  const attr = newAttr();
-  attr.writeUInt32LE(programFd, 0);
-  attr.writeUInt32LE(info.length, 4);
-  putPointer(attr, 8, info);
-  if (bpf(Command.OBJ_GET_INFO_BY_FD, attr) < 0) return [];
-  return Array.from({ length: count }, (_, i) => ids.readUInt32LE(4 * i));
 }
 
 /** @returns a descriptor, or -errno */

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Maps } from '../bpf/open-maps.ts';
+import type { Verified, VerifyRequest } from '../verify/verify.ts';
 import type { AgentOptions } from './agent-options.ts';
 import type { Kernel } from './kernel.ts';
 import type { Sink } from './sink.ts';
@@ -12,6 +13,8 @@ export interface CliContext {
   readonly kernel: Kernel;
   /** Runs the agent until it is told to end. @returns the exit code. */
   readonly runAgent: (options: AgentOptions) => Promise<number>;
+  /** Compares what is in force with what is wanted. */
+  readonly verify: (request: VerifyRequest) => Promise<Verified>;
   /** Name of the machine. */
   readonly hostname: () => string;
   readonly version: string;

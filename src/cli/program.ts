@@ -13,11 +13,12 @@ import { mapCommand } from './commands/map.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { versionCommand } from './commands/version.ts';
 import type { CliContext } from './context.ts';
 
 const EXIT_CODES = `
-Exit codes: 0 done; 1 failed, or nothing by that name, or no healthy agent; 2 called wrongly.
+Exit codes: 0 done; 1 failed, or nothing by that name, or no healthy agent; 2 called wrongly (verify: could not compare).
 `;
 
 /**
@@ -37,6 +38,7 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(dropsCommand(context))
     .addCommand(eventsCommand(context))
     .addCommand(explainCommand(context))
+    .addCommand(verifyCommand(context))
     .addCommand(mapCommand(context))
     .addCommand(bundleCommand(context))
     .addCommand(migrateCommand(context))

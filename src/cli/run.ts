@@ -1,6 +1,7 @@
 /** Runs one command line. */
 import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
+import type { Verified, VerifyRequest } from '../verify/verify.ts';
 import type { AgentOptions } from './agent-options.ts';
 import type { CliContext } from './context.ts';
 import { describeError, EXIT_OK, exitCodeOf } from './errors.ts';
@@ -11,6 +12,8 @@ import { type Sink, streamSink, textSink } from './sink.ts';
 export interface CliDependencies {
   /** Runs the agent until it is told to end. @returns the exit code. */
   readonly runAgent: (options: AgentOptions) => Promise<number>;
+  /** Compares what is in force with what is wanted. */
+  readonly verify?: (request: VerifyRequest) => Promise<Verified>;
   readonly version: string;
   /** Where the compiled programs are. */
   readonly objectDirectory?: string;
@@ -36,6 +39,7 @@ export async function runCli(args: readonly string[], dependencies: CliDependenc
     err,
     kernel: dependencies.kernel ?? kernel,
     runAgent: dependencies.runAgent,
+    verify: dependencies.verify ?? (async (request) => (await import('../verify/verify.ts')).verify(request)),
     hostname: dependencies.hostname ?? hostname,
     version: dependencies.version,
     objectDirectory: dependencies.objectDirectory ?? '',

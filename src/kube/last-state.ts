@@ -23,6 +23,8 @@ export interface LastStateOptions {
 export interface LastState {
   /** Addresses of API servers, as they were known last: of the Service default/kubernetes. */
   readonly apiServers: readonly string[];
+  /** There is a state of this node. */
+  readonly usable: boolean;
   /** URL of the server that answered last. */
   readonly lastServer: string | undefined;
   /** The same source, whose state is kept, and served when it says nothing. */
@@ -71,6 +73,7 @@ export async function createLastState(options: LastStateOptions): Promise<LastSt
 
   return {
     apiServers: apiServersOf(kept.slice.values()),
+    usable: usable !== undefined,
     lastServer: usable?.header.server,
     serving: () => serving,
     wrap: (source) => ({

@@ -21,6 +21,8 @@ export interface AgentReport {
   readonly configurationFile: string | null;
   /** One for each key that the file writes (R-85). */
   readonly configuration: readonly ConfigurationNote[];
+  /** What its command line came to, paths absolute: `sluice verify` wants the same. */
+  readonly options?: object;
   /** Networks of ServiceCIDRs; null: the source does not tell them (R-32). */
   readonly serviceCidrs: readonly string[] | null;
   /** `--respect-netfilter` */

@@ -45,10 +45,20 @@ export function describeRow(
   expected: Buffer | undefined,
   actual: Buffer | undefined,
 ): RowText {
-  const [row, id, value] = decoders[map]?.(key, stores) ?? [Buffer.from(key, 'latin1').toString('hex'), undefined, hex];
+  const [row, id, value] = decoders[map]?.(key) ?? [Buffer.from(key, 'latin1').toString('hex'), undefined, hex];
   const text = (buffer: Buffer | undefined) => (buffer === undefined ? undefined : value(buffer));
   const owner = id ?? (map === 'frontends' ? (expected ?? actual)?.readUInt32LE(0) : undefined);
   return { row, servicePort: nameOf(stores, owner), expected: text(expected), actual: text(actual) };
+}
+
+/** @returns the row's key and its value as text, and whose id is in the key, where one is. */
+export function describePlainRow(
+  map: string,
+  key: string,
+  value: Buffer,
+): { readonly row: string; readonly id: number | undefined; readonly is: string } {
+  const [row, id, text] = decoders[map]?.(key) ?? [Buffer.from(key, 'latin1').toString('hex'), undefined, hex];
+  return { row, id, is: text(value) };
 }
 
 export function describeSlot(stores: Stores, slot: number): { expected: string; actual: string } {
@@ -69,7 +79,7 @@ export function describeState(
 }
 
 /** Key as text, service_port_id where the key has it, and how to write the value. */
-type Decoder = (key: string, stores: Stores) => [string, number | undefined, (value: Buffer) => string];
+type Decoder = (key: string) => [string, number | undefined, (value: Buffer) => string];
 
 const decoders: Readonly<Record<string, Decoder>> = {
   frontends: (key) => {
@@ -149,7 +159,7 @@ function stateText(generation: number, serving: boolean): string {
   return `generation ${generation} ${serving ? 'serving' : 'not serving'}`;
 }
 
-function withPort(address: Address, port: number): string {
+export function withPort(address: Address, port: number): string {
   return familyOf(address) === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
@@ -157,7 +167,7 @@ function cidrText(address: Address, bits: number): string {
   return `${address}/${familyOf(address) === 'IPv4' ? bits - 96 : bits}`;
 }
 
-function flagText(flags: number, names: Readonly<Record<number, string>>): string {
+export function flagText(flags: number, names: Readonly<Record<number, string>>): string {
   const set = Object.entries(names).flatMap(([bit, name]) => (flags & (1 << Number(bit)) ? [name] : []));
   return set.length > 0 ? set.join('|') : '-';
 }

@@ -96,7 +96,7 @@ export function pictureOf({ keys, values, extents }: PortBytes): Picture {
 }
 
 /** Which list each side's clients are given (src/compile/frontends.ts). */
-function listsOf(flags: number): { readonly inside: number; readonly outside: number } {
+export function listsOf(flags: number): { readonly inside: number; readonly outside: number } {
   const inside = flags & FRONTEND_INTERNAL_LOCAL ? IN_LOCAL_LIST : IN_CLUSTER_LIST;
   if (flags & FRONTEND_CLUSTER_IP) return { inside, outside: inside };
   return { inside, outside: flags & FRONTEND_EXTERNAL_LOCAL ? IN_LOCAL_LIST : IN_CLUSTER_LIST };

@@ -88,6 +88,15 @@ export class ReservedPorts {
     return words;
   }
 
+  /** The kernel's words that are not empty, as text. */
+  *inUse(): Generator<{ readonly row: string; readonly is: string }> {
+    for (let word = 0; word < WORDS; word++) {
+      if (this.#actual[word] === 0) continue;
+      const { row, actual } = this.describe(word);
+      yield { row, is: actual };
+    }
+  }
+
   /** Writes a word again with the next `publish`. */
   restage(word: number): void {
     this.#touched.add(word);

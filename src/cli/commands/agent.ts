@@ -1,7 +1,7 @@
 /** `sluice agent`: reads the flags; the agent itself is passed in. */
 import { statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { Argument, Command, Option, type ParseOptionsResult } from 'commander';
+import { Argument, Command, CommanderError, Option, type ParseOptionsResult } from 'commander';
 import { stringify } from 'yaml';
 import { flagValue } from '../../config/flags.ts';
 import { loadSources } from '../../config/sources.ts';
@@ -74,6 +74,35 @@ class AgentCommand extends Command {
 }
 
 export function agentCommand(context: CliContext): Command {
+  return agentSyntax().action(async (word: string | undefined, flags: Flags) => {
+    context.exit(await run(context, word, flags));
+  });
+}
+
+/**
+ * What an agent would be told by a command line of its own.
+ * @throws SluiceError FLAG_INVALID that names the flag.
+ */
+export function agentOptionsOf(args: readonly string[], hostname: () => string): AgentOptions {
+  let options: AgentOptions | undefined;
+  const silent = { writeOut() {}, writeErr() {} };
+  const command = agentSyntax()
+    .exitOverride()
+    .configureOutput(silent)
+    .action((word: string | undefined, flags: Flags) => {
+      options = agentOptions(word, flags, hostname);
+    });
+  try {
+    command.parse(args, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) throw usageError(error.message.replace(/^error: /, ''));
+    throw error;
+  }
+  if (options === undefined) throw usageError('no flags of an agent');
+  return options;
+}
+
+function agentSyntax(): Command {
   return addKubeProxyFlags(new AgentCommand('agent'))
     .description('serve the Services of this node')
     .addArgument(new Argument('[source]', "in-cluster: use the Pod's service account").choices([IN_CLUSTER]))
@@ -178,10 +207,7 @@ export function agentCommand(context: CliContext): Command {
     .addHelpText(
       'after',
       '\nEvery flag of kube-proxy 1.36 is taken too: docs/configuration.md says what becomes of it.',
-    )
-    .action(async (word: string | undefined, flags: Flags) => {
-      context.exit(await run(context, word, flags));
-    });
+    );
 }
 
 /** @returns the exit code. */

@@ -125,7 +125,7 @@ export interface Outcome {
 export async function sluice(
   words: readonly string[],
   kernel: Partial<Kernel> = {},
-  more: Partial<Pick<CliDependencies, 'now' | 'wait'>> = {},
+  more: Partial<Pick<CliDependencies, 'now' | 'wait' | 'verify'>> = {},
 ): Promise<Outcome> {
   const out = textSink();
   const err = textSink();
