@@ -159,7 +159,8 @@ GLOBAL int flow_forget(__u32 at)
 	row->key.dport = staged->dport;
 	row->key.hook = HOOK_EGRESS;
 	stage = flow_find(&row->key, &half_open);
-	if (!stage)
+	/* All entries of a connection were made at once: another may have taken this one's place by now. */
+	if (!stage || stage->created != row->flow.created || stage->service_port_id != row->flow.service_port_id)
 		return 0;
 	flow_answer_key(&scratch->opposite, stage, row->key.proto, flow_opposite_hook(stage, HOOK_EGRESS));
 	established_remove(&row->key);
