@@ -213,7 +213,8 @@ GLOBAL int begin(struct __sk_buff *skb)
 	if (!source_is_allowed(packet, frontend))
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
 	internal = source != SOURCE_OUTSIDE;
-	slot = backend_select(frontend, internal, &packet->key.saddr, packet_number(&packet->key));
+	slot = backend_select(frontend, internal, &packet->key.saddr, &packet->key, &packet->key.daddr,
+			      packet_number(&packet->key));
 	if (!slot) {
 		if (frontend->flags & FRONTEND_ROUTER)
 			return VERDICT_NEXT;

@@ -120,7 +120,11 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	source = source_of(ctx, packet, route.in);
 	if (source == SOURCE_IMPOSSIBLE || owner_awaits(ctx, packet) || owner_is_proxy(ctx, packet, frontend))
 		return XDP_PASS;
-	slot = backend_select(frontend, source != SOURCE_OUTSIDE, &packet->key.saddr, packet_number(&packet->key));
+	/* Chosen once: tc has the packets of backends here, which would take a second turn. */
+	if (frontend->flags & FRONTEND_IN_TURN)
+		return XDP_PASS;
+	slot = backend_select(frontend, source != SOURCE_OUTSIDE, &packet->key.saddr, &packet->key, &packet->key.daddr,
+			      packet_number(&packet->key));
 	if (!slot || slot->flags & BACKEND_LOCAL || frontend->flags & FRONTEND_DSR)
 		return XDP_PASS;
 	route.snat = source_is_translated(source, frontend->flags);

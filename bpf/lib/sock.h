@@ -39,7 +39,7 @@ INLINE bool sock_needs_packets(const struct frontend *frontend, bool host)
 {
 	if (host)
 		return (frontend->flags & FRONTEND_SOURCE_RANGES) && !(frontend->flags & FRONTEND_HOST_ALLOWED);
-	return frontend->affinity_seconds || (frontend->flags & FRONTEND_SOURCE_RANGES);
+	return frontend->affinity_seconds || (frontend->flags & (FRONTEND_SOURCE_RANGES | FRONTEND_BY_SOURCE));
 }
 
 /* The socket calls the backend of this flow by several names; now by @name. */
@@ -260,7 +260,7 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 	}
 	if (standing_by())
 		return SOCK_AS_IT_IS;
-	slot = backend_select(frontend, true, &client, bpf_get_prandom_u32());
+	slot = backend_select(frontend, true, &client, NULL, &to->address, bpf_get_prandom_u32());
 	if (!slot) {
 		/* To be dropped in silence: the packets are. Or to be left to routing. */
 		if (frontend->flags & (FRONTEND_INTERNAL_DROP | FRONTEND_ROUTER))

@@ -19,8 +19,8 @@ export type ArrayName =
   | 'reservedPorts';
 /** Maps of type PERCPU_ARRAY. */
 export type PerCpuArrayName = 'counters' | 'tableEvents';
-/** What user space reads and writes: all but the tags of the tables of flows. */
-export type OpenMapName = Exclude<MapName, FlowBucketsName>;
+/** What user space reads and writes: all but the tags of the tables of flows, and the turns that only packets take. */
+export type OpenMapName = Exclude<MapName, FlowBucketsName | 'choiceTurns'>;
 /** All others but tables of flows: hashes, LRU hashes, LPM tries. */
 export type HashName = Exclude<OpenMapName, ArrayName | PerCpuArrayName | FlowTableName>;
 
@@ -59,7 +59,7 @@ export function openMaps(pinDirectory: string, options: OpenOptions = {}): Maps 
     },
   };
   for (const name of Object.keys(maps) as MapName[]) {
-    if (isFlowBuckets(name)) continue;
+    if (isFlowBuckets(name) || name === 'choiceTurns') continue;
     Object.defineProperty(handles, name, {
       enumerable: true,
       get() {

@@ -21,6 +21,7 @@ const OWN: ReadonlySet<MapName> = new Set(['control', 'report', 'history']);
 const SIZES: Partial<Record<MapName, number>> = {
   flows: 64,
   halfOpenFlows: 64,
+  choiceTurns: 64,
   affinities: 64,
   fragments: 64,
   sockFlows: 64,
