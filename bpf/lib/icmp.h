@@ -31,7 +31,7 @@ INLINE bool icmp_is_error4(__u8 type)
  */
 NOINLINE bool icmp_read_error(struct __sk_buff *skb, struct icmp_quote *quote, __u32 base, bool v4)
 {
-	union inner_header ip;
+	union inner_header ip = {};
 	__u8 type;
 
 	if (!quote || !inner_header_load(skb, &ip, base, v4))

@@ -12,7 +12,10 @@ union inner_header {
 	struct ipv6hdr v6;
 };
 
-/* The network header at @offset. Returns false when the packet is shorter. */
+/*
+ * The network header at @offset. Returns false when the packet is shorter. @header: zeroed before, as kernels
+ * before 6.3 want it: they do not see that only what was loaded is read.
+ */
 INLINE bool inner_header_load(struct __sk_buff *skb, union inner_header *header, __u32 offset, bool v4)
 {
 	return bpf_skb_load_bytes(skb, offset, header, v4 ? sizeof(header->v4) : sizeof(header->v6)) == 0;
@@ -41,7 +44,7 @@ INLINE bool inner_read_piece(struct __sk_buff *skb, struct packet *inner)
  */
 NOINLINE bool inner_read(struct __sk_buff *skb, struct packet *inner, __u32 offset, bool v4)
 {
-	union inner_header ip;
+	union inner_header ip = {};
 	__be16 ports[2];
 
 	if (!inner || !inner_header_load(skb, &ip, offset, v4))
