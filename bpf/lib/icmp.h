@@ -250,10 +250,13 @@ GLOBAL int icmp_carry(struct __sk_buff *skb, __u32 hook)
 	redirect = flow->flags & FLOW_REDIRECT;
 	if (redirect && quote->ttl <= 1) {
 		stats_count(REASON_DROP_TTL, quote->bytes);
+		address_copy(&scratch->dialled, &scratch->packet.key.daddr);
+		monitor_packet(REASON_DROP_TTL);
 		return TC_ACT_SHOT;
 	}
 	if (redirect && !packet_route(skb, &quote->answer, flow, &neighbour)) {
 		stats_count(REASON_DROP_NO_ROUTE, quote->bytes);
+		monitor_packet(REASON_DROP_NO_ROUTE);
 		return TC_ACT_SHOT;
 	}
 	if (redirect && flow->flags & FLOW_DSR)
@@ -262,7 +265,9 @@ GLOBAL int icmp_carry(struct __sk_buff *skb, __u32 hook)
 		error = quote->v4 ? icmp_rewrite4(skb, quote, flow, redirect)
 				  : icmp_rewrite6(skb, quote, flow, redirect);
 	stats_count(error ? REASON_DROP_REWRITE : REASON_ICMP_ERROR, quote->bytes);
-	if (error)
+	if (error) {
+		monitor_packet(REASON_DROP_REWRITE);
 		return TC_ACT_SHOT;
+	}
 	return redirect ? packet_send(skb, flow, neighbour) : VERDICT_NEXT;
 }

@@ -112,6 +112,7 @@ GLOBAL int icmp_tunnel(struct __sk_buff *skb, __u32 icmp_offset, __u32 offset)
 		flow->mtu = mtu;
 	if (!answer_may(&packet->key.saddr)) {
 		stats_count(REASON_DROP_ANSWER_LIMIT, bytes);
+		monitor_packet(REASON_DROP_ANSWER_LIMIT);
 		return TC_ACT_SHOT;
 	}
 	flow_key_reverse(&scratch->routed, &packet->key, HOOK_INGRESS);
@@ -119,6 +120,7 @@ GLOBAL int icmp_tunnel(struct __sk_buff *skb, __u32 icmp_offset, __u32 offset)
 	    bpf_skb_adjust_room(skb, -(__s32)(offset - L3_OFFSET), BPF_ADJ_ROOM_MAC, 0) ||
 	    (geneve && icmp_tunnel_restore(skb, packet)) || icmp_make(skb, ICMP_MADE_TOO_BIG, mtu)) {
 		stats_count(REASON_DROP_REWRITE, bytes);
+		monitor_packet(REASON_DROP_REWRITE);
 		return TC_ACT_SHOT;
 	}
 	stats_count(REASON_ICMP_ERROR, bytes);
