@@ -11,6 +11,7 @@
 #pragma once
 
 #include "lookup.h"
+#include "monitor_packet.h"
 #include "parse.h"
 #include "scratch.h"
 #include "stats.h"
@@ -61,9 +62,11 @@ INLINE int held_refuse(const struct packet *packet)
 
 	if (!alone || node_address_flags(&packet->key.daddr) & NODE_ADDRESS_LOCAL) {
 		stats_count(REASON_PIECE_NOT_HELD, packet->bytes);
+		monitor_packet(REASON_PIECE_NOT_HELD);
 		return VERDICT_NEXT;
 	}
 	stats_count(REASON_DROP_PIECE, packet->bytes);
+	monitor_packet(REASON_DROP_PIECE);
 	return TC_ACT_SHOT;
 }
 

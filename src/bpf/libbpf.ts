@@ -29,6 +29,9 @@ const PROTOTYPES = {
   bpf_tc_hook_create: 'int bpf_tc_hook_create(void *hook)',
   bpf_tc_hook_destroy: 'int bpf_tc_hook_destroy(void *hook)',
   bpf_tc_attach: 'int bpf_tc_attach(void *hook, void *opts)',
+  ring_buffer__new: 'void *ring_buffer__new(int fd, void *callback, void *context, void *opts)',
+  ring_buffer__consume: 'int ring_buffer__consume(void *ring)',
+  ring_buffer__free: 'void ring_buffer__free(void *ring)',
   bpf_tc_detach: 'int bpf_tc_detach(void *hook, void *opts)',
 } as const;
 

@@ -15,6 +15,7 @@ import { askToDetach, HANDOVER_BYTE, isAnythingAttached, isAskedToDetach } from 
 import { createLinkWatch } from '../bpf/link-watch.ts';
 import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
 import { acquireLock, type Lock } from '../bpf/lock.ts';
+import { MONITOR_OFFSET } from '../bpf/monitor.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { mendPartialSet } from '../bpf/partial-pins.ts';
 import { ensurePinDirectory, mapPin } from '../bpf/paths.ts';
@@ -158,11 +159,12 @@ export function createDataPath(options: DataPathOptions): DataPath {
     settings = Buffer.from(view.subarray(0, shapes.control.valueSize));
   }
 
-  /** @returns bytes that were put right; what `sluice migrate` asks for is its own */
+  /** @returns bytes that were put right; what `sluice migrate` and `sluice monitor` ask for is their own */
   function restoreSettings(): number {
     const view = maps?.control.view;
     if (view === undefined || settings === undefined) return 0;
     settings.writeUInt8(view.readUInt8(HANDOVER_BYTE), HANDOVER_BYTE);
+    view.copy(settings, MONITOR_OFFSET, MONITOR_OFFSET, shapes.control.valueSize);
     const wrong = settings.reduce((count, byte, i) => count + (view[i] === byte ? 0 : 1), 0);
     if (wrong > 0) settings.copy(view);
     return wrong;
