@@ -248,6 +248,7 @@ INLINE int bind_checked(struct bpf_sock *ctx, int families)
 	if (standing_by())
 		return SOCK_PROCEED;
 	stats_count(REASON_SOCKET_BIND_REFUSED, 0);
+	monitor_bind(ctx);
 	if (knobs.have_set_retval)
 		bpf_set_retval(-EADDRINUSE);
 	return SOCK_REFUSE;
@@ -295,6 +296,7 @@ int skb_egress(struct __sk_buff *skb)
 	if (!sock_peer_is_gone(&key))
 		return SOCK_PROCEED;
 	stats_count(REASON_SOCKET_STALE, skb->len);
+	monitor_stale(&key, skb->len);
 	return SOCK_REFUSE;
 }
 

@@ -18,6 +18,7 @@
 #include "lib/icmp.h"
 #include "lib/known.h"
 #include "lib/lookup.h"
+#include "lib/monitor_packet.h"
 #include "lib/new_flow.h"
 #include "lib/owner.h"
 #include "lib/parse.h"
@@ -33,6 +34,7 @@
 INLINE int drop(const struct packet *packet, __u32 reason)
 {
 	stats_count(reason, packet->bytes);
+	monitor_packet(reason);
 	return TC_ACT_SHOT;
 }
 
@@ -159,6 +161,7 @@ GLOBAL int carry_direct(struct __sk_buff *skb, __u32 output)
 		return VERDICT_NEXT;
 	if (reason != REASON_NEW_FLOW)
 		return drop(&scratch->packet, reason);
+	monitor_packet(reason);
 	return carry(skb, &scratch->packet, &scratch->flow, REASON_NEW_FLOW);
 }
 
@@ -173,6 +176,7 @@ INLINE int refuse_packet(struct __sk_buff *skb, const struct packet *packet, __u
 	if (verdict == TC_ACT_SHOT)
 		return drop(packet, REASON_DROP_REJECT_FAILED);
 	stats_count(reason, packet->bytes);
+	monitor_packet(reason);
 	return verdict;
 }
 
@@ -225,8 +229,10 @@ GLOBAL int begin(struct __sk_buff *skb)
 	if (!knobs.respect_netfilter && frontend->flags & FRONTEND_DSR && source == SOURCE_OUTSIDE &&
 	    !(slot->flags & BACKEND_LOCAL)) {
 		reason = encap_begin(skb, packet, frontend, slot, scratch);
-		if (reason == REASON_NEW_FLOW)
+		if (reason == REASON_NEW_FLOW) {
+			monitor_packet(reason);
 			return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
+		}
 	}
 	route.pod_device = route.in && route.in->flags & DEVICE_POD;
 	route.snat = source_is_translated(source, frontend->flags);
@@ -235,6 +241,7 @@ GLOBAL int begin(struct __sk_buff *skb)
 		reason = flow_begin(skb, packet, frontend, slot, &route, scratch);
 	if (reason != REASON_NEW_FLOW)
 		return drop(packet, reason);
+	monitor_packet(reason);
 	return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
 }
 
@@ -337,6 +344,7 @@ GLOBAL int carry_decapsulated(struct __sk_buff *skb)
 		reason = decap_begin(skb);
 		if (reason != REASON_NEW_FLOW)
 			return drop(packet, reason);
+		monitor_packet(reason);
 		half_open = false;
 		flow = &scratch->flow;
 	}

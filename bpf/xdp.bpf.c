@@ -9,6 +9,7 @@
 #include "lib/frontend.h"
 #include "lib/known.h"
 #include "lib/lookup.h"
+#include "lib/monitor_packet.h"
 #include "lib/new_flow.h"
 #include "lib/owner.h"
 #include "lib/rewrite.h"
@@ -135,6 +136,7 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 		flow_delete(&packet->key);
 	reason = flow_begin(ctx, packet, frontend, slot, &route, scratch);
 	stats_count(reason, packet->bytes);
+	monitor_packet(reason);
 	if (reason != REASON_NEW_FLOW)
 		return XDP_DROP;
 	return v4 ? carry(ctx, packet, &scratch->flow, true) : carry(ctx, packet, &scratch->flow, false);

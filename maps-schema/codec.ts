@@ -14,7 +14,7 @@ export interface Codec<T> {
 /** What user space must know of a map to open and use it. */
 export interface MapShape {
   readonly name: string;
-  readonly type: 'HASH' | 'LRU_HASH' | 'ARRAY' | 'PERCPU_ARRAY' | 'LPM_TRIE';
+  readonly type: 'HASH' | 'LRU_HASH' | 'ARRAY' | 'PERCPU_ARRAY' | 'LPM_TRIE' | 'RINGBUF';
   /** Bytes. */
   readonly keySize: number;
   /** Bytes, per CPU for PERCPU_ARRAY. */

@@ -51,16 +51,16 @@ export interface Enum {
   readonly values: readonly { readonly name: string; readonly doc: string }[];
 }
 
-export type MapType = 'HASH' | 'LRU_HASH' | 'ARRAY' | 'PERCPU_ARRAY' | 'LPM_TRIE';
+export type MapType = 'HASH' | 'LRU_HASH' | 'ARRAY' | 'PERCPU_ARRAY' | 'LPM_TRIE' | 'RINGBUF';
 
 export interface MapDescription {
   readonly name: string;
   readonly type: MapType;
-  /** Name of a struct, or 'u32' for arrays. */
+  /** Name of a struct, 'u32' for arrays, or 'none' for a ring buffer. */
   readonly key: string;
-  /** Name of a struct, or 'u32'. */
+  /** Name of a struct, 'u32', or 'none' for a ring buffer. */
   readonly value: string;
-  /** Entries by default; the agent may set another size at load. */
+  /** Entries by default, bytes of a ring buffer; the agent may set another size at load. */
   readonly maxEntries: number;
   readonly flags: readonly ('BPF_F_MMAPABLE' | 'BPF_F_NO_PREALLOC')[];
   /** True when the data path writes rows of it (the agent then only reads and deletes). */

@@ -45,9 +45,9 @@ function emitEnum(description: Enum): string {
 function emitMap(map: MapDescription): string {
   const type = (name: string) => (name === 'u32' ? '__u32' : `struct ${name}`);
   const flags = map.flags.length > 0 ? `\t__uint(map_flags, ${map.flags.join(' | ')});\n` : '';
+  const rows = map.type === 'RINGBUF' ? '' : `\t__type(key, ${type(map.key)});\n\t__type(value, ${type(map.value)});\n`;
   return (
-    `/* ${map.doc} */\nstruct {\n\t__uint(type, BPF_MAP_TYPE_${map.type});\n` +
-    `\t__type(key, ${type(map.key)});\n\t__type(value, ${type(map.value)});\n` +
+    `/* ${map.doc} */\nstruct {\n\t__uint(type, BPF_MAP_TYPE_${map.type});\n${rows}` +
     `\t__uint(max_entries, ${map.maxEntries});\n${flags}} ${map.name} SEC(".maps");\n\n`
   );
 }

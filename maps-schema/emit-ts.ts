@@ -114,7 +114,7 @@ function emitStruct(struct: Struct, structs: readonly Struct[]): string {
 /** @returns the text of the TypeScript module. */
 export function emitTs(schema: Schema): string {
   const sizes = new Map(schema.structs.map((s) => [s.name, s.size]));
-  const sizeOf = (name: string) => (name === 'u32' ? 4 : sizes.get(name));
+  const sizeOf = (name: string) => (name === 'none' ? 0 : name === 'u32' ? 4 : sizes.get(name));
   const flagConstants = schema.flags.flatMap((flags) => [
     ...flags.bits.map((b) => `/** ${b.doc} */\nexport const ${flags.prefix}_${b.name} = ${2 ** b.bit};`),
     `/** Names of ${flags.name} by bit number. */\nexport const ${camel(flags.name)}: Readonly<Record<number, string>> = { ${flags.bits.map((b) => `${b.bit}: '${b.name}'`).join(', ')} };`,

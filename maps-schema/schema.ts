@@ -352,10 +352,11 @@ export const schema: Schema = {
     {
       name: 'fragment',
       doc: 'The ports that only the first piece carries.',
-      size: 4,
+      size: 8,
       fields: [
         { name: 'sport', type: 'be16', doc: 'source port' },
         { name: 'dport', type: 'be16', doc: 'destination port' },
+        { name: 'made', type: 'u32', doc: 'low 32 bits of bpf_jiffies64() when the first piece came' },
       ],
     },
     {
@@ -441,8 +442,8 @@ export const schema: Schema = {
     },
     {
       name: 'control',
-      doc: 'What the agent tells the data path at run time.',
-      size: 56,
+      doc: 'What the agent and the command line tell the data path at run time.',
+      size: 80,
       fields: [
         { name: 'nexthop_generation', type: 'u32', doc: 'raised when routes, neighbours or devices change' },
         { name: 'forwarding_mode', type: 'u8', doc: 'enum forwarding_mode: of Services that choose none; for people' },
@@ -455,6 +456,44 @@ export const schema: Schema = {
         },
         { name: 'half_open_buckets', type: 'u32', doc: 'buckets of half_open_flows' },
         { name: 'flow_hash', type: { words: 5 }, doc: 'at random: nobody outside can tell which flows share a bucket' },
+        {
+          name: 'monitor_until',
+          type: 'u64',
+          doc: 'events are written until then: bpf_ktime_get_ns(), which "sluice monitor" renews; 0: no one asks for them',
+        },
+        { name: 'monitor_reasons', type: 'u64', doc: 'bit n: those of n in enum reason; bit 63: evictions' },
+        {
+          name: 'monitor_one_in',
+          type: 'u32',
+          doc: 'so many events for one that is written, at random; 0, 1: all are',
+        },
+        { name: 'pad', type: { pad: 4 }, doc: 'zero' },
+      ],
+    },
+    {
+      name: 'monitor_event',
+      doc: 'What "sluice monitor" is told.',
+      size: 112,
+      fields: [
+        { name: 'time', type: 'u64', doc: 'bpf_ktime_get_ns()' },
+        {
+          name: 'key',
+          type: { row: 'flow_key' },
+          doc: 'the packet, as the hook saw it; what a process dialled, its source then zero; key of an entry that made room',
+        },
+        { name: 'backend', type: 'address', doc: 'the backend chosen; ::, when none was' },
+        { name: 'backend_port', type: 'be16', doc: 'its port' },
+        { name: 'reason', type: 'u16', doc: 'enum reason' },
+        { name: 'ifindex', type: 'u32', doc: 'device where the packet was seen; 0: none' },
+        { name: 'service_port_id', type: 'u32', doc: 'as in frontend; 0: not known here' },
+        { name: 'backend_id', type: 'u32', doc: 'as in backend_slot; 0: none' },
+        { name: 'bytes', type: 'u32', doc: 'of the packet, from the network header on' },
+        { name: 'pid', type: 'u32', doc: 'process that called the socket hook; 0: a packet' },
+        { name: 'kind', type: 'u8', doc: 'enum monitor_kind' },
+        { name: 'tcp_flags', type: 'u8', doc: 'of a packet of TCP' },
+        { name: 'pad', type: { pad: 2 }, doc: 'zero' },
+        { name: 'flow_flags', type: 'u32', doc: 'enum flow_flags of an entry that made room' },
+        { name: 'comm', type: { chars: 16 }, doc: 'name of the process' },
       ],
     },
     {
@@ -822,6 +861,18 @@ export const schema: Schema = {
         { name: 'FLOWS_REMOVED', doc: 'entries removed from flows, by packets and by sweeps' },
         { name: 'HALF_OPEN_ADDED', doc: 'entries that half_open_flows got' },
         { name: 'HALF_OPEN_REMOVED', doc: 'entries removed from half_open_flows, promoted ones among them' },
+        { name: 'EVENTS_LOST', doc: 'events that found no room in monitor' },
+      ],
+    },
+    {
+      name: 'monitor_kind',
+      prefix: 'MONITOR',
+      doc: 'monitor_event.kind',
+      values: [
+        { name: 'PACKET', doc: 'a packet' },
+        { name: 'SOCKET', doc: 'a call of a process' },
+        { name: 'EVICTED', doc: 'an entry of flows that made room for a newer one' },
+        { name: 'EVICTED_HALF_OPEN', doc: 'the same of half_open_flows' },
       ],
     },
     {
@@ -1159,7 +1210,7 @@ export const schema: Schema = {
       type: 'PERCPU_ARRAY',
       key: 'u32',
       value: 'tally',
-      maxEntries: 4,
+      maxEntries: 5,
       flags: [],
       writtenByDataPath: true,
       doc: 'by enum table_event: added - removed - present = evicted',
@@ -1223,6 +1274,16 @@ export const schema: Schema = {
       flags: ['BPF_F_MMAPABLE'],
       writtenByDataPath: false,
       doc: 'the changes put in force last: src/model/history-ring.ts',
+    },
+    {
+      name: 'monitor',
+      type: 'RINGBUF',
+      key: 'none',
+      value: 'none',
+      maxEntries: 1048576,
+      flags: [],
+      writtenByDataPath: true,
+      doc: 'struct monitor_event by struct monitor_event, while "sluice monitor" runs; bytes, not rows',
     },
     {
       name: 'counters',

@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "flow_bucket.h"
+#include "monitor.h"
 #include "tally.h"
 
 #define FLOW_PLACES 16
@@ -168,6 +169,20 @@ NOINLINE enum put established_put(struct flow_bucket *bucket, struct flow_places
 	return put;
 }
 
+/* Tells a monitor which flow of a full bucket makes room for one with this tag: before its lock is taken. */
+GLOBAL int established_tell(__u32 index, __u32 tag)
+{
+	const struct flow_bucket *bucket = established_bucket(index);
+	const struct flow_places *places = established_places(index);
+	const struct flow_row *row;
+
+	if (!bucket || !places || bucket_place(bucket, 0) < FLOW_PLACES || bucket_place(bucket, tag) < FLOW_PLACES)
+		return 0;
+	row = &places->rows[established_victim(bucket, places, clock_now()) & (FLOW_PLACES - 1)];
+	monitor_evicted(&row->key, &row->flow, MONITOR_EVICTED);
+	return 0;
+}
+
 /*
  * Is a key with these two buckets put into its second one? Where it is already, else where there is more room.
  * A function of numbers: the verifier does not follow each way through it together with each way through the writing.
@@ -219,6 +234,8 @@ NOINLINE bool established_set(const struct flow_key *key, const struct flow *flo
 		/* Before it is there, so that it is found as soon as it is. */
 		if (spills)
 			__sync_fetch_and_add(&first->spilled, 1);
+		if (unlikely(monitor_wants(settings, MONITOR_EVICTIONS)))
+			established_tell(spills ? other : at, evicted.tag);
 		put = established_put(spills ? second : first, spills ? places[1] : places[0], key, flow, &evicted);
 		if (likely(put == PUT_DONE || put == PUT_EVICTED))
 			break;

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "flow_bucket.h"
-#include "tally.h"
+#include "monitor.h"
 
 #define HALF_OPEN_PLACES 32
 #define HALF_OPEN_WORDS 8
@@ -95,6 +95,23 @@ INLINE void half_open_insert(struct half_open_at *at, const struct flow_key *key
 }
 
 /*
+ * Tells a monitor whose place a new flow takes, should the bucket be full: before its lock is taken. Of the few flows
+ * that have the tag of another nothing is told.
+ */
+NOINLINE void half_open_tell(__u64 hash)
+{
+	const struct control *settings = flow_settings();
+	const struct flow_row *row;
+	struct half_open_at at;
+
+	if (!settings || !half_open_locate(hash, settings, &at) || tags_marks(at.bucket->tags, HALF_OPEN_WORDS, 0) ||
+	    tags_marks(at.bucket->tags, HALF_OPEN_WORDS, at.tag))
+		return;
+	row = &at.places->rows[half_open_victim(at.bucket, at.places) & (HALF_OPEN_PLACES - 1)];
+	monitor_evicted(&row->key, &row->flow, MONITOR_EVICTED_HALF_OPEN);
+}
+
+/*
  * Writes a half-open flow. Returns PUT_PRESENT when the key is taken. @compare: else it may be another key that has the
  * tag, which half_open_put tells; so the path of every new flow compares no keys.
  */
@@ -106,6 +123,8 @@ INLINE enum put half_open_put_fast(const struct flow_key *key, const struct flow
 
 	if (!half_open_locate(hash, settings, &at))
 		return PUT_REFUSED;
+	if (!compare && unlikely(monitor_wants(settings, MONITOR_EVICTIONS)))
+		half_open_tell(hash);
 	bpf_spin_lock(&at.bucket->lock);
 	taken = compare ? half_open_place(&at, key) < HALF_OPEN_PLACES
 			: tags_marks(at.bucket->tags, HALF_OPEN_WORDS, at.tag) != 0;

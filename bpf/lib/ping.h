@@ -4,6 +4,7 @@
 #include "answer.h"
 #include "checksum.h"
 #include "lookup.h"
+#include "monitor_packet.h"
 #include "stats.h"
 #include "unallocated.h"
 
@@ -75,6 +76,7 @@ INLINE int ping_leave(const struct address *address, __u32 hook, __u64 bytes)
 	if (hook != HOOK_EGRESS || !address_is_unallocated(address))
 		return VERDICT_NEXT;
 	stats_count(REASON_DROP_UNALLOCATED, bytes);
+	monitor_packet(REASON_DROP_UNALLOCATED);
 	return TC_ACT_SHOT;
 }
 

@@ -62,6 +62,8 @@ struct scratch {
 	struct flow_key routed;
 	/* The source address that source NAT gives. */
 	struct address masquerade;
+	/* Where a packet was going that became an error about itself. */
+	struct address dialled;
 };
 
 struct {

@@ -3,6 +3,7 @@
 
 #include "agent.h"
 #include "bound.h"
+#include "monitor_socket.h"
 #include "sock_memory.h"
 #include "stats.h"
 
@@ -266,6 +267,7 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 		if (frontend->flags & (FRONTEND_INTERNAL_DROP | FRONTEND_ROUTER))
 			return SOCK_AS_IT_IS;
 		stats_count(REASON_REJECT_NO_BACKEND, 0);
+		monitor_socket(REASON_REJECT_NO_BACKEND, &dialled, frontend, NULL);
 		return SOCK_NO_BACKEND;
 	}
 	sock_remember(cookie, &dialled, slot, frontend, datagram);
@@ -273,6 +275,7 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 	to->port = slot->port;
 	sock_memory_set(ctx, &dialled, to);
 	stats_count(datagram ? REASON_SOCKET_SEND : REASON_SOCKET_CONNECT, 0);
+	monitor_socket(datagram ? REASON_SOCKET_SEND : REASON_SOCKET_CONNECT, &dialled, frontend, slot);
 	if (localhost)
 		stats_count(REASON_SOCKET_LOCALHOST, 0);
 	return SOCK_TRANSLATED;

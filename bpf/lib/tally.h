@@ -1,4 +1,4 @@
-/* What comes to the flow tables and goes, counted. */
+/* What comes to the flow tables and goes, and events that are lost, counted. */
 #pragma once
 
 #include "common.h"

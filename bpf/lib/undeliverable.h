@@ -8,6 +8,7 @@
 #include "answer_limit.h"
 #include "icmp_make.h"
 #include "lookup.h"
+#include "monitor_packet.h"
 #include "stats.h"
 
 /* Does the packet, or a segment of it when it is still to be cut into segments, exceed @mtu? */
@@ -40,13 +41,16 @@ INLINE int undeliverable_tell(struct __sk_buff *skb, const struct packet *packet
 
 	if (!answer_may(&packet->key.saddr)) {
 		stats_count(REASON_DROP_ANSWER_LIMIT, bytes);
+		monitor_packet(REASON_DROP_ANSWER_LIMIT);
 		return TC_ACT_SHOT;
 	}
 	if (icmp_make(skb, what, mtu)) {
 		stats_count(dropped, bytes);
+		monitor_packet(dropped);
 		return TC_ACT_SHOT;
 	}
 	stats_count(told, bytes);
+	monitor_packet(told);
 	return answer_send(skb, packet->key.hook);
 }
 
@@ -59,8 +63,11 @@ INLINE int too_big_tell(struct __sk_buff *skb, const struct packet *packet, __u3
 INLINE int time_exceeded_tell(struct __sk_buff *skb, struct packet *packet)
 {
 	const struct device *device = device_of(skb->ifindex);
+	struct scratch *scratch = scratch_get();
 	const struct address *own;
 
+	if (scratch)
+		address_copy(&scratch->dialled, &packet->key.daddr);
 	own = device ? (const struct address *)(packet_is_v4(packet) ? &device->masquerade4 : &device->masquerade6)
 		     : NULL;
 	if (own && !address_is_none(own))

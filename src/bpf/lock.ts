@@ -42,9 +42,10 @@ export function isLocked(directory: string): boolean | undefined {
 
 /**
  * Locks a directory, on bpffs too.
+ * @param advice what helps when another process holds it
  * @throws SluiceError STATE_LOCKED that names the process which holds it, or CONFIG_INVALID when it cannot be opened.
  */
-export function acquireLock(directory: string): Lock {
+export function acquireLock(directory: string, advice = 'stop that agent, or choose another --bpf-root'): Lock {
   let fd: number;
   try {
     fd = openSync(directory, 'r');
@@ -56,10 +57,7 @@ export function acquireLock(directory: string): Lock {
     const holder = holderOf(fstatSync(fd).ino);
     closeSync(fd);
     if (failed !== EAGAIN) throw kernelError('STATE_LOCKED', `lock ${directory}`, 'flock', failed);
-    throw new SluiceError(
-      'STATE_LOCKED',
-      `lock ${directory}: process ${holder ?? 'unknown'} holds it; stop that agent, or choose another --bpf-root`,
-    );
+    throw new SluiceError('STATE_LOCKED', `lock ${directory}: process ${holder ?? 'unknown'} holds it; ${advice}`);
   }
   return { release: () => closeSync(fd) };
 }

@@ -19,8 +19,10 @@ export type ArrayName =
   | 'reservedPorts';
 /** Maps of type PERCPU_ARRAY. */
 export type PerCpuArrayName = 'counters' | 'tableEvents';
-/** What user space reads and writes: all but the tags of the tables of flows, and the turns that only packets take. */
-export type OpenMapName = Exclude<MapName, FlowBucketsName | 'choiceTurns'>;
+/** Maps of type RINGBUF: src/bpf/ring.ts reads them. */
+export type RingName = 'monitor';
+/** What user space reads and writes by rows: all but the tags of the tables of flows, rings, and turns that only packets take. */
+export type OpenMapName = Exclude<MapName, FlowBucketsName | RingName | 'choiceTurns'>;
 /** All others but tables of flows: hashes, LRU hashes, LPM tries. */
 export type HashName = Exclude<OpenMapName, ArrayName | PerCpuArrayName | FlowTableName>;
 
@@ -59,7 +61,8 @@ export function openMaps(pinDirectory: string, options: OpenOptions = {}): Maps 
     },
   };
   for (const name of Object.keys(maps) as MapName[]) {
-    if (isFlowBuckets(name) || name === 'choiceTurns') continue;
+    const { type } = maps[name];
+    if (isFlowBuckets(name) || type === 'RINGBUF' || name === 'choiceTurns') continue;
     Object.defineProperty(handles, name, {
       enumerable: true,
       get() {
@@ -68,7 +71,7 @@ export function openMaps(pinDirectory: string, options: OpenOptions = {}): Maps 
         const path = mapPin(pinDirectory, maps[name].name);
         const map = isFlowTable(name)
           ? openFlowTable(pinDirectory, name, () => (handles as Maps).control.view, options)
-          : OPEN[maps[name].type](path, maps[name], options);
+          : OPEN[type](path, maps[name], options);
         opened.set(name, map);
         return map;
       },

@@ -12,6 +12,7 @@ export const MAP_TYPES: Readonly<Record<MapShape['type'], number>> = {
   PERCPU_ARRAY: 6,
   LRU_HASH: 9,
   LPM_TRIE: 11,
+  RINGBUF: 27,
 };
 
 /** @returns what differs between a kernel map and the schema, e.g. `value size 24, not 28`; undefined when nothing does. */

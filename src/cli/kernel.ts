@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Knobs } from '../../maps-schema/gen/codecs.ts';
 import { detachAll } from '../bpf/attach-tc.ts';
+import { type EventRequest, type EventSource, openEvents } from '../bpf/event-source.ts';
 import { type Feature, probeFeatures } from '../bpf/features.ts';
 import { measureJiffiesPerSecond, openJiffies } from '../bpf/jiffies.ts';
 import { readKnobs } from '../bpf/knobs-in-force.ts';
@@ -42,6 +43,8 @@ export interface Kernel {
   readClock(): Promise<FlowClock | undefined>;
   /** bpf_ktime_get_ns() */
   monotonic(): bigint;
+  /** Packets tell what happens until it is closed. @throws SluiceError STATE_LOCKED while another one is open */
+  openEvents(root: string, request: EventRequest): EventSource;
   /** Settings of the programs in force; undefined: none are. */
   readKnobs(root: string): Knobs | undefined;
   /** The packet programs beside those in force, for a trial: takes about a second. @throws SluiceError as loading does */
@@ -85,6 +88,10 @@ export const kernel: Kernel = {
   probeFeatures,
   readClock,
   monotonic: () => process.hrtime.bigint(),
+  openEvents(root, request) {
+    checkPinned(root);
+    return openEvents(pinDirectoryOf(root), request);
+  },
   readKnobs: (root) => readKnobs(pinDirectoryOf(root)),
   createRehearsal: (root, objectDirectory, knobs) =>
     createRehearsal({ pinDirectory: pinDirectoryOf(root), objectDirectory, knobs }),

@@ -11,6 +11,7 @@ import { explainCommand } from './commands/explain.ts';
 import { flowCommand } from './commands/flow.ts';
 import { mapCommand } from './commands/map.ts';
 import { migrateCommand } from './commands/migrate.ts';
+import { monitorCommand } from './commands/monitor.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
@@ -36,6 +37,7 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(backendCommand(context))
     .addCommand(flowCommand(context))
     .addCommand(dropsCommand(context))
+    .addCommand(monitorCommand(context))
     .addCommand(eventsCommand(context))
     .addCommand(explainCommand(context))
     .addCommand(verifyCommand(context))

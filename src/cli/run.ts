@@ -24,6 +24,13 @@ export interface CliDependencies {
   readonly hostname?: () => string;
   readonly now?: () => number;
   readonly wait?: CliContext['wait'];
+  readonly interruption?: CliContext['interruption'];
+}
+
+function onSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort());
+  return controller.signal;
 }
 
 /**
@@ -45,6 +52,7 @@ export async function runCli(args: readonly string[], dependencies: CliDependenc
     objectDirectory: dependencies.objectDirectory ?? '',
     now: dependencies.now ?? Date.now,
     wait: dependencies.wait ?? (async (ms) => setTimeout(ms, true)),
+    interruption: dependencies.interruption ?? onSignals,
     run: async (words) => {
       const [nextOut, nextErr] = [textSink(), textSink()];
       await runCli(words, { ...dependencies, out: nextOut, err: nextErr });

@@ -15,6 +15,7 @@ import { askToDetach, HANDOVER_BYTE, isAnythingAttached, isAskedToDetach } from 
 import { createLinkWatch } from '../bpf/link-watch.ts';
 import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loader.ts';
 import { acquireLock, type Lock } from '../bpf/lock.ts';
+import { MONITOR_OFFSET } from '../bpf/monitor.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
 import { mendPartialSet } from '../bpf/partial-pins.ts';
 import { ensurePinDirectory, mapPin } from '../bpf/paths.ts';
@@ -158,11 +159,12 @@ export function createDataPath(options: DataPathOptions): DataPath {
     settings = Buffer.from(view.subarray(0, shapes.control.valueSize));
   }
 
-  /** @returns bytes that were put right; what `sluice migrate` asks for is its own */
+  /** @returns bytes that were put right; what `sluice migrate` and `sluice monitor` ask for is their own */
   function restoreSettings(): number {
     const view = maps?.control.view;
     if (view === undefined || settings === undefined) return 0;
     settings.writeUInt8(view.readUInt8(HANDOVER_BYTE), HANDOVER_BYTE);
+    view.copy(settings, MONITOR_OFFSET, MONITOR_OFFSET, shapes.control.valueSize);
     const wrong = settings.reduce((count, byte, i) => count + (view[i] === byte ? 0 : 1), 0);
     if (wrong > 0) settings.copy(view);
     return wrong;
@@ -200,14 +202,19 @@ export function createDataPath(options: DataPathOptions): DataPath {
         skipped: next.skipped,
         ...(next.withoutConntrack !== undefined && { withoutConntrack: next.withoutConntrack }),
       });
-      pinPrograms(next.programs, pinDirectory);
+      try {
+        pinPrograms(next.programs, pinDirectory);
+        maps ??= openMaps(pinDirectory);
+        set(() => {});
+      } catch (error) {
+        next.close();
+        throw error;
+      }
       loaded?.close();
       loaded = next;
       knobsInForce = wanted;
       attachments = createAttachments(next, pinDirectory);
       socketsAttached = false;
-      maps ??= openMaps(pinDirectory);
-      set(() => {});
     },
 
     get maps() {
@@ -283,7 +290,14 @@ export function createDataPath(options: DataPathOptions): DataPath {
     expectStaleSockets: () => setStaleSockets(true),
 
     reviewStaleSockets() {
-      if (maps !== undefined) setStaleSockets(anyStaleSocket(maps));
+      if (maps === undefined) return;
+      try {
+        setStaleSockets(anyStaleSocket(maps));
+      } catch (error) {
+        // As if there were some: the program that stops them leaves all others alone.
+        options.log('the sockets that are connected could not be looked through', { error: (error as Error).message });
+        setStaleSockets(true);
+      }
     },
 
     get detached() {

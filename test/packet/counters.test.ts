@@ -8,6 +8,8 @@ import {
   FRONTEND_SOURCE_RANGES,
   reasons,
 } from '../../maps-schema/gen/codecs.ts';
+import { openEvents } from '../../src/bpf/event-source.ts';
+import { ALL_REASONS } from '../../src/cli/monitor-reasons.ts';
 import { run } from '../kernel/bpf/rig.ts';
 import { poll } from '../support/lab/poll.ts';
 import { icmpError, packet } from '../support/packet/builder.ts';
@@ -48,11 +50,12 @@ afterEach(() => {
   rig = undefined;
 });
 
+const isTold = (reason: number) => (ALL_REASONS & (1n << BigInt(reason))) !== 0n;
 const tcp = (from: string, to: string, sport: number, dport: number, flags = 'S') =>
   packet(from, to).tcp(sport, dport, flags).build();
 
 describe('counters', () => {
-  it('count each exit once, with its bytes', async () => {
+  it('count each exit once, with its bytes; and a monitor is told of it', async () => {
     // Two ports for source NAT: the third connection to one backend finds none.
     rig = await createPacketRig({ snatPortMin: 40000, snatPortMax: 40001 });
     const closed = FRONTEND_CLUSTER_IP | FRONTEND_SOURCE_RANGES;
@@ -106,13 +109,22 @@ describe('counters', () => {
       ...Array.from({ length: 6 }, () => ['PIECE_HELD', 'ingress', toNode] as [string, 'ingress', Buffer]),
       ['PIECE_NOT_HELD', 'ingress', toNode],
     ];
+    const events = openEvents(rig.pinDirectory, { reasons: ALL_REASONS, oneIn: 1 });
     const expected: Record<string, { packets: number; bytes: number }> = {};
+    const told: string[] = [];
     for (const [reason, hook, frame] of steps) {
       expect([reason, rig[hook](frame).reasons]).toEqual([reason, [reason]]);
       const before = expected[reason] ?? { packets: 0, bytes: 0 };
       expected[reason] = { packets: before.packets + 1, bytes: before.bytes + frame.length - 14 };
     }
     expect(rig.counters()).toEqual(expected);
+    events.read(1000, (event) => told.push(`${reasons[event.reason]?.name} ${event.bytes} ${event.key.saddr}`));
+    events.close();
+    expect(told).toEqual(
+      steps
+        .filter(([name]) => isTold(reasons.findIndex((reason) => reason.name === name)))
+        .map(([name, , frame]) => `${name} ${frame.length - 14} ${frame.subarray(26, 30).join('.')}`),
+    );
     expect([...Object.keys(expected), ...NOT_REACHED].sort()).toEqual(reasons.map(({ name }) => name).sort());
   });
 

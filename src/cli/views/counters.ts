@@ -12,6 +12,9 @@ export interface CounterRow {
   readonly meaning: string;
 }
 
+/** @param reason index in enum reason @returns what it means, for people; "" for a number that has no meaning here */
+export const meaningOf = (reason: number): string => withoutRules(reasons[reason]?.doc ?? '');
+
 /** Rules are numbered for those who write the code. */
 function withoutRules(text: string): string {
   return text.replace(/ ?\(R-\d+[^)]*\)/g, '');

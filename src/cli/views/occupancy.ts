@@ -53,6 +53,7 @@ const UNCOUNTED: ReadonlySet<MapName> = new Set<Exclude<MapName, Counted>>([
   'halfOpenBuckets',
   'history',
   'knownAddresses',
+  'monitor',
   'report',
   'reservedPorts',
   'tableEvents',

@@ -114,7 +114,7 @@ export interface Outcome {
 export async function sluice(
   words: readonly string[],
   kernel: Partial<Kernel> = {},
-  more: Partial<Pick<CliDependencies, 'now' | 'wait' | 'verify'>> = {},
+  more: Partial<Pick<CliDependencies, 'now' | 'wait' | 'interruption' | 'verify'>> = {},
 ): Promise<Outcome> {
   const out = textSink();
   const err = textSink();
@@ -143,6 +143,9 @@ const emptyKernel: Kernel = {
   probeFeatures: () => [],
   readClock: async () => undefined,
   monotonic: () => 0n,
+  openEvents: () => {
+    throw new Error('no events here');
+  },
   readKnobs: () => undefined,
   readRoutes: () => new Map(),
   createRehearsal: () => Promise.reject(new Error('no programs here')),
