@@ -104,6 +104,10 @@ fuzz-semantics: build ## random clusters against a model of the rules (root; SEE
 fuzz-foreign: build ## traffic that is no Service's, with and without Sluice (root; SEED=n, TIME=seconds, MODE=xdp)
 	SEED="$(SEED)" TIME="$(TIME)" MODE="$(MODE)" node_modules/.bin/tsx test/differential/fuzz-foreign.ts
 
+.PHONY: chaos
+chaos: build ## kills, faults of the API and of the kernel under load (root; SEED=n, TIME=seconds, default 600)
+	SEED="$(SEED)" TIME="$(TIME)" node_modules/.bin/tsx test/chaos/main.ts
+
 .PHONY: lint
 lint: generate ## types, formatting and import rules
 	node_modules/.bin/tsc --noEmit

@@ -27,6 +27,7 @@ export default defineConfig({
             'test/packet/**/*.test.ts',
             'test/cluster/**/*.test.ts',
             'test/differential/**/*.test.ts',
+            'test/chaos/**/*.test.ts',
           ],
           ...kernel,
           sequence: { groupOrder: 1 },

@@ -324,10 +324,11 @@ export const schema: Schema = {
     {
       name: 'fragment',
       doc: 'The ports that only the first piece carries.',
-      size: 4,
+      size: 8,
       fields: [
         { name: 'sport', type: 'be16', doc: 'source port' },
         { name: 'dport', type: 'be16', doc: 'destination port' },
+        { name: 'made', type: 'u32', doc: 'low 32 bits of bpf_jiffies64() when the first piece came' },
       ],
     },
     {

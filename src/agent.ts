@@ -412,7 +412,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     dataPath.tellForwarding(forwarding);
     watchHandover();
     return createReconciler(
-      { dataPath, tables: written, compiler, report, view, warn, inform },
+      { dataPath, tables: written, compiler, report, view, inform },
       {
         host,
         node,

@@ -9,8 +9,13 @@ INLINE __u32 clock_now(void)
 	return (__u32)bpf_jiffies64();
 }
 
-/* Did more than @seconds pass between @then and @now (both jiffies)? */
+/* Jiffies by which a stamp may be ahead: another CPU wrote it after this one read its clock. */
+#define CLOCK_AHEAD (1 << 16)
+
+/* Did more than @seconds pass between @then and @now (both jiffies)? Not since a moment that is still to come. */
 INLINE bool clock_passed(__u32 now, __u32 then, __u32 seconds)
 {
-	return (__u64)(__u32)(now - then) > (__u64)seconds * knobs.jiffies_per_second;
+	__u32 passed = now - then;
+
+	return passed > (__u64)seconds * knobs.jiffies_per_second && passed <= (__u32)-CLOCK_AHEAD;
 }

@@ -28,6 +28,8 @@ struct held_key {
 
 struct held {
 	__u32 length;
+	/* Jiffies. */
+	__u32 made;
 	__u8 frame[HELD_BYTES];
 };
 
@@ -82,6 +84,7 @@ INLINE bool held_save(struct __sk_buff *ctx, struct held *copy)
 	if (length < ETH_HLEN || length > HELD_BYTES)
 		return false;
 	copy->length = length;
+	copy->made = clock_now();
 	return bpf_skb_load_bytes(ctx, 0, copy->frame, length) == 0;
 }
 
@@ -95,6 +98,25 @@ INLINE bool held_restore(struct __sk_buff *ctx, const struct held *copy)
 	/* A sum of the packet begins behind the Ethernet header, and has to follow. */
 	return bpf_skb_change_tail(ctx, length, 0) == 0 && bpf_skb_store_bytes(ctx, 0, copy->frame, ETH_HLEN, 0) == 0 &&
 	       bpf_skb_store_bytes(ctx, ETH_HLEN, &copy->frame[ETH_HLEN], length - ETH_HLEN, BPF_F_RECOMPUTE_CSUM) == 0;
+}
+
+/* Is it of a datagram that nobody waits for any more, another one by now? */
+INLINE bool held_is_old(const struct held *piece)
+{
+	return clock_passed(clock_now(), piece->made, PIECES_SECONDS);
+}
+
+/* Puts a piece away, in a place that is free or has an old one. */
+NOINLINE bool held_put(const struct held_key *key, const struct held *copy)
+{
+	const struct held *piece;
+
+	if (!key || !copy)
+		return false;
+	piece = bpf_map_lookup_elem(&held_pieces, key);
+	if (piece && held_is_old(piece))
+		return bpf_map_update_elem(&held_pieces, key, copy, BPF_ANY) == 0;
+	return !piece && bpf_map_update_elem(&held_pieces, key, copy, BPF_NOEXIST) == 0;
 }
 
 /*
@@ -116,7 +138,7 @@ GLOBAL int held_take(struct __sk_buff *ctx)
 #pragma unroll
 		for (__u32 i = 0; i < HELD_PIECES; i++) {
 			key.number = i;
-			if (bpf_map_update_elem(&held_pieces, &key, copy, BPF_NOEXIST))
+			if (!held_put(&key, copy))
 				continue;
 			stats_count(REASON_PIECE_HELD, scratch->packet.bytes);
 			return TC_ACT_SHOT;
@@ -149,7 +171,7 @@ GLOBAL int held_release(struct __sk_buff *ctx)
 		piece = bpf_map_lookup_elem(&held_pieces, &key);
 		if (!piece)
 			break;
-		if (held_restore(ctx, piece))
+		if (!held_is_old(piece) && held_restore(ctx, piece))
 			bpf_clone_redirect(ctx, ctx->ifindex, BPF_F_INGRESS);
 		bpf_map_delete_elem(&held_pieces, &key);
 	}

@@ -4,10 +4,16 @@
  */
 #pragma once
 
+#include "clock.h"
 #include "packet.h"
 
 /* IPv6 extension headers that are walked before a packet is left alone. */
 #define EXTENSION_HEADERS_MAX 4
+/*
+ * As long as the kernel waits for the pieces of a datagram (net.ipv4.ipfrag_time). Later its identification may be that
+ * of another one: in IPv4 there are 65,536.
+ */
+#define PIECES_SECONDS 30
 
 /* What the pieces of a datagram have in common. */
 INLINE void packet_fragment_key(struct fragment_key *key, const struct packet *packet)
@@ -28,7 +34,7 @@ INLINE enum packet_kind packet_recall_ports(struct packet *packet)
 
 	packet_fragment_key(&key, packet);
 	fragment = bpf_map_lookup_elem(&fragments, &key);
-	if (!fragment)
+	if (!fragment || clock_passed(clock_now(), fragment->made, PIECES_SECONDS))
 		return PACKET_PORTLESS;
 	packet->key.sport = fragment->sport;
 	packet->key.dport = fragment->dport;
@@ -46,6 +52,7 @@ NOINLINE void packet_remember_ports(const struct packet *packet)
 	packet_fragment_key(&key, packet);
 	fragment.sport = packet->key.sport;
 	fragment.dport = packet->key.dport;
+	fragment.made = clock_now();
 	bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
 }
 

@@ -47,7 +47,8 @@ NOINLINE const struct backend_slot *affinity_backend(const struct affinity_key *
 	if (!affinity)
 		return NULL;
 	now = bpf_ktime_get_ns();
-	if (now - affinity->last_new >= seconds * NSEC_PER_SEC)
+	/* Signed: another CPU may have written a moment that is later than this one's. */
+	if ((__s64)(now - affinity->last_new) >= (__s64)(seconds * NSEC_PER_SEC))
 		return NULL;
 	in.base = base;
 	in.backend_id = affinity->backend_id;

@@ -42,6 +42,11 @@ export function errno(): number {
   return koffi.errno();
 }
 
+/** What `errno()` says next. */
+export function setErrno(number: number): void {
+  koffi.errno(number);
+}
+
 /** Address of a buffer's first byte. It holds as long as the buffer is referenced. */
 export function addressOf(buffer: Buffer): bigint {
   return BigInt(koffi.address(buffer));

@@ -1,5 +1,6 @@
 /** The functions of libbpf that are used, opened at first use: the CLI works without libbpf. */
-import { type CFunction, openLibrary, type Pointer } from './ffi.ts';
+import { seam } from '../model/seam.ts';
+import { type CFunction, openLibrary, type Pointer, setErrno } from './ffi.ts';
 
 const PROTOTYPES = {
   bpf_object__open_file: 'void *bpf_object__open_file(const char *path, void *opts)',
@@ -42,14 +43,54 @@ let library: Libbpf | undefined;
 
 /** @throws SluiceError LIBBPF_MISSING. */
 export function libbpf(name = 'libbpf.so.1'): Libbpf {
-  if (library !== undefined) return library;
+  if (library !== undefined) return seam.fault === undefined ? library : withFaults(library);
   const opened = openLibrary(name, 'apt-get install libbpf1');
   const functions = Object.fromEntries(
     Object.entries(PROTOTYPES).map(([symbol, prototype]) => [symbol, opened.call(prototype)]),
   );
   functions.libbpf_set_print?.(null);
   library = functions as unknown as Libbpf;
-  return library;
+  return seam.fault === undefined ? library : withFaults(library);
+}
+
+/** Those that ask the kernel, and tell an errno. */
+const FALLIBLE: readonly (keyof Libbpf)[] = [
+  'bpf_object__open_file',
+  'bpf_object__load',
+  'bpf_map__reuse_fd',
+  'bpf_map__set_max_entries',
+  'bpf_map__set_initial_value',
+  'bpf_tc_hook_create',
+  'bpf_tc_attach',
+  'bpf_tc_detach',
+];
+
+/** The same, failing where the seam says so: with -errno, or with NULL and errno. */
+function withFaults(functions: Libbpf): Libbpf {
+  const faulty: Record<string, CFunction> = { ...functions };
+  for (const name of FALLIBLE) {
+    const call = functions[name];
+    const failed = (): number | null | undefined => {
+      const fault = seam.fault?.(name) ?? 0;
+      if (fault === 0) return undefined;
+      setErrno(fault);
+      return name === 'bpf_object__open_file' ? null : -fault;
+    };
+    const wrapped = (...args: unknown[]): unknown => {
+      const result = failed();
+      return result === undefined ? call(...args) : result;
+    };
+    const { async: start } = call as unknown as { async: CFunction };
+    faulty[name] = Object.assign(wrapped, {
+      async(...args: unknown[]) {
+        const result = failed();
+        const done = args.at(-1) as (error: Error | null, result: unknown) => void;
+        if (result === undefined) start.apply(call, args);
+        else setImmediate(done, null, result);
+      },
+    });
+  }
+  return faulty as unknown as Libbpf;
 }
 
 /** Walks `bpf_object__next_map` or `bpf_object__next_program`. */

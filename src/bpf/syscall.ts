@@ -2,6 +2,7 @@
  * bpf(2). `union bpf_attr` is written by hand: each function names the fields as linux/bpf.h does,
  * at their byte offsets. Functions return a negative errno as libbpf's do, and never throw.
  */
+import { seam } from '../model/seam.ts';
 import { addressOf, close as closeFd, errno, syscall3 } from './ffi.ts';
 
 const SYS_BPF: Record<string, number> = { x64: 321, arm64: 280, riscv64: 280, s390x: 351, ppc64: 361, loong64: 280 };
@@ -34,8 +35,16 @@ export const Command = {
 /** Bytes of the attr buffers: more than any command used here needs; the rest is zero. */
 export const ATTR_SIZE = 120;
 
+/** `BPF_MAP_UPDATE_ELEM` for 2. */
+export const commandName = (command: number): string =>
+  `BPF_${Object.entries(Command).find(([, number]) => number === command)?.[0] ?? command}`;
+
 /** @returns what the kernel returns (a descriptor, or 0), or a negative errno. */
 export function bpf(command: number, attr: Buffer): number {
+  if (seam.fault !== undefined) {
+    const fault = seam.fault(commandName(command));
+    if (fault !== 0) return -fault;
+  }
   const result = syscall3(BPF, command, attr, attr.length);
   return result < 0 ? -errno() : result;
 }

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { SluiceError } from '../model/errors.ts';
+import { seam } from '../model/seam.ts';
 import { parseHost } from './parse.ts';
 import { readReservedPorts } from './reserved-ports.ts';
 import type { HostState } from './state.ts';
@@ -37,6 +38,8 @@ export async function readHost(signal?: AbortSignal, timeoutMs = TIMEOUT_MS): Pr
 
 async function ip(args: readonly string[], signal: AbortSignal | undefined, timeoutMs: number): Promise<string> {
   try {
+    const fault = seam.fault?.('ip') ?? 0;
+    if (fault !== 0) throw new Error(`spawn ip: errno ${fault}`);
     const limits = { maxBuffer: MAX_OUTPUT, timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
     const { stdout } = await run('ip', args, { ...limits, ...(signal ? { signal } : {}) });
     return stdout;

@@ -24,6 +24,9 @@ export interface WatchOptions {
 /** Ends with this process, however that ends; no shell is needed for it. */
 const MONITOR = ['--pdeathsig', 'KILL', 'ip', '-o', 'monitor', 'link', 'address', 'route'];
 
+/** Milliseconds before a look that failed is tried again. */
+const AGAIN_MS = 1000;
+
 /** Milliseconds before a monitor that died is started again: doubled each time, up to the last. */
 const BACKOFF = [100, 10_000] as const;
 
@@ -97,6 +100,8 @@ function createLook(onChange: (host: HostState) => void, signal: AbortSignal, op
       if (signal.aborted) return;
       tellNext ||= tell;
       options.onProblem?.((error as Error).message);
+      // What changed is not known yet: not only at the next look without a trigger.
+      setTimeout(() => soon(tell), AGAIN_MS).unref();
     }
   };
   const soon = (tell: boolean): void => {

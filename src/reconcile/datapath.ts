@@ -202,14 +202,19 @@ export function createDataPath(options: DataPathOptions): DataPath {
         skipped: next.skipped,
         ...(next.withoutConntrack !== undefined && { withoutConntrack: next.withoutConntrack }),
       });
-      pinPrograms(next.programs, pinDirectory);
+      try {
+        pinPrograms(next.programs, pinDirectory);
+        maps ??= openMaps(pinDirectory);
+        set(() => {});
+      } catch (error) {
+        next.close();
+        throw error;
+      }
       loaded?.close();
       loaded = next;
       knobsInForce = wanted;
       attachments = createAttachments(next, pinDirectory);
       socketsAttached = false;
-      maps ??= openMaps(pinDirectory);
-      set(() => {});
     },
 
     get maps() {
@@ -285,7 +290,14 @@ export function createDataPath(options: DataPathOptions): DataPath {
     expectStaleSockets: () => setStaleSockets(true),
 
     reviewStaleSockets() {
-      if (maps !== undefined) setStaleSockets(anyStaleSocket(maps));
+      if (maps === undefined) return;
+      try {
+        setStaleSockets(anyStaleSocket(maps));
+      } catch (error) {
+        // As if there were some: the program that stops them leaves all others alone.
+        options.log('the sockets that are connected could not be looked through', { error: (error as Error).message });
+        setStaleSockets(true);
+      }
     },
 
     get detached() {

@@ -30,6 +30,8 @@ export interface SyncResult {
   readonly sound: boolean;
   /** Devices that could not be attached to. */
   readonly failedDevices: number;
+  /** Rows that belong to no Service and could not be written or deleted. */
+  readonly failedRows: number;
   /** performance.now() at which another sync has rows of gone services to remove; undefined: none. */
   readonly nextExpiry: number | undefined;
 }
@@ -40,7 +42,6 @@ export interface ReconcilerOptions {
   readonly compiler: Compiler;
   readonly view: NodeViewOptions;
   readonly report: Reporter;
-  readonly warn: (message: string, fields?: Record<string, unknown>) => void;
   readonly inform: (message: string, fields?: Record<string, unknown>) => void;
 }
 
@@ -78,11 +79,15 @@ export function createReconciler(
     socketOptOuts: readonly bigint[] | undefined;
   },
 ): Reconciler {
-  const { dataPath, tables, compiler, report, warn, inform } = options;
+  const { dataPath, tables, compiler, report, inform } = options;
   let { host, node, peers, serviceCidrs, socketOptOuts } = initial;
   let view: NodeView | undefined;
   let complete = false;
+  /** The tables were told everything there is: from then on a sync brings what changed. */
+  let toldAll = false;
   let attached = false;
+  /** The node's rows are in the kernel, as far as they could be deleted. */
+  let nodeInForce = false;
   /** Devices that could not be attached to; a few of many are no fault of the node. */
   let failedDevices: readonly { device: string; error: unknown }[] = [];
   /** performance.now() before which they are not tried again, whatever changes meanwhile. */
@@ -113,10 +118,12 @@ export function createReconciler(
     tellLeftOut(view);
     compiler.setContext(view.context);
     attached = false;
+    nodeInForce = false;
     return view;
   }
 
-  function applyNode(current: NodeView): boolean {
+  function applyNode(current: NodeView): void {
+    nodeInForce = false;
     try {
       tables.applyNodeTables({
         nodeAddresses: current.addresses,
@@ -131,10 +138,10 @@ export function createReconciler(
         socketOptOuts,
       });
       dataPath.tellServiceCidrs(current.serviceCidrs.map(({ address }) => familyOf(address)));
-      return true;
+      nodeInForce = true;
+      report.set('node rows', []);
     } catch (error) {
-      warn(`write the node's tables: ${(error as Error).message}`);
-      return false;
+      report.set('node rows', [nodeProblem(options.view.nodeName, 'rows of the node', (error as Error).message)]);
     }
   }
 
@@ -250,14 +257,20 @@ export function createReconciler(
 
     async sync(check, signal) {
       const current = look();
-      const nodeWritten = attached || applyNode(current);
+      if (!attached || !nodeInForce) applyNode(current);
       const taken = await inTurns(compiler.takeSteps(), signal);
-      const applied = await inTurns(tables.applySteps(taken, { complete: !complete }), signal);
+      const applied = await inTurns(tables.applySteps(taken, { complete: !toldAll }), signal);
+      toldAll = true;
       await inTurns(reportServices(taken, applied), signal);
       for (const key of taken.removed) report.set(key, []);
       if (taken.problems.length > 0) report.set('names', taken.problems);
       report.set('tables', applied.failed);
       report.set('budgets', applied.refused);
+      const { owed, whyOwed = '' } = applied;
+      report.set(
+        'owed',
+        owed === 0 ? [] : [nodeProblem(options.view.nodeName, 'rows', `${owed} rows could not be deleted: ${whyOwed}`)],
+      );
       if (applied.stopped > 0) dataPath.expectStaleSockets();
       // The first time too: what a former run left, it may have left in the middle.
       if (check || !complete) dataPath.reviewStaleSockets();
@@ -271,16 +284,17 @@ export function createReconciler(
       if (due) attachXdp(current);
       complete = true;
       const { failed, services } = applied;
-      const sound = nodeWritten && inPlace && failed.length <= services;
+      const sound = nodeInForce && inPlace && failed.length <= services;
       return {
         nextExpiry: tables.nextExpiry(),
         applied,
         changed: taken.changed,
         removed: taken.removed,
         view: current,
-        ok: sound && failed.length === 0 && failedDevices.length === 0,
+        ok: sound && failed.length === 0 && failedDevices.length === 0 && owed === 0,
         sound,
         failedDevices: failedDevices.length,
+        failedRows: owed + (nodeInForce ? 0 : 1),
       };
     },
   };

@@ -111,6 +111,7 @@ export function createTelemetry({ configuration, metrics, health, healthChecks, 
       }
       metrics.unapplied('service', result.applied.failed.length);
       metrics.unapplied('device', result.failedDevices);
+      metrics.unapplied('row', result.failedRows);
       if (!result.sound) return;
       pending.services = 0;
       pending.slices = 0;

@@ -33,7 +33,7 @@ export interface Metrics {
   /** Seconds that the event loop was held up at most: since the last scrape, and since the start. */
   loopDelay(recent: number, worst: number): void;
   /** What could not be put in force at the last sync, and is tried again. */
-  unapplied(kind: 'service' | 'device', count: number): void;
+  unapplied(kind: 'service' | 'device' | 'row', count: number): void;
   /** Rows that were not what they should have been, and were repaired. */
   driftRows(count: number): void;
   /** Programs that were found detached, or replaced by others. */
@@ -165,7 +165,7 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     for (const metric of [last, queued, endpointsPending, servicesPending]) metric.set({ ip_family }, 0);
     for (const traffic_policy of POLICIES) noLocal.set({ ip_family, traffic_policy }, 0);
   }
-  for (const kind of ['service', 'device']) unapplied.set({ kind }, 0);
+  for (const kind of ['service', 'device', 'row']) unapplied.set({ kind }, 0);
   for (const code of ['200', '503']) for (const metric of [healthz, livez]) metric.inc({ code }, 0);
 
   const readers: (() => void | Promise<void>)[] = [];

@@ -33,6 +33,8 @@ export class RowTable {
   #updateOwners: (PortState | undefined)[] = [];
   #updateValues: Buffer = Buffer.alloc(0);
   #deleteKeys = new Set<string>();
+  /** Rows that the kernel did not delete, and why: tried again with the next deletions, until they are wanted anew. */
+  readonly #owed = new Map<string, unknown>();
   /** Of each comparison under way: keys written or deleted since it began. */
   readonly #changed = new Set<Set<string>>();
 
@@ -55,6 +57,16 @@ export class RowTable {
 
   get size(): number {
     return this.#index.size;
+  }
+
+  /** Rows that should be gone, and could not be deleted so far. */
+  get owed(): number {
+    return this.#owed.size;
+  }
+
+  /** Why one of them could not. */
+  get whyOwed(): unknown {
+    return this.#owed.values().next().value;
   }
 
   /** Keys of all rows; rows may be staged meanwhile, not flushed. */
@@ -99,6 +111,7 @@ export class RowTable {
 
   /** Stages a row when it differs from the kernel's. @returns whether it does. */
   stage(key: string, value: Buffer, offset: number, owner: PortState | undefined): boolean {
+    this.#owed.delete(key);
     const row = this.#index.get(key);
     if (row !== undefined) {
       const at = row * this.#valueSize;
@@ -113,6 +126,7 @@ export class RowTable {
 
   /** Stages a row that the kernel is known to have lost or changed. */
   restage(key: string): void {
+    if (this.#owed.has(key)) return;
     const row = this.#index.get(key);
     if (row !== undefined) this.#append(key, this.#values, row * this.#valueSize, this.#owners[row]);
   }
@@ -154,6 +168,7 @@ export class RowTable {
   }
 
   flushDeletes(onFailure: OnFailure): void {
+    for (const key of this.#owed.keys()) this.#deleteKeys.add(key);
     if (this.#deleteKeys.size === 0) return;
     const staged = [...this.#deleteKeys];
     this.#deleteKeys.clear();
@@ -170,6 +185,7 @@ export class RowTable {
           this.#map.delete(keys.subarray(i * this.#keySize, (i + 1) * this.#keySize));
           this.#forget(key);
         } catch (error) {
+          this.#owed.set(key, error);
           onFailure(this.owner(key), this.name, error);
         }
       });
@@ -264,6 +280,7 @@ export class RowTable {
   }
 
   #forget(key: string): void {
+    this.#owed.delete(key);
     for (const changed of this.#changed) changed.add(key);
     this.#written.deletes++;
     const row = this.#index.get(key);

@@ -45,6 +45,10 @@ export interface ApplyResult {
   readonly stopped: number;
   /** Services that could not be written; the next apply tries them again. */
   readonly failed: readonly Problem[];
+  /** Rows that should be gone, and could not be deleted: the next apply tries them again. */
+  readonly owed: number;
+  /** Why one of them could not. */
+  readonly whyOwed: string | undefined;
   /** Services that may not have what they want: they stay as they are until there is room. */
   readonly refused: readonly Problem[];
   /** What is wrong with the objects, e.g. an address that an older Service has. */
@@ -180,6 +184,8 @@ function createTablesOf(stores: Stores, adopted: Leftovers): Tables {
       stopped: stores.backends.takeStopped(),
       failed,
       refused: describeFailures(refused, refused),
+      owed: tablesOf(stores).reduce((sum, { owed }) => sum + owed, 0),
+      whyOwed: messageOf(tablesOf(stores).find(({ owed }) => owed > 0)?.whyOwed),
       problems,
       changes,
     };
@@ -295,6 +301,11 @@ function createStores(maps: AgentMaps, options: TablesOptions): Stores {
   };
 }
 
+/** Every table of rows. */
+function tablesOf(stores: Stores): RowTable[] {
+  return Object.values(stores).filter((store): store is RowTable => store instanceof RowTable);
+}
+
 function resetWritten(written: Written): void {
   written.rows = 0;
   written.bytes = 0;
@@ -327,10 +338,14 @@ function describeFailures(failed: ReadonlyMap<PortState, unknown>, of: { has(por
   for (const [port, error] of failed) {
     if (!of.has(port) || byService.has(port.service)) continue;
     const [namespace = '', name = ''] = port.service.split('/');
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error) ?? '';
     byService.set(port.service, { kind: 'Service', namespace, name, field: 'spec', message });
   }
   return [...byService.values()];
+}
+
+function messageOf(error: unknown): string | undefined {
+  return error === undefined || error instanceof Error ? error?.message : String(error);
 }
 
 function ignore(): void {}

@@ -45,6 +45,8 @@ export interface Verified {
   readonly rows: number;
   /** Links and programs. */
   readonly attachments: number;
+  /** Were the programs' settings and the maps they look into compared? That takes CAP_SYS_ADMIN. */
+  readonly settings: boolean;
   /** Why, by Service that there is no room for. */
   readonly refused: ReadonlyMap<string, string>;
 }
@@ -124,6 +126,7 @@ async function lookOnce(
     services: services.size,
     rows: rows.looked,
     attachments: attachments.looked,
+    settings: readKnobs(pinDirectory) !== undefined,
     refused: rows.refused,
     findings: [...rows.findings, ...attachments.findings, ...settings()],
   };

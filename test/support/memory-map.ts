@@ -1,8 +1,11 @@
 /** KernelHash and KernelArray in memory, for tests of order and difference. Faithful in what tables/ can see. */
+
+import { constants } from 'node:os';
 import type { MapShape } from '../../maps-schema/codec.ts';
 import { maps as shapes } from '../../maps-schema/gen/codecs.ts';
+import { kernelError } from '../../src/bpf/errno.ts';
 import type { KernelArray, KernelHash } from '../../src/bpf/kernel-map.ts';
-import { SluiceError } from '../../src/model/errors.ts';
+import { writeError } from '../../src/bpf/write-error.ts';
 import type { AgentMaps } from '../../src/tables/state.ts';
 
 export interface MemoryHash extends KernelHash {
@@ -11,6 +14,8 @@ export interface MemoryHash extends KernelHash {
   limit: number;
   /** When it returns true for a key, writing that key fails as a full map does. */
   refuse: ((key: Buffer) => boolean) | undefined;
+  /** @returns the errno that writing or deleting a row fails with, as the kernel's calls do; 0: it does not */
+  fault: ((operation: Operation, key: Buffer) => number) | undefined;
 }
 
 export type Operation = 'update' | 'delete';
@@ -27,17 +32,19 @@ export function createMemoryHash(shape: MapShape, observe?: Observer): MemoryHas
 
   function write(key: Buffer, value: Buffer): void {
     const text = key.toString('latin1');
+    const fault = hash.fault?.('update', key) ?? 0;
+    if (fault !== 0) throw writeError(shape, 'BPF_MAP_UPDATE_ELEM', fault);
     if (hash.refuse?.(key) || (!rows.has(text) && rows.size >= hash.limit)) {
-      throw new SluiceError(
-        'MAP_FULL',
-        `update map ${shape.name}: no room for another row; what does not fit is not served`,
-      );
+      const full = shape.type === 'LPM_TRIE' ? constants.errno.ENOSPC : constants.errno.E2BIG;
+      throw writeError(shape, 'BPF_MAP_UPDATE_ELEM', full);
     }
     rows.set(text, Buffer.from(value));
     observe?.('update', shape.name, key);
   }
 
   function remove(key: Buffer): boolean {
+    const fault = hash.fault?.('delete', key) ?? 0;
+    if (fault !== 0) throw kernelError('MAP_FAILED', `delete from map ${shape.name}`, 'BPF_MAP_DELETE_ELEM', fault);
     const had = rows.delete(key.toString('latin1'));
     if (had) observe?.('delete', shape.name, key);
     return had;
@@ -48,6 +55,7 @@ export function createMemoryHash(shape: MapShape, observe?: Observer): MemoryHas
     rows,
     limit: shape.maxEntries,
     refuse: undefined,
+    fault: undefined,
     lookup(key) {
       checked(key, keySize);
       const value = rows.get(key.toString('latin1'));

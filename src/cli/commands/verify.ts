@@ -95,11 +95,12 @@ async function run(context: CliContext, words: readonly string[], flags: Flags):
   return differences.length === 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-function summary({ findings, services, rows, attachments, refused }: Verified): string {
+function summary({ findings, services, rows, attachments, settings, refused }: Verified): string {
   const looked = `${services} Services, ${rows} rows, ${attachments} links and programs`;
   const without = refused.size === 0 ? '' : `; not compared, for there is no room: ${[...refused.keys()].join(', ')}`;
   const count = findings.length;
-  return `${count === 0 ? 'equal' : `${count} ${count === 1 ? 'difference' : 'differences'}`}: ${looked}${without}\n`;
+  const unseen = settings ? '' : "; without CAP_SYS_ADMIN the programs' settings were not compared";
+  return `${count === 0 ? 'equal' : `${count} ${count === 1 ? 'difference' : 'differences'}`}: ${looked}${without}${unseen}\n`;
 }
 
 /** The agent's own flags, or those after `--`; where objects come from may be another place. */

@@ -100,7 +100,6 @@ export function createAgent(kernel: Kernel, { configuration: file, socketLb }: C
           forwarding: DEFAULT_FORWARDING,
           xdp: 'off',
         },
-        warn: (message) => told.push(message),
         inform: () => {},
       },
       { host, node, peers: NO_PEERS, serviceCidrs: [], socketOptOuts: [] },

@@ -4,7 +4,15 @@ import { SluiceError } from '../../../src/model/errors.ts';
 import type { Verified, VerifyRequest } from '../../../src/verify/verify.ts';
 import { createMaps, kernelWith, sluice } from './fake-kernel.ts';
 
-const EQUAL: Verified = { node: 'n1', findings: [], services: 3, rows: 40, attachments: 20, refused: new Map() };
+const EQUAL: Verified = {
+  node: 'n1',
+  findings: [],
+  services: 3,
+  rows: 40,
+  attachments: 20,
+  settings: true,
+  refused: new Map(),
+};
 const FINDINGS = [
   { kind: 'missing', object: 'shop/web', where: 'frontends', row: '10.96.0.1:80/TCP', is: '', shouldBe: 'shop/web:' },
   { kind: 'different', object: 'n1', where: 'settings', row: 'xdpMtu', is: '0', shouldBe: '1500' },

@@ -45,7 +45,6 @@ function setUp() {
       compiler,
       report,
       view: view as never,
-      warn: () => {},
       inform: () => {},
     },
     {
@@ -123,4 +122,24 @@ it('what comes while a sync is under way is in the next one', async () => {
   await first;
   await reconciler.sync(false);
   expect(maps.frontends.rows.size).toBe(2000 + 3);
+});
+
+it('a first sync that fails after the tables were written takes nothing back when it is tried again', async () => {
+  const { maps, reconciler, breakHook } = setUp();
+  breakHook(new Error('attach connect4: BPF_LINK_CREATE: EBUSY'));
+  await expect(reconciler.sync(false)).rejects.toThrow('EBUSY');
+  const written = maps.frontends.rows.size;
+  expect(written).toBeGreaterThan(0);
+  await expect(reconciler.sync(false)).rejects.toThrow('EBUSY');
+  expect(maps.frontends.rows.size).toBe(written);
+});
+
+it('rows of the node that could not be written are tried again, and tell so', async () => {
+  const { maps, reconciler, report } = setUp();
+  maps.devices.fault = () => 12;
+  expect(await reconciler.sync(false)).toMatchObject({ ok: false, sound: false, failedRows: 1 });
+  expect(report.list()).toMatchObject([{ kind: 'Node', field: 'rows of the node' }]);
+  maps.devices.fault = undefined;
+  expect(await reconciler.sync(false)).toMatchObject({ ok: true, sound: true, failedRows: 0 });
+  expect(report.list()).toEqual([]);
 });

@@ -50,6 +50,7 @@ function sync(changed: readonly CompiledService[], given: Partial<SyncResult> = 
       sound: true,
       applied: { failed: [] },
       failedDevices: 0,
+      failedRows: 0,
       ...given,
     } as unknown as SyncResult,
     0.01,

@@ -144,7 +144,7 @@ describe('drift', () => {
     const [gone] = firstRow(maps.frontends);
     maps.frontends.rows.clear();
     maps.frontends.refuse = (key) => key.toString('latin1') === gone;
-    expect(() => repairAll(tables)).toThrow('no room');
+    expect(() => repairAll(tables)).toThrow('rows are taken');
     expect(tables.compare()).toMatchObject([{ kind: 'missing', row: '10.96.0.1:80/TCP' }]);
     maps.frontends.refuse = undefined;
     repairAll(tables);
