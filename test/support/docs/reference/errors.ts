@@ -55,8 +55,8 @@ export const ERRORS: Readonly<Record<ErrorCode, readonly [meaning: string, remed
     'Start the agent, or choose its `--bpf-root`.',
   ],
   STATE_LOCKED: [
-    'Another agent has this `--bpf-root`. The message names its process.',
-    'Stop that agent, or choose another root.',
+    'Another agent has this `--bpf-root`, or another `sluice monitor` has the events. The message names its process.',
+    'Stop that one, or choose another root.',
   ],
   SOURCE_INVALID: [
     'The kubeconfig or directory of manifests cannot be used, or there is no service account to use.',
