@@ -45,7 +45,8 @@ INLINE int sweep_row(const struct flow_row *row, bool half_open)
 	struct flow_key key = row->key;
 	__u32 failed = 0;
 
-	/* A SYN that was never answered, or was by a reset; datagrams need no answer, and a foreign flow is no Service's. */
+	/* A SYN that was never answered, or was by a reset; datagrams need no answer, and a foreign flow is no
+	 * Service's. */
 	if (half_open && key.proto != IPPROTO_UDP && flow_is_first_stage(&row->flow, key.hook) &&
 	    !(row->flow.flags & FLOW_FOREIGN))
 		failed = row->flow.service_port_id;

@@ -450,7 +450,11 @@ export const schema: Schema = {
         { name: 'opened', type: 'u64', doc: 'flows and socket calls that were given a backend' },
         { name: 'refused', type: 'u64', doc: 'packets and calls that were refused: no usable endpoint' },
         { name: 'dropped', type: 'u64', doc: 'packets that would have begun a flow, and were dropped' },
-        { name: 'failed', type: 'u64', doc: 'flows of TCP and SCTP that ended before both sides had spoken, as the sweep found' },
+        {
+          name: 'failed',
+          type: 'u64',
+          doc: 'flows of TCP and SCTP that ended before both sides had spoken, as the sweep found',
+        },
       ],
     },
     {

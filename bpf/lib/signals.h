@@ -1,6 +1,6 @@
 /*
- * The golden signals of a ServicePort, counted where connections begin and end: packets of established flows do not come
- * by here.
+ * The golden signals of a ServicePort, counted where connections begin and end: packets of established flows do not
+ * come by here.
  */
 #pragma once
 

@@ -5,6 +5,7 @@ import {
   FRONTEND_EXTERNAL_DROP,
   FRONTEND_SNAT_OUTSIDE,
   FRONTEND_SOURCE_RANGES,
+  type Knobs,
 } from '../../maps-schema/gen/codecs.ts';
 import { readSignals } from '../../src/bpf/signals.ts';
 import { readNames } from '../../src/cli/views/names.ts';
@@ -19,14 +20,10 @@ const VIP = (n: number) => `10.96.0.${n}`;
 const [NEAR, FAR, EMPTY, SILENT, CLOSED, STAGED] = [1, 2, 3, 4, 5, 6];
 let rig: PacketRig;
 
-beforeEach(async () => {
-  rig = await createPacketRig({
-    snatPortMin: 40000,
-    snatPortMax: 40001,
-    jiffiesPerSecond: 1,
-    tcpHalfOpenSeconds: 0,
-    udpSeconds: 0,
-  });
+beforeEach(() => start({}));
+
+async function start(knobs: Partial<Knobs>): Promise<void> {
+  rig = await createPacketRig({ snatPortMin: 40000, snatPortMax: 40001, ...knobs });
   rig.serve(
     service('near', { frontends: [frontend(VIP(NEAR), 80)], cluster: [backend(POD[4])] }),
     service('near-udp', { protocol: 'UDP', frontends: [frontend(VIP(NEAR), 80)], cluster: [backend(POD[4])] }),
@@ -44,7 +41,7 @@ beforeEach(async () => {
       cluster: [backend(POD[4])],
     }),
   );
-});
+}
 afterEach(() => rig.remove());
 
 const syn = (n: number, port: number, flags = 'S') => packet(CLIENT[4], VIP(n)).tcp(port, 80, flags).build();
@@ -73,6 +70,8 @@ it.each(WAYS)('opened, refused and dropped, by %s', (way) => {
 });
 
 it('failed: nobody answered, or with a reset; a datagram needs no answer', async () => {
+  rig.remove();
+  await start({ jiffiesPerSecond: 1, tcpHalfOpenSeconds: 0, udpSeconds: 0 });
   rig.ingress(syn(NEAR, 5000));
   rig.ingress(syn(NEAR, 5001));
   rig.egress(packet(POD[4], CLIENT[4]).tcp(8080, 5001, 'R.').build());
