@@ -499,7 +499,7 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     if (first || !periodic) changed();
     if (periodic && !first && tables !== undefined) driftCheck.start(tables, stop.signal);
     if (result.nextExpiry !== undefined)
-      setTimeout(() => schedule.wake(), result.nextExpiry - performance.now()).unref();
+      setTimeout(() => schedule.wake(), Math.max(0, result.nextExpiry - performance.now())).unref();
     // While kube-proxy serves, so does it answer these.
     if (!dataPath.detached) telemetry.syncHealthChecks(host, node).catch((error: Error) => warn(error.message));
     return result.ok;

@@ -205,10 +205,11 @@ function createTablesOf(stores: Stores, adopted: Leftovers): Tables {
     const errors: unknown[] = [];
     let staged = 0;
     const putRight = (): number => {
-      const rows = staged;
+      const [rows, failed] = [staged, errors.length];
       staged = 0;
       if (rows > 0) commitStaged(stores, (_owner, _table, error) => errors.push(error));
-      return rows;
+      // What could not be written is not put right.
+      return Math.max(0, rows - (errors.length - failed));
     };
     try {
       for (const finding of findDrift(stores)) {

@@ -3,6 +3,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openMaps } from '../../src/bpf/open-maps.ts';
 import { pinDirectoryOf } from '../../src/bpf/paths.ts';
+import { haveTcx } from '../../src/bpf/tcx.ts';
 import { linkPins } from '../support/cluster/kernel.ts';
 import { attempt, ipBatch, run } from '../support/lab/command.ts';
 import type { Random } from '../support/packet/random.ts';
@@ -196,6 +197,37 @@ export const ACTIONS: readonly Action[] = [
       world.put('huge', 99, world.pods.slice(0, 1), { ports: HUGE, externalIPs: ips });
       await delay(500);
       world.remove('huge');
+    },
+  },
+  {
+    name: 'somebody fills a map, objects change',
+    draw(random) {
+      const changes = [changesOf(random), changesOf(random)];
+      return async (world) => {
+        const maps = openMaps(pinDirectoryOf(world.node.bpfRoot));
+        try {
+          const { keySize, valueSize, maxEntries } = maps.affinityMembers.shape;
+          const keys = Buffer.alloc(keySize * maxEntries, 0xee);
+          for (let i = 0; i < maxEntries; i++) keys.writeUInt32LE(i, i * keySize + 4);
+          maps.affinityMembers.updateBatch(keys, Buffer.alloc(valueSize * maxEntries), maxEntries);
+        } catch (error) {
+          const { code } = error as { code?: string };
+          if (code !== 'MAP_FULL' && code !== 'NOT_RUNNING') throw error;
+        } finally {
+          maps.close();
+        }
+        for (const change of changes) change(world);
+        await delay(200);
+      };
+    },
+  },
+  {
+    name: 'somebody makes a qdisc and removes it',
+    draw: () => async (world) => {
+      await world.node.run(['tc', 'qdisc', 'replace', 'dev', 'eth0', 'clsact']);
+      await delay(100);
+      // Before tcx our own filters are in it.
+      if (haveTcx()) await world.node.run(['tc', 'qdisc', 'del', 'dev', 'eth0', 'clsact']);
     },
   },
   {

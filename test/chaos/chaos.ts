@@ -70,10 +70,13 @@ async function settle(world: World): Promise<string | undefined> {
 }
 
 /** Every stream is answered, and none fails. */
-async function quiet(world: World): Promise<{ ok: number; failed: number; text: string; silent: string }> {
-  // What was under way may still fail.
-  await delay(REQUEST_MS / 6);
-  await takeAll(world);
+async function quiet(
+  world: World,
+  disrupted: boolean,
+): Promise<{ ok: number; failed: number; text: string; silent: string }> {
+  // What was under way while packets were lost may still fail.
+  if (disrupted) await delay(REQUEST_MS);
+  if (disrupted) await takeAll(world);
   const until = performance.now() + 30_000;
   const sums = world.streams.map(({ name }) => ({ name, ok: 0, failed: 0, errors: '' }));
   while (performance.now() < until && sums.some(({ ok, failed }) => ok < QUIET_REQUESTS && failed === 0)) {
@@ -116,7 +119,7 @@ async function playRound(world: World, round: Round, counts: { requests: number;
     counts.failed += during.failed;
     if (during.failed > 0) wrong.push(`requests failed, though nothing was done that costs any: ${during.text}`);
   }
-  const after = await quiet(world);
+  const after = await quiet(world, disrupts);
   counts.requests += after.ok + after.failed;
   counts.failed += after.failed;
   if (after.failed > 0) wrong.push(`requests failed in a quiet moment: ${after.text}`);

@@ -75,3 +75,20 @@ it('a row of the node that fails is told, and the others are written', () => {
   tables.applyNodeTables(wanted);
   expect(maps.nodeAddresses.rows.size).toBe(2);
 });
+
+it('a row that could not be put back is not counted as put right', () => {
+  const { maps, tables } = setUp();
+  maps.frontends.rows.clear();
+  maps.sourceRanges.rows.clear();
+  maps.frontends.fault = () => ENOMEM;
+  let right = 0;
+  expect(() => {
+    for (const rows of tables.repair()) right += rows;
+  }).toThrow(/frontends.*no memory/);
+  expect(right).toBe(1);
+  maps.frontends.fault = undefined;
+  right = 0;
+  for (const rows of tables.repair()) right += rows;
+  expect(right).toBe(1);
+  expect(tables.compare()).toEqual([]);
+});
