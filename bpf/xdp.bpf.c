@@ -12,6 +12,7 @@
 #include "lib/monitor_packet.h"
 #include "lib/new_flow.h"
 #include "lib/owner.h"
+#include "lib/signals.h"
 #include "lib/rewrite.h"
 #include "lib/stats.h"
 
@@ -136,6 +137,7 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 		flow_delete(&packet->key);
 	reason = flow_begin(ctx, packet, frontend, slot, &route, scratch);
 	stats_count(reason, packet->bytes);
+	signal_count(frontend->service_port_id, reason == REASON_NEW_FLOW ? SIGNAL_OPENED : SIGNAL_DROPPED);
 	monitor_packet(reason);
 	if (reason != REASON_NEW_FLOW)
 		return XDP_DROP;

@@ -471,6 +471,21 @@ export const schema: Schema = {
       ],
     },
     {
+      name: 'service_signals',
+      doc: 'What became of the connections of a ServicePort, counted where they begin and end; by all CPUs.',
+      size: 32,
+      fields: [
+        { name: 'opened', type: 'u64', doc: 'flows and socket calls that were given a backend' },
+        { name: 'refused', type: 'u64', doc: 'packets and calls that were refused: no usable endpoint' },
+        { name: 'dropped', type: 'u64', doc: 'packets that would have begun a flow, and were dropped' },
+        {
+          name: 'failed',
+          type: 'u64',
+          doc: 'flows of TCP and SCTP that ended before both sides had spoken, as the sweep found',
+        },
+      ],
+    },
+    {
       name: 'monitor_event',
       doc: 'What "sluice monitor" is told.',
       size: 112,
@@ -1244,6 +1259,16 @@ export const schema: Schema = {
       flags: ['BPF_F_NO_PREALLOC'],
       writtenByDataPath: false,
       doc: 'names of service_port_id',
+    },
+    {
+      name: 'service_signals',
+      type: 'HASH',
+      key: 'service_port_key',
+      value: 'service_signals',
+      maxEntries: 131072,
+      flags: ['BPF_F_NO_PREALLOC'],
+      writtenByDataPath: true,
+      doc: 'connections opened, refused, dropped and failed, by service_port_id',
     },
     {
       name: 'control',

@@ -4,6 +4,7 @@
 #include "agent.h"
 #include "bound.h"
 #include "monitor_socket.h"
+#include "signals.h"
 #include "sock_memory.h"
 #include "stats.h"
 
@@ -267,6 +268,7 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 		if (frontend->flags & (FRONTEND_INTERNAL_DROP | FRONTEND_ROUTER))
 			return SOCK_AS_IT_IS;
 		stats_count(REASON_REJECT_NO_BACKEND, 0);
+		signal_count(frontend->service_port_id, SIGNAL_REFUSED);
 		monitor_socket(REASON_REJECT_NO_BACKEND, &dialled, frontend, NULL);
 		return SOCK_NO_BACKEND;
 	}
@@ -275,6 +277,7 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 	to->port = slot->port;
 	sock_memory_set(ctx, &dialled, to);
 	stats_count(datagram ? REASON_SOCKET_SEND : REASON_SOCKET_CONNECT, 0);
+	signal_count(frontend->service_port_id, SIGNAL_OPENED);
 	monitor_socket(datagram ? REASON_SOCKET_SEND : REASON_SOCKET_CONNECT, &dialled, frontend, slot);
 	if (localhost)
 		stats_count(REASON_SOCKET_LOCALHOST, 0);
