@@ -8,6 +8,7 @@
 #include "lib/half_open.h"
 #include "lib/lifetime.h"
 #include "lib/select.h"
+#include "lib/signals.h"
 
 /* What a piece of a walk found: entries of each kind, so many bits up. */
 #define SWEPT_REMOVED4 10
@@ -42,11 +43,18 @@ NOINLINE bool sweep_lives(const struct flow_key *key, const struct flow *flow, b
 INLINE int sweep_row(const struct flow_row *row, bool half_open)
 {
 	struct flow_key key = row->key;
+	__u32 failed = 0;
 
+	/* A SYN that was never answered, or was by a reset; datagrams need no answer, and a foreign flow is no
+	 * Service's. */
+	if (half_open && key.proto != IPPROTO_UDP && flow_is_first_stage(&row->flow, key.hook) &&
+	    !(row->flow.flags & FLOW_FOREIGN))
+		failed = row->flow.service_port_id;
 	if (sweep_lives(&key, &row->flow, half_open))
 		return 1;
 	if (!(half_open ? half_open_remove(&key) : established_remove(&key)))
 		return 0;
+	signal_count(failed, SIGNAL_FAILED);
 	return address_is_v4(&key.daddr) ? 1 << SWEPT_REMOVED4 : 1 << SWEPT_REMOVED6;
 }
 

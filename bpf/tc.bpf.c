@@ -26,6 +26,7 @@
 #include "lib/rewrite_skb.h"
 #include "lib/send_skb.h"
 #include "lib/select.h"
+#include "lib/signals.h"
 #include "lib/source.h"
 #include "lib/stats.h"
 #include "lib/unallocated.h"
@@ -221,21 +222,28 @@ GLOBAL int begin(struct __sk_buff *skb)
 		return VERDICT_NEXT;
 	if (!frontend)
 		return refuse_packet(skb, packet, REASON_REJECT_NO_PORT);
-	if (!source_is_allowed(packet, frontend))
+	if (!source_is_allowed(packet, frontend)) {
+		signal_count(frontend->service_port_id, SIGNAL_DROPPED);
 		return drop(packet, REASON_DROP_SOURCE_RANGE);
+	}
 	internal = source != SOURCE_OUTSIDE;
-	slot = backend_select(frontend, internal, &packet->key.saddr, packet_number(&packet->key));
+	slot = backend_select(frontend, internal, &packet->key.saddr, &packet->key, &packet->key.daddr,
+			      packet_number(&packet->key));
 	if (!slot) {
 		if (frontend->flags & FRONTEND_ROUTER)
 			return VERDICT_NEXT;
-		if (frontend->flags & (internal ? FRONTEND_INTERNAL_DROP : FRONTEND_EXTERNAL_DROP))
+		if (frontend->flags & (internal ? FRONTEND_INTERNAL_DROP : FRONTEND_EXTERNAL_DROP)) {
+			signal_count(frontend->service_port_id, SIGNAL_DROPPED);
 			return drop(packet, REASON_DROP_NO_LOCAL_BACKEND);
+		}
+		signal_count(frontend->service_port_id, SIGNAL_REFUSED);
 		return refuse_packet(skb, packet, REASON_REJECT_NO_BACKEND);
 	}
 	if (!knobs.respect_netfilter && frontend->flags & FRONTEND_DSR && source == SOURCE_OUTSIDE &&
 	    !(slot->flags & BACKEND_LOCAL)) {
 		reason = encap_begin(skb, packet, frontend, slot, scratch);
 		if (reason == REASON_NEW_FLOW) {
+			signal_count(frontend->service_port_id, SIGNAL_OPENED);
 			monitor_packet(reason);
 			return carry(skb, packet, &scratch->flow, REASON_NEW_FLOW);
 		}
@@ -245,6 +253,7 @@ GLOBAL int begin(struct __sk_buff *skb)
 	reason = flow_route(skb, packet, slot, &route, scratch);
 	if (reason == REASON_NEW_FLOW)
 		reason = flow_begin(skb, packet, frontend, slot, &route, scratch);
+	signal_count(frontend->service_port_id, reason == REASON_NEW_FLOW ? SIGNAL_OPENED : SIGNAL_DROPPED);
 	if (reason != REASON_NEW_FLOW)
 		return drop(packet, reason);
 	monitor_packet(reason);

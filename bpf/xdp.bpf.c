@@ -12,6 +12,7 @@
 #include "lib/monitor_packet.h"
 #include "lib/new_flow.h"
 #include "lib/owner.h"
+#include "lib/signals.h"
 #include "lib/rewrite.h"
 #include "lib/stats.h"
 
@@ -129,7 +130,11 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	source = source_of(ctx, packet, route.in);
 	if (source == SOURCE_IMPOSSIBLE || owner_awaits(ctx, packet) || owner_is_proxy(ctx, packet, frontend))
 		return XDP_PASS;
-	slot = backend_select(frontend, source != SOURCE_OUTSIDE, &packet->key.saddr, packet_number(&packet->key));
+	/* Chosen once: tc has the packets of backends here, which would take a second turn. */
+	if (frontend->flags & FRONTEND_IN_TURN)
+		return XDP_PASS;
+	slot = backend_select(frontend, source != SOURCE_OUTSIDE, &packet->key.saddr, &packet->key, &packet->key.daddr,
+			      packet_number(&packet->key));
 	if (!slot || slot->flags & BACKEND_LOCAL || frontend->flags & FRONTEND_DSR)
 		return XDP_PASS;
 	route.snat = source_is_translated(source, frontend->flags);
@@ -141,6 +146,7 @@ GLOBAL int begin(struct xdp_md *ctx, __u32 stale)
 	reason = flow_begin(ctx, packet, frontend, slot, &route, scratch);
 	flow_forget_all();
 	stats_count(reason, packet->bytes);
+	signal_count(frontend->service_port_id, reason == REASON_NEW_FLOW ? SIGNAL_OPENED : SIGNAL_DROPPED);
 	monitor_packet(reason);
 	if (reason != REASON_NEW_FLOW)
 		return XDP_DROP;

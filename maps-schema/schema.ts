@@ -58,6 +58,34 @@ export const schema: Schema = {
       ],
     },
     {
+      name: 'choice',
+      doc: 'The slot behind the backends of an extent that has FRONTEND_CHOICE: how one of them is chosen. Then come the weights of the backends and the table, eight numbers of 16 bits in the address of a slot.',
+      size: 24,
+      fields: [
+        {
+          name: 'entries',
+          type: 'u32',
+          doc: 'numbers in the table, each the offset of a backend; 0: no table, any offset',
+        },
+        { name: 'table', type: 'u32', doc: 'offset of the first slot of the table from the base of the extent' },
+        { name: 'turn', type: 'u32', doc: 'index into choice_turns' },
+        { name: 'seed', type: 'u32', doc: 'of hashes: the same on every node, another for each ServicePort' },
+        { name: 'algorithm', type: 'u8', doc: 'its place in the list of src/model/algorithm.ts' },
+        { name: 'by', type: 'u8', doc: 'enum choice_by' },
+        { name: 'flags', type: 'u16', doc: 'enum backend_flags: KEPT and CHOICE' },
+        { name: 'backend_id', type: 'u32', doc: 'zero: no backend' },
+      ],
+    },
+    {
+      name: 'choice_turn',
+      doc: 'Whose turn it is in a list of backends.',
+      size: 8,
+      fields: [
+        { name: 'lock', type: { lock: true }, doc: 'held while the turn is taken' },
+        { name: 'turn', type: 'u32', doc: 'connections that were given a backend, modulo 2^32' },
+      ],
+    },
+    {
       name: 'backend_state',
       doc: 'Whether a backend still serves; a flow made for another generation of the id is stale.',
       size: 8,
@@ -455,6 +483,21 @@ export const schema: Schema = {
       ],
     },
     {
+      name: 'service_signals',
+      doc: 'What became of the connections of a ServicePort, counted where they begin and end; by all CPUs.',
+      size: 32,
+      fields: [
+        { name: 'opened', type: 'u64', doc: 'flows and socket calls that were given a backend' },
+        { name: 'refused', type: 'u64', doc: 'packets and calls that were refused: no usable endpoint' },
+        { name: 'dropped', type: 'u64', doc: 'packets that would have begun a flow, and were dropped' },
+        {
+          name: 'failed',
+          type: 'u64',
+          doc: 'flows of TCP and SCTP that ended before both sides had spoken, as the sweep found',
+        },
+      ],
+    },
+    {
       name: 'monitor_event',
       doc: 'What "sluice monitor" is told.',
       size: 112,
@@ -639,6 +682,17 @@ export const schema: Schema = {
           bit: 14,
           doc: 'ipMode: Router: without a backend packets go on to normal routing (R-33)',
         },
+        {
+          name: 'CHOICE',
+          bit: 15,
+          doc: 'a struct choice behind each extent says how a backend is chosen; else at random',
+        },
+        {
+          name: 'BY_SOURCE',
+          bit: 16,
+          doc: "with CHOICE: by the client's address, so pods' sockets are left to packets",
+        },
+        { name: 'IN_TURN', bit: 17, doc: 'with CHOICE: the choice depends on those before: XDP leaves it to tc' },
       ],
     },
     {
@@ -653,6 +707,7 @@ export const schema: Schema = {
           bit: 2,
           doc: 'past the end of an extent: remembers the id of a backend that serves but takes no new flows (R-66)',
         },
+        { name: 'CHOICE', bit: 3, doc: 'with KEPT: a struct choice, or numbers that belong to one' },
       ],
     },
     {
@@ -761,6 +816,21 @@ export const schema: Schema = {
   ],
 
   enums: [
+    {
+      name: 'choice_by',
+      prefix: 'CHOICE_BY',
+      doc: 'What the number that leads to a backend is made of.',
+      values: [
+        { name: 'CHANCE', doc: 'a random number' },
+        { name: 'TURN', doc: 'the count of the connections before' },
+        {
+          name: 'FLOW',
+          doc: 'the addresses, ports and protocol of the packet; of a socket, which has no port yet, a random number',
+        },
+        { name: 'SOURCE', doc: "the client's address" },
+        { name: 'DESTINATION', doc: 'the address dialled' },
+      ],
+    },
     {
       name: 'forwarding_mode',
       prefix: 'FORWARDING_MODE',
@@ -958,6 +1028,16 @@ export const schema: Schema = {
       flags: ['BPF_F_MMAPABLE'],
       writtenByDataPath: false,
       doc: 'by backend id',
+    },
+    {
+      name: 'choice_turns',
+      type: 'ARRAY',
+      key: 'u32',
+      value: 'choice_turn',
+      maxEntries: 262144,
+      flags: [],
+      writtenByDataPath: true,
+      doc: 'whose turn it is, by twice the service_port_id, and one more for the local list',
     },
     {
       name: 'affinities',
@@ -1198,6 +1278,16 @@ export const schema: Schema = {
       flags: ['BPF_F_NO_PREALLOC'],
       writtenByDataPath: false,
       doc: 'names of service_port_id',
+    },
+    {
+      name: 'service_signals',
+      type: 'HASH',
+      key: 'service_port_key',
+      value: 'service_signals',
+      maxEntries: 131072,
+      flags: ['BPF_F_NO_PREALLOC'],
+      writtenByDataPath: true,
+      doc: 'connections opened, refused, dropped and failed, by service_port_id',
     },
     {
       name: 'control',

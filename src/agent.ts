@@ -406,9 +406,19 @@ export async function runAgent(options: AgentOptions, objectDirectory: string, s
     const written = await inTurns(createTablesSteps(dataPath.maps, { budgets: options.budgets }), stop.signal);
     tables = written;
     exportKernel(metrics, dataPath.maps, () => written.occupancy());
-    const { devices, podDevices, forwarding, xdp, externalAddresses } = options;
+    const { devices, podDevices, forwarding, algorithm, xdp, externalAddresses } = options;
     const { apiServers } = created;
-    const view = { nodeName, configuration, devices, podDevices, forwarding, xdp, externalAddresses, apiServers };
+    const view = {
+      nodeName,
+      configuration,
+      devices,
+      podDevices,
+      forwarding,
+      algorithm,
+      xdp,
+      externalAddresses,
+      apiServers,
+    };
     dataPath.tellForwarding(forwarding);
     watchHandover();
     return createReconciler(

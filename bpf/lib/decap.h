@@ -13,57 +13,9 @@
 #include "encap.h"
 #include "established.h"
 #include "icmp.h"
+#include "inner.h"
 #include "lookup.h"
 #include "parse.h"
-
-/* Protocol and port of a packet inside, at @offset, into scratch->packet. Returns false when it has none. */
-NOINLINE bool decap_peek4(struct __sk_buff *skb, struct packet *inner, __u32 offset)
-{
-	struct iphdr ip;
-	__be16 ports[2];
-
-	if (!inner || bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
-		return false;
-	address_from_v4(&inner->key.saddr, ip.saddr);
-	address_from_v4(&inner->key.daddr, ip.daddr);
-	inner->key.proto = ip.protocol;
-	inner->fragment_id = ip.id;
-	if (ip.frag_off & bpf_htons(IP_OFFSET_MASK))
-		return packet_recall_ports(inner) == PACKET_FLOW;
-	if (bpf_skb_load_bytes(skb, offset + ip.ihl * 4, ports, sizeof(ports)))
-		return false;
-	inner->key.sport = ports[0];
-	inner->key.dport = ports[1];
-	return true;
-}
-
-NOINLINE bool decap_peek6(struct __sk_buff *skb, struct packet *inner, __u32 offset)
-{
-	struct ipv6hdr ip;
-	__u8 fragment[8];
-	__be16 ports[2];
-
-	if (!inner || bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
-		return false;
-	address_copy(&inner->key.saddr, (struct address *)&ip.saddr);
-	address_copy(&inner->key.daddr, (struct address *)&ip.daddr);
-	inner->key.proto = ip.nexthdr;
-	offset += sizeof(ip);
-	if (ip.nexthdr == IPPROTO_FRAGMENT) {
-		if (bpf_skb_load_bytes(skb, offset, fragment, sizeof(fragment)))
-			return false;
-		inner->key.proto = fragment[0];
-		__builtin_memcpy(&inner->fragment_id, &fragment[4], sizeof(inner->fragment_id));
-		if (fragment[2] || fragment[3] & 0xf8)
-			return packet_recall_ports(inner) == PACKET_FLOW;
-		offset += sizeof(fragment);
-	}
-	if (bpf_skb_load_bytes(skb, offset, ports, sizeof(ports)))
-		return false;
-	inner->key.sport = ports[0];
-	inner->key.dport = ports[1];
-	return true;
-}
 
 /* Is it an entry of a connection that came encapsulated, to this backend? */
 INLINE bool decap_is_flow(const struct flow *flow, const struct address *backend)
@@ -92,7 +44,7 @@ NOINLINE bool decap_icmp_is_ours(struct __sk_buff *skb, const struct address *ba
 	struct scratch *scratch = scratch_get();
 	bool half_open;
 
-	return backend && scratch && icmp_read_quote(skb, &scratch->quote, offset, v4, HOOK_INGRESS) &&
+	return backend && scratch && icmp_read_quote(skb, scratch, offset, v4, HOOK_INGRESS) &&
 	       decap_is_flow(flow_find(&scratch->quote.answer, &half_open), backend);
 }
 
@@ -106,7 +58,8 @@ NOINLINE bool decap_ipip_is_ours(struct __sk_buff *skb, struct scratch *scratch,
 	if (!scratch)
 		return false;
 	inner->key.hook = HOOK_INGRESS;
-	if (!(v4 ? decap_peek4(skb, inner, offset) : decap_peek6(skb, inner, offset)))
+	if (!inner_read(skb, inner, offset, v4) ||
+	    (inner->piece == PACKET_LATER && packet_recall_ports(inner) != PACKET_FLOW))
 		return false;
 	if (inner->key.proto == (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		return decap_icmp_is_ours(skb, &scratch->decap.backend, offset, v4);

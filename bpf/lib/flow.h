@@ -23,12 +23,6 @@
 #include "lifetime.h"
 #include "scratch.h"
 
-/* Is this the entry that a client's own packet meets first, at this hook? */
-INLINE bool flow_is_first_stage(const struct flow *flow, __u8 hook)
-{
-	return !(flow->flags & FLOW_REPLY) && (hook == HOOK_INGRESS || flow->flags & FLOW_OUTPUT);
-}
-
 /* For the path of every new flow; others call flow_set_deltas. */
 INLINE void flow_set_deltas_fast(struct flow *flow, const struct flow_key *key)
 {

@@ -11,6 +11,7 @@
 #include "encap.h"
 #include "flow.h"
 #include "icmp_tunnel.h"
+#include "inner.h"
 #include "ping.h"
 #include "send_skb.h"
 #include "stats.h"
@@ -24,82 +25,59 @@ INLINE bool icmp_is_error4(__u8 type)
 	return type == 3 || type == 4 || type == 11 || type == 12;
 }
 
-INLINE bool icmp_quote4(struct __sk_buff *skb, struct icmp_quote *quote, __u32 base)
+/*
+ * The network header of the error itself, at @base. Returns false for what is no error; after extension headers one is
+ * left alone.
+ */
+NOINLINE bool icmp_read_error(struct __sk_buff *skb, struct icmp_quote *quote, __u32 base, bool v4)
 {
-	struct iphdr ip;
+	union inner_header ip = {};
 	__u8 type;
 
-	if (bpf_skb_load_bytes(skb, base, &ip, sizeof(ip)))
+	if (!quote || !inner_header_load(skb, &ip, base, v4))
 		return false;
-	quote->v4 = true;
-	quote->ttl = ip.ttl;
-	quote->bytes = bpf_ntohs(ip.tot_len);
-	quote->icmp_offset = base + ip.ihl * 4;
-	address_from_v4(&quote->sender, ip.saddr);
-	if (bpf_skb_load_bytes(skb, quote->icmp_offset, &type, sizeof(type)) || !icmp_is_error4(type))
-		return false;
-	quote->l3_offset = quote->icmp_offset + ICMP_HEADER;
-	if (bpf_skb_load_bytes(skb, quote->l3_offset, &ip, sizeof(ip)) || ip.ihl < 5 ||
-	    ip.frag_off & bpf_htons(IP_OFFSET_MASK))
-		return false;
-	quote->l4_offset = quote->l3_offset + ip.ihl * 4;
-	quote->answer.proto = ip.protocol;
-	address_from_v4(&quote->answer.saddr, ip.daddr);
-	address_from_v4(&quote->answer.daddr, ip.saddr);
-	return true;
-}
-
-INLINE bool icmp_quote6(struct __sk_buff *skb, struct icmp_quote *quote, __u32 base)
-{
-	struct ipv6hdr ip;
-	__u8 fragment[8];
-	__u8 type;
-
-	/* After extension headers: left alone. */
-	if (bpf_skb_load_bytes(skb, base, &ip, sizeof(ip)) || ip.nexthdr != IPPROTO_ICMPV6)
-		return false;
-	quote->ttl = ip.hop_limit;
-	quote->bytes = bpf_ntohs(ip.payload_len) + sizeof(ip);
-	quote->icmp_offset = base + sizeof(ip);
-	address_copy(&quote->sender, (struct address *)&ip.saddr);
-	/* Errors have the types below 128 (RFC 4443 2.1). */
-	if (bpf_skb_load_bytes(skb, quote->icmp_offset, &type, sizeof(type)) || type == 0 || type >= 128)
-		return false;
-	quote->l3_offset = quote->icmp_offset + ICMP_HEADER;
-	if (bpf_skb_load_bytes(skb, quote->l3_offset, &ip, sizeof(ip)))
-		return false;
-	quote->l4_offset = quote->l3_offset + sizeof(ip);
-	quote->answer.proto = ip.nexthdr;
-	if (ip.nexthdr == IPPROTO_FRAGMENT) {
-		/* Only the first piece has ports. */
-		if (bpf_skb_load_bytes(skb, quote->l4_offset, fragment, sizeof(fragment)) || fragment[2] ||
-		    fragment[3] & 0xf8)
+	quote->v4 = v4;
+	if (v4) {
+		quote->ttl = ip.v4.ttl;
+		quote->bytes = bpf_ntohs(ip.v4.tot_len);
+		quote->icmp_offset = base + ip.v4.ihl * 4;
+		address_from_v4(&quote->sender, ip.v4.saddr);
+	} else {
+		if (ip.v6.nexthdr != IPPROTO_ICMPV6)
 			return false;
-		quote->answer.proto = fragment[0];
-		quote->l4_offset += sizeof(fragment);
+		quote->ttl = ip.v6.hop_limit;
+		quote->bytes = bpf_ntohs(ip.v6.payload_len) + sizeof(ip.v6);
+		quote->icmp_offset = base + sizeof(ip.v6);
+		address_copy(&quote->sender, (struct address *)&ip.v6.saddr);
 	}
-	address_copy(&quote->answer.saddr, (struct address *)&ip.daddr);
-	address_copy(&quote->answer.daddr, (struct address *)&ip.saddr);
-	return true;
+	if (bpf_skb_load_bytes(skb, quote->icmp_offset, &type, sizeof(type)))
+		return false;
+	/* In IPv6 errors have the types below 128 (RFC 4443 2.1). */
+	return v4 ? icmp_is_error4(type) : type && type < 128;
 }
 
 /*
- * Reads the error whose network header stands at @base, and the key of the answer to what it quotes.
- * Returns false when it is no error about a packet.
+ * Reads the error whose network header stands at @base into scratch->quote, with the key of the answer to what it
+ * quotes; that itself into scratch->packet. Returns false when it is no error about a packet.
  */
-NOINLINE bool icmp_read_quote(struct __sk_buff *skb, struct icmp_quote *quote, __u32 base, bool v4, __u8 hook)
+NOINLINE bool icmp_read_quote(struct __sk_buff *skb, struct scratch *scratch, __u32 base, bool v4, __u8 hook)
 {
-	__be16 ports[2];
+	struct icmp_quote *quote;
+	struct packet *quoted;
 
-	if (!quote)
+	if (!scratch)
 		return false;
+	quote = &scratch->quote;
+	quoted = &scratch->packet;
 	__builtin_memset(quote, 0, sizeof(*quote));
-	if (!(v4 ? icmp_quote4(skb, quote, base) : icmp_quote6(skb, quote, base)) ||
-	    bpf_skb_load_bytes(skb, quote->l4_offset, ports, sizeof(ports)))
+	if (!icmp_read_error(skb, quote, base, v4))
 		return false;
-	quote->answer.sport = ports[1];
-	quote->answer.dport = ports[0];
-	quote->answer.hook = hook;
+	quote->l3_offset = quote->icmp_offset + ICMP_HEADER;
+	/* Only the first piece has ports. */
+	if (!inner_read(skb, quoted, quote->l3_offset, v4) || quoted->piece == PACKET_LATER)
+		return false;
+	quote->l4_offset = quoted->l4_offset;
+	flow_key_reverse(&quote->answer, &quoted->key, hook);
 	return true;
 }
 
@@ -262,7 +240,7 @@ GLOBAL int icmp_carry(struct __sk_buff *skb, __u32 hook)
 	if (!scratch)
 		return VERDICT_NEXT;
 	quote = &scratch->quote;
-	if (!icmp_read_quote(skb, quote, L3_OFFSET, v4, hook))
+	if (!icmp_read_quote(skb, scratch, L3_OFFSET, v4, hook))
 		return ping_answer(skb, hook);
 	flow = flow_find(&quote->answer, &half_open);
 	if (!flow)

@@ -6,41 +6,21 @@
 
 #include "encap.h"
 #include "geneve_read.h"
+#include "inner.h"
 #include "undeliverable.h"
 
-/* The client's packet, quoted inside the quoted packet at @offset, into scratch->packet.key. */
-INLINE bool icmp_tunnel_client4(struct __sk_buff *skb, struct packet *packet, __u32 offset)
+/*
+ * The client's packet, quoted inside the quoted packet at @offset, into scratch->packet: its key, and where its
+ * transport header will be once it stands alone. Only a plain one can be told of (icmp_make.h).
+ */
+INLINE bool icmp_tunnel_client(struct __sk_buff *skb, struct packet *packet, __u32 offset, bool v4)
 {
-	struct iphdr ip;
-	__be16 ports[2];
+	__u32 plain = plain_l4_offset(v4);
 
-	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.ihl != 5 ||
-	    ip.frag_off & bpf_htons(IP_OFFSET_MASK) ||
-	    bpf_skb_load_bytes(skb, offset + sizeof(ip), ports, sizeof(ports)))
+	if (!inner_read(skb, packet, offset, v4) || packet->piece == PACKET_LATER ||
+	    packet->l4_offset - offset != plain - L3_OFFSET)
 		return false;
-	address_from_v4(&packet->key.saddr, ip.saddr);
-	address_from_v4(&packet->key.daddr, ip.daddr);
-	packet->key.proto = ip.protocol;
-	packet->key.sport = ports[0];
-	packet->key.dport = ports[1];
-	packet->l4_offset = L3_OFFSET + sizeof(ip);
-	return true;
-}
-
-INLINE bool icmp_tunnel_client6(struct __sk_buff *skb, struct packet *packet, __u32 offset)
-{
-	struct ipv6hdr ip;
-	__be16 ports[2];
-
-	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) ||
-	    bpf_skb_load_bytes(skb, offset + sizeof(ip), ports, sizeof(ports)))
-		return false;
-	address_copy(&packet->key.saddr, (struct address *)&ip.saddr);
-	address_copy(&packet->key.daddr, (struct address *)&ip.daddr);
-	packet->key.proto = ip.nexthdr;
-	packet->key.sport = ports[0];
-	packet->key.dport = ports[1];
-	packet->l4_offset = L3_OFFSET + sizeof(ip);
+	packet->l4_offset = plain;
 	return true;
 }
 
@@ -114,7 +94,7 @@ GLOBAL int icmp_tunnel(struct __sk_buff *skb, __u32 icmp_offset, __u32 offset)
 			return VERDICT_NEXT;
 		offset += length;
 	}
-	if (!(v4 ? icmp_tunnel_client4(skb, packet, offset) : icmp_tunnel_client6(skb, packet, offset)))
+	if (!icmp_tunnel_client(skb, packet, offset, v4))
 		return VERDICT_NEXT;
 	if (geneve) {
 		address_copy(&packet->key.daddr, &scratch->decap.frontend);

@@ -10,6 +10,12 @@
 #define TCP_RESET_SECONDS 10
 #define TCP_RESET_PORT_SECONDS 1
 
+/* Is this the entry that a client's own packet meets first, at this hook? */
+INLINE bool flow_is_first_stage(const struct flow *flow, __u8 hook)
+{
+	return !(flow->flags & FLOW_REPLY) && (hook == HOOK_INGRESS || flow->flags & FLOW_OUTPUT);
+}
+
 /*
  * The entry of @key, whichever table has it. One that is on its way from the one to the other may be missed in both: it
  * is in the other by then.

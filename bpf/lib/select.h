@@ -1,11 +1,10 @@
-/* From a frontend to one of its backends: affinity first, else any with the same chance. */
+/* From a frontend to one of its backends: affinity first, else by the Service's algorithm: at random unless it says
+ * otherwise (R-22). */
 #pragma once
 
-#include "address.h"
+#include "choose.h"
 
 #define NSEC_PER_SEC 1000000000ULL
-/* 2^64 divided by the golden ratio, odd. */
-#define SELECT_MULTIPLIER 0x9e3779b97f4a7c15ULL
 
 /* Does a flow to this backend go on? Id 0 is no backend: the flow is not a Service's. */
 INLINE bool backend_serves(__u32 id, __u32 generation)
@@ -22,13 +21,6 @@ INLINE __u32 backend_generation(__u32 id)
 	const struct backend_state *state = bpf_map_lookup_elem(&backend_states, &id);
 
 	return state ? state->generation : 0;
-}
-
-INLINE const struct backend_slot *backend_at(__u32 base, __u32 offset)
-{
-	__u32 index = base + offset;
-
-	return bpf_map_lookup_elem(&backend_slots, &index);
 }
 
 /*
@@ -91,16 +83,19 @@ INLINE __u32 packet_number(const struct flow_key *packet)
 /*
  * @internal: the client is inside the cluster.
  * @client: its address before any NAT, the key of affinity (R-51).
+ * @packet: NULL at a socket. @dialled: the address of the frontend.
  * @number: any; each 32 bits with the same chance.
  * Returns NULL when the extent is empty.
  */
 INLINE const struct backend_slot *backend_select(const struct frontend *frontend, bool internal,
-						 const struct address *client, __u32 number)
+						 const struct address *client, const struct flow_key *packet,
+						 const struct address *dialled, __u32 number)
 {
 	__u32 base = internal ? frontend->internal_base : frontend->external_base;
 	__u32 count = internal ? frontend->internal_count : frontend->external_count;
 	const struct backend_slot *slot;
 	struct affinity_key key;
+	__u32 offset;
 
 	if (!count)
 		return NULL;
@@ -111,7 +106,11 @@ INLINE const struct backend_slot *backend_select(const struct frontend *frontend
 		if (slot)
 			return slot;
 	}
-	slot = backend_at(base, ((__u64)number * count) >> 32);
+	if (unlikely(frontend->flags & FRONTEND_CHOICE))
+		offset = choice_offset(base, count, packet, dialled, number);
+	else
+		offset = choice_below(number, count);
+	slot = backend_at(base, offset);
 	if (slot && frontend->affinity_seconds)
 		affinity_remember(&key, slot->backend_id);
 	return slot;

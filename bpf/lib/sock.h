@@ -4,6 +4,7 @@
 #include "agent.h"
 #include "bound.h"
 #include "monitor_socket.h"
+#include "signals.h"
 #include "sock_memory.h"
 #include "stats.h"
 
@@ -40,7 +41,7 @@ INLINE bool sock_needs_packets(const struct frontend *frontend, bool host)
 {
 	if (host)
 		return (frontend->flags & FRONTEND_SOURCE_RANGES) && !(frontend->flags & FRONTEND_HOST_ALLOWED);
-	return frontend->affinity_seconds || (frontend->flags & FRONTEND_SOURCE_RANGES);
+	return frontend->affinity_seconds || (frontend->flags & (FRONTEND_SOURCE_RANGES | FRONTEND_BY_SOURCE));
 }
 
 /* The socket calls the backend of this flow by several names; now by @name. */
@@ -261,12 +262,13 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 	}
 	if (standing_by())
 		return SOCK_AS_IT_IS;
-	slot = backend_select(frontend, true, &client, bpf_get_prandom_u32());
+	slot = backend_select(frontend, true, &client, NULL, &to->address, bpf_get_prandom_u32());
 	if (!slot) {
 		/* To be dropped in silence: the packets are. Or to be left to routing. */
 		if (frontend->flags & (FRONTEND_INTERNAL_DROP | FRONTEND_ROUTER))
 			return SOCK_AS_IT_IS;
 		stats_count(REASON_REJECT_NO_BACKEND, 0);
+		signal_count(frontend->service_port_id, SIGNAL_REFUSED);
 		monitor_socket(REASON_REJECT_NO_BACKEND, &dialled, frontend, NULL);
 		return SOCK_NO_BACKEND;
 	}
@@ -275,6 +277,7 @@ NOINLINE enum sock_verdict sock_translate(struct bpf_sock_addr *ctx, struct sock
 	to->port = slot->port;
 	sock_memory_set(ctx, &dialled, to);
 	stats_count(datagram ? REASON_SOCKET_SEND : REASON_SOCKET_CONNECT, 0);
+	signal_count(frontend->service_port_id, SIGNAL_OPENED);
 	monitor_socket(datagram ? REASON_SOCKET_SEND : REASON_SOCKET_CONNECT, &dialled, frontend, slot);
 	if (localhost)
 		stats_count(REASON_SOCKET_LOCALHOST, 0);

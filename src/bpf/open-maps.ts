@@ -21,8 +21,8 @@ export type ArrayName =
 export type PerCpuArrayName = 'counters' | 'tableEvents';
 /** Maps of type RINGBUF: src/bpf/ring.ts reads them. */
 export type RingName = 'monitor';
-/** What user space reads and writes by rows: all but the tags of the tables of flows, and rings. */
-export type OpenMapName = Exclude<MapName, FlowBucketsName | RingName>;
+/** What user space reads and writes by rows: all but the tags of the tables of flows, rings, and turns that only packets take. */
+export type OpenMapName = Exclude<MapName, FlowBucketsName | RingName | 'choiceTurns'>;
 /** All others but tables of flows: hashes, LRU hashes, LPM tries. */
 export type HashName = Exclude<OpenMapName, ArrayName | PerCpuArrayName | FlowTableName>;
 
@@ -62,7 +62,7 @@ export function openMaps(pinDirectory: string, options: OpenOptions = {}): Maps 
   };
   for (const name of Object.keys(maps) as MapName[]) {
     const { type } = maps[name];
-    if (isFlowBuckets(name) || type === 'RINGBUF') continue;
+    if (isFlowBuckets(name) || type === 'RINGBUF' || name === 'choiceTurns') continue;
     Object.defineProperty(handles, name, {
       enumerable: true,
       get() {

@@ -21,6 +21,7 @@ const OWN: ReadonlySet<MapName> = new Set(['control', 'report', 'history']);
 const SIZES: Partial<Record<MapName, number>> = {
   flows: 64,
   halfOpenFlows: 64,
+  choiceTurns: 64,
   affinities: 64,
   fragments: 64,
   sockFlows: 64,
@@ -31,6 +32,7 @@ const SIZES: Partial<Record<MapName, number>> = {
   report: 1,
   history: 1,
   monitor: 4096,
+  serviceSignals: 64,
 };
 /** What `control` says of next hops, forwarding and ServiceCIDRs; the rest is of the flow tables. */
 const CONTROL_SHARED = 8;

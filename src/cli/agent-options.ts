@@ -1,5 +1,6 @@
 /** What `sluice agent` was told on its command line. */
 import type { FlagTexts } from '../config/flags.ts';
+import type { Algorithm } from '../model/algorithm.ts';
 import type { Budgets } from '../model/budgets.ts';
 import type { ForwardingOptions } from '../model/forwarding.ts';
 import type { XdpMode } from '../model/xdp.ts';
@@ -52,6 +53,8 @@ export interface AgentOptions {
   readonly meshPorts: readonly number[];
   /** Serve the Services with this service.kubernetes.io/service-proxy-name (R-2); undefined: those without one. */
   readonly serviceProxyName?: string;
+  /** How backends are chosen where a Service does not say; undefined: as the configuration says. */
+  readonly algorithm?: Algorithm;
   /** How packets from outside reach backends on other nodes. */
   readonly forwarding: ForwardingOptions;
   /** Which external IPs and load-balancer addresses Services may have. */

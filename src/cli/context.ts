@@ -26,6 +26,8 @@ export interface CliContext {
   readonly wait: (ms: number) => Promise<boolean>;
   /** Aborts when the process is asked to end (SIGINT, SIGTERM), which from then on is for the command to do. */
   readonly interruption: () => AbortSignal;
+  /** Is a person before it: a terminal, no pipe? */
+  readonly terminal: boolean;
   /** Runs another command line. @returns what it printed. */
   readonly run: (words: readonly string[]) => Promise<{ readonly out: string; readonly err: string }>;
   /** Called by the command that ran. */

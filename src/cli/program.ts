@@ -14,6 +14,7 @@ import { migrateCommand } from './commands/migrate.ts';
 import { monitorCommand } from './commands/monitor.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
+import { topCommand } from './commands/top.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { versionCommand } from './commands/version.ts';
 import type { CliContext } from './context.ts';
@@ -37,6 +38,7 @@ export function createProgram(context: CliContext, output: OutputConfiguration =
     .addCommand(backendCommand(context))
     .addCommand(flowCommand(context))
     .addCommand(dropsCommand(context))
+    .addCommand(topCommand(context))
     .addCommand(monitorCommand(context))
     .addCommand(eventsCommand(context))
     .addCommand(explainCommand(context))

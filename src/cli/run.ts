@@ -52,6 +52,7 @@ export async function runCli(args: readonly string[], dependencies: CliDependenc
     objectDirectory: dependencies.objectDirectory ?? '',
     now: dependencies.now ?? Date.now,
     wait: dependencies.wait ?? (async (ms) => setTimeout(ms, true)),
+    terminal: dependencies.out === undefined && process.stdout.isTTY === true,
     interruption: dependencies.interruption ?? onSignals,
     run: async (words) => {
       const [nextOut, nextErr] = [textSink(), textSink()];

@@ -9,6 +9,7 @@ import {
 import type { Family } from '../model/address.ts';
 import type { CompiledService, CompiledServicePort, PolicyCounts } from '../model/compiled.ts';
 import type { Refusal } from './address-rules.ts';
+import { algorithmOfService } from './algorithm.ts';
 import { type NodeContext, zoneOf } from './context.ts';
 import { createGatherer, type Gatherer } from './endpoints.ts';
 import { directBackends, receivesDirectReturn, reportRefusedMode } from './forwarding.ts';
@@ -75,6 +76,7 @@ function compilePort(
     const wanted = new Set([...built.serving, ...built.lists.cluster]);
     return { directBackends: directBackends(endpoints, wanted, !sends, context) };
   };
+  const algorithm = algorithmOfService(service, context);
   return {
     namespace: service.namespace,
     service: service.name,
@@ -84,6 +86,7 @@ function compilePort(
     frontends: plans.map((plan) => finishFrontend(plan, built)),
     lists: built.lists,
     serving: built.serving,
+    ...(algorithm !== 'random' && { algorithm }),
     affinitySeconds: service.affinitySeconds,
     sourceRanges: service.sourceRanges[port.family] ?? [],
     ...directReturn(),

@@ -1,5 +1,6 @@
 /** What the compiler must know of the node and of the settings. */
 import type { Address, Family } from '../model/address.ts';
+import type { Algorithm } from '../model/algorithm.ts';
 import type { ForwardingMode, PrimaryAddresses } from '../model/forwarding.ts';
 import type { AddressRules } from './address-rules.ts';
 
@@ -19,6 +20,8 @@ export interface NodeContext {
   readonly detectLocal: Readonly<Record<Family, boolean>>;
   /** Forwarding mode of Services that choose none; snat when absent. */
   readonly forwardingMode?: ForwardingMode;
+  /** Algorithm of Services that choose none; random when absent. */
+  readonly algorithm?: Algorithm;
   /** Services may choose direct return: the administrator lets this node know the other nodes. */
   readonly mayChooseDirect?: boolean;
   /** This node's address among its peers, by family; without one there is no direct return. */
@@ -60,6 +63,7 @@ export function compareContexts(before: NodeContext, after: NodeContext): Contex
     !same((c) => [c.nodeName, zoneOf(c), c.masqueradeAll === true, c.detectLocal.IPv4, c.detectLocal.IPv6]) ||
     !same((c) => [
       c.forwardingMode,
+      c.algorithm,
       c.mayChooseDirect === true,
       c.ownAddresses?.IPv4,
       c.ownAddresses?.IPv6,

@@ -116,9 +116,9 @@ function gather(sources: readonly Source[], nodeName: string): GatheredEndpoints
         cut++;
         continue;
       }
-      const { address, terminating } = endpoint;
+      const { address, terminating, weight } = endpoint;
       const local = endpoint.nodeName === nodeName;
-      found.push({ endpoint, backend: { address, port, local, terminating } });
+      found.push({ endpoint, backend: { address, port, local, terminating, ...(weight !== 1 && { weight }) } });
     }
   }
   found.sort(byAddressThenRank);

@@ -15,6 +15,7 @@ import {
 } from '../../maps-schema/gen/codecs.ts';
 import { cidrContains } from '../model/cidr.ts';
 import type { CompiledFrontend, ListName } from '../model/compiled.ts';
+import { algorithmOfService, choiceFlags } from './algorithm.ts';
 import type { NodeContext } from './context.ts';
 import { usesDirectReturn } from './forwarding.ts';
 import type { EndpointLists } from './lists.ts';
@@ -53,17 +54,18 @@ export function planFrontend(
   context: NodeContext,
 ): Plan {
   const { kinds } = candidate;
+  const choice = choiceFlags(algorithmOfService(service, context));
   if ((kinds & FRONTEND_CLUSTER_IP) !== 0) {
     const list = service.internalLocal ? 'local' : 'cluster';
     const policy = service.internalLocal ? FRONTEND_INTERNAL_LOCAL : 0;
-    return { candidate, flags: kinds | policy | clusterIpSnat(port, context), internal: list, external: list };
+    return { candidate, flags: kinds | policy | choice | clusterIpSnat(port, context), internal: list, external: list };
   }
   const ranges = (kinds & FRONTEND_LOAD_BALANCER) !== 0 ? sourceRangeFlags(service, port, context) : 0;
   if (!service.externalLocal) {
     const direct = usesDirectReturn(service, port, context) ? FRONTEND_DSR : 0;
-    return { candidate, flags: kinds | SNAT_ALL | ranges | direct, internal: 'cluster', external: 'cluster' };
+    return { candidate, flags: kinds | SNAT_ALL | ranges | direct | choice, internal: 'cluster', external: 'cluster' };
   }
-  const flags = kinds | FRONTEND_EXTERNAL_LOCAL | FRONTEND_SNAT_HOST | ranges;
+  const flags = kinds | FRONTEND_EXTERNAL_LOCAL | FRONTEND_SNAT_HOST | ranges | choice;
   return { candidate, flags, internal: 'cluster', external: 'local' };
 }
 

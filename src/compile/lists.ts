@@ -15,12 +15,15 @@ export interface EndpointLists {
   readonly usable: boolean;
 }
 
+/** One of weight 0 gets no new connections, but keeps what it has: every algorithm drains it. */
+const isDrained = ({ endpoint }: PortEndpoint) => endpoint.weight === 0;
+
 /** what can be used at all, ready first; nothing else ever is. */
 function readyElseTerminating(endpoints: readonly PortEndpoint[]): readonly PortEndpoint[] {
   const ready: PortEndpoint[] = [];
-  for (const item of endpoints) if (item.endpoint.ready) ready.push(item);
+  for (const item of endpoints) if (item.endpoint.ready && !isDrained(item)) ready.push(item);
   if (ready.length > 0) return ready;
-  return endpoints.filter((item) => item.endpoint.serving && item.endpoint.terminating);
+  return endpoints.filter((item) => item.endpoint.serving && item.endpoint.terminating && !isDrained(item));
 }
 
 export type ListBuilder = (

@@ -1,7 +1,9 @@
 /** A Service as the compiler keeps it: validated, stripped, independent of the node and its settings. */
 import type { Family } from '../model/address.ts';
+import type { Algorithm } from '../model/algorithm.ts';
 import type { Cidr, Problem } from '../model/compiled.ts';
 import type { ForwardingMode } from '../model/forwarding.ts';
+import { readAlgorithm } from './algorithm.ts';
 import { readForwardingMode } from './forwarding.ts';
 import { createProblems, type ProblemSink } from './problems.ts';
 import { type FamilyAddresses, readAddresses } from './service-addresses.ts';
@@ -35,6 +37,8 @@ export interface ParsedService {
   readonly sourceRanges: Readonly<Partial<Record<Family, readonly Cidr[]>>>;
   /** Chosen by annotation; undefined: the node's. */
   readonly forwardingMode: ForwardingMode | undefined;
+  /** The same of the algorithm. */
+  readonly algorithm: Algorithm | undefined;
   /** In the order of the object, IPv4 before IPv6. */
   readonly ports: readonly ServicePort[];
   readonly problems: readonly Problem[];
@@ -127,6 +131,7 @@ export function parseService(key: string, object: unknown, routerIpMode: boolean
     healthPort: readHealthPort(spec, externalLocal, problems),
     sourceRanges: rangesOf(addresses),
     forwardingMode: readForwardingMode(fieldsOf(metadata.annotations), problems),
+    algorithm: readAlgorithm(fieldsOf(metadata.annotations), problems),
     ports: readPorts(spec, addresses, problems),
     problems: problems.list(),
   };

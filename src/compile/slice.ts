@@ -2,6 +2,7 @@
 import { type Address, type Family, familyOf } from '../model/address.ts';
 import type { Problem, Protocol } from '../model/compiled.ts';
 import { exact } from '../model/exact.ts';
+import { readWeights, type Weights } from './algorithm.ts';
 import { createProblems, type ProblemSink } from './problems.ts';
 import {
   addressOf,
@@ -43,6 +44,8 @@ export interface Endpoint {
   readonly nodes: readonly string[] | undefined;
   /** Names in hints.forZones; undefined: no hint. */
   readonly zones: readonly string[] | undefined;
+  /** Of new connections; 0: none. */
+  readonly weight: number;
 }
 
 export interface ParsedSlice {
@@ -84,7 +87,13 @@ function hintNames(value: unknown): readonly string[] | undefined {
   return names.length === 0 ? undefined : names;
 }
 
-function readEndpoint(value: unknown, family: Family, index: number, problems: ProblemSink): Endpoint | undefined {
+function readEndpoint(
+  value: unknown,
+  family: Family,
+  index: number,
+  weights: Weights,
+  problems: ProblemSink,
+): Endpoint | undefined {
   const item = fieldsOf(value);
   const { addresses, nodeName } = item;
   const first: unknown = Array.isArray(addresses) ? addresses[0] : undefined;
@@ -114,6 +123,7 @@ function readEndpoint(value: unknown, family: Family, index: number, problems: P
     terminating,
     nodes: hints === undefined ? undefined : hintNames(hints.forNodes),
     zones: hints === undefined ? undefined : hintNames(hints.forZones),
+    weight: weights.byAddress.get(address) ?? weights.all,
   };
 }
 
@@ -150,9 +160,10 @@ export function parseSlice(key: string, object: unknown): ParsedSlice | undefine
       const port = readPort(value, `ports[${i}]`, problems);
       if (port !== undefined) ports.push(port);
     });
+    const weights = readWeights(fieldsOf(metadata.annotations), problems);
     const items = itemsOf(slice.endpoints, 'endpoints', MAX_ENDPOINTS, problems);
     for (let i = 0; i < items.length; i++) {
-      const endpoint = readEndpoint(items[i], family, i, problems);
+      const endpoint = readEndpoint(items[i], family, i, weights, problems);
       if (endpoint !== undefined) endpoints.push(endpoint);
     }
   }

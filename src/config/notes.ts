@@ -1,4 +1,5 @@
 /** What becomes of each key (R-85). A test holds this table against the schema. */
+import { algorithmOf } from '../model/algorithm.ts';
 import type { ConfigurationNote } from '../model/configuration.ts';
 
 export type Fate = readonly [ConfigurationNote['disposition'], string];
@@ -56,7 +57,7 @@ export const FATES: Readonly<Record<string, Fate>> = {
   ),
   'ipvs.syncPeriod': honoured('a full sync at least so often'),
   'ipvs.minSyncPeriod': honoured('at most one sync in that time'),
-  'ipvs.scheduler': unneeded('new connections are spread at random, which is the default algorithm for every Service'),
+  'ipvs.scheduler': honoured('the algorithm of Services that choose none'),
   'ipvs.excludeCIDRs': unneeded('no IPVS table is cleaned up'),
   'ipvs.strictARP': IPVS_ARP,
   'ipvs.tcpTimeout': honoured('idle time of a TCP flow'),
@@ -98,6 +99,7 @@ const READ_BY: Readonly<Record<string, readonly string[]>> = {
   'iptables.masqueradeAll': ['iptables', 'ipvs'],
   'iptables.syncPeriod': ['iptables'],
   'iptables.minSyncPeriod': ['iptables'],
+  'ipvs.scheduler': ['ipvs'],
   'ipvs.syncPeriod': ['ipvs'],
   'ipvs.minSyncPeriod': ['ipvs'],
   'ipvs.tcpTimeout': ['ipvs'],
@@ -128,8 +130,23 @@ export function notesOf(document: Readonly<Record<string, unknown>>): Configurat
     if (readers !== undefined && !readers.includes(mode)) {
       return { key, disposition: 'not needed', why: `not read when mode is ${mode}`, set };
     }
+    if (key === 'ipvs.scheduler' && set) return { key, ...schedulerNote(value), set };
     return { key, disposition, why, set };
   });
+}
+
+/** The scheduler is a name that is carried out, one with a nearest, or none. */
+function schedulerNote(value: unknown): Pick<ConfigurationNote, 'disposition' | 'why'> {
+  const found = algorithmOf(String(value));
+  if (found === undefined)
+    return { disposition: 'refused', why: 'no such algorithm: new connections are spread at random' };
+  const { algorithm, instead } = found;
+  return {
+    disposition: 'honoured',
+    why: instead
+      ? `by ${algorithm}, the nearest that is done here, for Services that choose none`
+      : 'the algorithm of Services that choose none',
+  };
 }
 
 /** @returns whether the value means the default, as the files that kubeadm writes do. */

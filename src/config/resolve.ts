@@ -1,5 +1,7 @@
 /** Puts defaults in force and checks what types alone cannot (R-84, R-53, R-72). */
+
 import { familyOf } from '../model/address.ts';
+import { algorithmOf, DEFAULT_ALGORITHM } from '../model/algorithm.ts';
 import type { Cidr } from '../model/compiled.ts';
 import type {
   Configuration,
@@ -39,6 +41,7 @@ export function resolve(file: Partial<KubeProxyConfiguration>, fail: Fail): Conf
   if (minSyncPeriod > syncPeriod) fail(`${mode}.minSyncPeriod`, 'is longer than syncPeriod');
   return {
     mode,
+    algorithm: (mode === 'ipvs' ? algorithmOf(file.ipvs?.scheduler ?? '')?.algorithm : undefined) ?? DEFAULT_ALGORITHM,
     routerIpMode: file.featureGates?.[ROUTER_GATE] ?? false,
     clientKubeconfig: file.clientConnection?.kubeconfig ?? '',
     hostnameOverride: (file.hostnameOverride ?? '').trim().toLowerCase(),

@@ -8,6 +8,7 @@ function isKept(annotation: string): boolean {
   return (
     annotation === 'endpoints.kubernetes.io/last-change-trigger-time' ||
     annotation === 'kubernetes.io/config.hash' ||
+    annotation === 'service.cilium.io/weight' ||
     annotation.startsWith('service.kubernetes.io/') ||
     annotation.startsWith('sluice.io/')
   );

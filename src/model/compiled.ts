@@ -1,5 +1,6 @@
 /** What the compiler makes of a Service: plain rows, without ids, extents or bytes. */
 import type { Address, Family } from './address.ts';
+import type { Algorithm } from './algorithm.ts';
 import type { DirectBackend } from './forwarding.ts';
 
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
@@ -15,6 +16,8 @@ export interface Backend {
   readonly local: boolean;
   /** Serves while it terminates. */
   readonly terminating: boolean;
+  /** Of new connections, beside those of the others; absent: 1. One of 0 is in no list. */
+  readonly weight?: number;
 }
 
 /** The two lists of R-18. */
@@ -52,6 +55,8 @@ export interface CompiledServicePort {
   readonly lists: Readonly<Record<ListName, readonly Backend[]>>;
   /** Every serving endpoint, whether selectable or not: flows to them go on. Superset of both lists. */
   readonly serving: readonly Backend[];
+  /** How a backend is chosen for a new connection; absent: at random. Frontends have FRONTEND_CHOICE with it. */
+  readonly algorithm?: Algorithm;
   /** ClientIP affinity in seconds; 0: none. */
   readonly affinitySeconds: number;
   /** Empty: open, unless frontends carry FRONTEND_SOURCE_RANGES: then closed, every range was malformed. */

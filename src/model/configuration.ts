@@ -1,5 +1,7 @@
 /** The agent's settings with every default in force. src/config makes it of a KubeProxyConfiguration. */
+
 import type { Address } from './address.ts';
+import type { Algorithm } from './algorithm.ts';
 import type { Cidr } from './compiled.ts';
 
 export type ProxyMode = 'iptables' | 'ipvs' | 'nftables';
@@ -32,6 +34,8 @@ export interface FlowTimeouts {
 export interface Configuration {
   /** `iptables` when the file chooses none. */
   readonly mode: ProxyMode;
+  /** What ipvs.scheduler asks for with mode ipvs; else random. */
+  readonly algorithm: Algorithm;
   /** Our feature gate LoadBalancerIPModeRouter: ipMode Router is served (R-33). */
   readonly routerIpMode: boolean;
   /** "" when the file names none. */

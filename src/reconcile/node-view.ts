@@ -16,6 +16,7 @@ import {
 } from '../host/select-devices.ts';
 import type { HostDevice, HostState } from '../host/state.ts';
 import { type Address, familyOf } from '../model/address.ts';
+import type { Algorithm } from '../model/algorithm.ts';
 import { parseCidr } from '../model/cidr.ts';
 import type { Cidr } from '../model/compiled.ts';
 import type { Configuration } from '../model/configuration.ts';
@@ -32,6 +33,8 @@ export interface NodeViewOptions {
   /** `--pod-devices` */
   readonly podDevices?: string | undefined;
   readonly forwarding: ForwardingOptions;
+  /** How backends are chosen where a Service does not say; undefined: as the configuration says. */
+  readonly algorithm?: Algorithm | undefined;
   readonly xdp: XdpMode;
   /** Which external addresses Services may have; absent: as without flags. */
   readonly externalAddresses?: {
@@ -104,6 +107,7 @@ export function viewNode(
       nodeAddresses: sendingAddresses(nodeDevices, node, configuration),
       masqueradeAll: configuration.masqueradeAll,
       detectLocal: detectLocalImplemented(configuration, node),
+      algorithm: options.algorithm ?? configuration.algorithm,
       forwardingMode: options.forwarding.mode,
       ownAddresses: primaryAddresses(node, configuration),
       mayChooseDirect: direct,

@@ -9,6 +9,7 @@ import {
   TABLE_HALF_OPEN_REMOVED,
 } from '../../maps-schema/gen/codecs.ts';
 import type { Maps } from '../bpf/open-maps.ts';
+import { forgetSignals } from '../bpf/signals.ts';
 import type { Swept } from '../bpf/sweep.ts';
 import { evictedEntries } from '../bpf/table-events.ts';
 import type { Metrics } from '../serve/metrics.ts';
@@ -22,7 +23,7 @@ const SPACING_MS = 5_000;
 export interface SweeperOptions {
   /** One walk. @returns undefined before the programs are loaded */
   readonly walk: () => Promise<Swept> | undefined;
-  readonly maps: () => Pick<Maps, 'tableEvents'>;
+  readonly maps: () => Pick<Maps, 'tableEvents' | 'serviceSignals' | 'servicePorts'>;
   readonly metrics: Pick<Metrics, 'conntrackReconciled' | 'flows'>;
   readonly warn: (message: string) => void;
   readonly intervalMs?: number;
@@ -49,7 +50,9 @@ export function createSweeper(options: SweeperOptions): Sweeper {
     const { established, halfOpen, removed4, removed6 } = swept;
     metrics.conntrackReconciled('IPv4', seconds, removed4);
     metrics.conntrackReconciled('IPv6', seconds, removed6);
-    const { tableEvents } = options.maps();
+    const maps = options.maps();
+    const { tableEvents } = maps;
+    forgetSignals(maps);
     metrics.flows(
       'established',
       established,

@@ -145,7 +145,7 @@ export function exportKernel(
         total.packets += packets;
         total.bytes += bytes;
       }
-      metrics.datapath(name.toLowerCase(), Number(total.packets), Number(total.bytes));
+      metrics.datapath(name, Number(total.packets), Number(total.bytes));
       if (index === REASON_SOCKET_LOCALHOST) metrics.localhostNodePortPackets(Number(total.packets));
     }
     for (const [name, entries] of Object.entries(occupancy())) {

@@ -11,6 +11,7 @@ import {
   backendSlot,
   backendState,
   device,
+  FRONTEND_CHOICE,
   frontend,
   frontendFlags,
   frontendKey,
@@ -21,8 +22,10 @@ import type { KernelHash } from '../bpf/kernel-map.ts';
 import { PROTOCOL_NUMBERS, type Protocol, servicePortName } from '../model/compiled.ts';
 import { IN_LOCAL_LIST } from '../model/history.ts';
 import { describeXdp } from '../model/xdp.ts';
+import { readChoice } from './choice.ts';
 import { describePlainRow, flagText, withPort } from './describe.ts';
 import { knownSlotOf } from './known-addresses.ts';
+import { hash32 } from './maglev.ts';
 import { listsOf } from './picture.ts';
 import { ReservedPorts } from './reserved-ports.ts';
 import type { AgentMaps } from './state.ts';
@@ -78,7 +81,7 @@ export function factsOf(maps: AgentMaps): Facts {
       const known = uses.get(name);
       if (known === undefined) uses.set(name, { base, count, port, list, uses: 1 });
       else known.uses++;
-      return `${count} of the ${list} list`;
+      return `${count} of the ${list} list${choiceText(maps, row.flags, base, count)}`;
     };
     const inside = use(row.internalBase, row.internalCount, lists.inside);
     const outside = use(row.externalBase, row.externalCount, lists.outside);
@@ -112,6 +115,15 @@ export function factsOf(maps: AgentMaps): Facts {
   for (const { row, is } of new ReservedPorts(maps.reservedPorts, { rows: 0, bytes: 0, deletes: 0 }).inUse())
     add('reserved_ports', row, '', is);
   return facts;
+}
+
+/** How backends are chosen, and what each one's share is. */
+function choiceText({ backendSlots }: AgentMaps, flags: number, base: number, count: number): string {
+  if ((flags & FRONTEND_CHOICE) === 0 || count === 0) return '';
+  const found = readChoice(backendSlots.view, base, count);
+  if (found === undefined) return ' by an algorithm that cannot be read';
+  const weights = found.weights === undefined ? '' : ` weights ${found.weights.join('+')}`;
+  return ` by ${found.algorithm}${weights} (shares ${hash32(found.shares.join()).toString(16)})`;
 }
 
 type Add = (map: string, row: string, service: string, is: string) => void;

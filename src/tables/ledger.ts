@@ -4,6 +4,7 @@
  */
 import { type Budgets, ESSENTIAL_PERCENT } from '../model/budgets.ts';
 import type { CompiledServicePort } from '../model/compiled.ts';
+import { choiceLength } from './choice.ts';
 
 /** Tables with an entry for each of something that a Service asks for, by the name that people know them by. */
 export const BUDGETED = [
@@ -32,15 +33,18 @@ const NOTHING: Cost = BUDGETED.map(() => 0);
 
 /** @param frontends that the port has of those that it asks for @param used lists that they lead to */
 export function costOf(
-  { lists, affinitySeconds, sourceRanges, directBackends }: CompiledServicePort,
+  { lists, algorithm, affinitySeconds, sourceRanges, directBackends }: CompiledServicePort,
   frontends: number,
   used: Readonly<Record<'cluster' | 'local', boolean>>,
 ): Cost {
   const cluster = used.cluster ? lists.cluster.length : 0;
   const local = used.local ? lists.local.length : 0;
   // Equal lists share their slots.
-  const slots = cluster === local ? cluster : cluster + local;
-  const members = affinitySeconds > 0 ? slots : 0;
+  const backends = cluster === local ? cluster : cluster + local;
+  const clusterSlots = used.cluster ? choiceLength(algorithm, lists.cluster) : 0;
+  const localSlots = used.local ? choiceLength(algorithm, lists.local) : 0;
+  const slots = backends + (cluster === local ? clusterSlots || localSlots : clusterSlots + localSlots);
+  const members = affinitySeconds > 0 ? backends : 0;
   const direct = directBackends?.length ?? 0;
   return [frontends, slots, Math.max(cluster, local), 1, sourceRanges.length, members, direct];
 }

@@ -5,6 +5,7 @@
 import { BACKEND_KEPT } from '../../maps-schema/gen/codecs.ts';
 import type { Backend, CompiledServicePort, ListName } from '../model/compiled.ts';
 import { SluiceError } from '../model/errors.ts';
+import { choiceSlots } from './choice.ts';
 import { dsrBackendKeyOf, sourceRangeKeyOf, writeBackend } from './rows.ts';
 import {
   backendIdOf,
@@ -12,6 +13,7 @@ import {
   createSlotBuffer,
   endpointKey,
   SLOT,
+  SLOT_WORDS,
   type SlotBuffer,
   sameEndpoint,
   sameSlots,
@@ -133,11 +135,18 @@ function planExtents(stores: Stores, plan: PortPlan, desired: CompiledServicePor
     plan.emptyBase = kept.length === 0 ? 0 : place(stores, plan, 0, 0, kept).base;
     return;
   }
-  const extent = place(stores, plan, first.first, first.count, kept);
+  const choice = (run: { readonly name: ListName }) =>
+    choiceSlots(
+      desired.algorithm,
+      desired.lists[run.name],
+      plan.port.name,
+      2 * plan.port.id + (run.name === 'local' ? 1 : 0),
+    );
+  const extent = place(stores, plan, first.first, first.count, kept, choice(first));
   plan[first.name] = extent;
   if (second === undefined) return;
   const same = second.count === first.count && sameSlots(scratch, first.first, scratch, second.first, first.count);
-  plan[second.name] = same ? extent : place(stores, plan, second.first, second.count, []);
+  plan[second.name] = same ? extent : place(stores, plan, second.first, second.count, [], choice(second));
 }
 
 /** Encodes a list into scratch, ids still missing. */
@@ -236,29 +245,46 @@ interface Kept {
 }
 
 /** Finds the extent that holds these slots already, or lays out a fresh one. */
-function place(stores: Stores, plan: PortPlan, first: number, count: number, kept: readonly Kept[]): Extent {
+function place(
+  stores: Stores,
+  plan: PortPlan,
+  first: number,
+  count: number,
+  kept: readonly Kept[],
+  choice?: SlotBuffer,
+): Extent {
   const copy = stores.slots.copy;
   for (const extent of plan.port.extents) {
-    if (extent.count === count && sameSlots(scratch, first, copy, extent.base, count) && remembers(copy, extent, kept))
-      return extent;
+    if (extent.count !== count || !sameSlots(scratch, first, copy, extent.base, count)) continue;
+    if (hasChoice(copy, extent, choice) && remembers(copy, extent, kept)) return extent;
   }
-  const length = count + kept.length;
+  const chosen = choice === undefined ? 0 : choice.words.length / SLOT_WORDS;
+  const length = count + chosen + kept.length;
   const spare = stores.ledger.spareSlots(length, plan.port.essential);
   const base = stores.extents.allocate(length, spare) ?? full('backend_slots', stores.slots.maxEntries);
   const extent: Extent = { base, count, length, members: 'none' };
   plan.fresh.push(extent);
   if (count > 0) stores.slots.stage(base, scratch, first, count);
-  if (kept.length > 0) stores.slots.stage(base + count, encodeKept(kept), 0, kept.length);
+  if (length > count) stores.slots.stage(base + count, encodeRest(choice, chosen, kept), 0, length - count);
   return extent;
 }
 
-function encodeKept(kept: readonly Kept[]): SlotBuffer {
-  const slots = createSlotBuffer(kept.length);
+/** What stands behind the backends: how they are chosen, then those that are remembered. */
+function encodeRest(choice: SlotBuffer | undefined, chosen: number, kept: readonly Kept[]): SlotBuffer {
+  const slots = createSlotBuffer(chosen + kept.length);
+  if (choice !== undefined) slots.words.set(choice.words);
   kept.forEach(({ backend, id }, i) => {
-    writeBackend(slots, i, backend, BACKEND_KEPT);
-    setBackendId(slots, i, id);
+    writeBackend(slots, chosen + i, backend, BACKEND_KEPT);
+    setBackendId(slots, chosen + i, id);
   });
   return slots;
+}
+
+/** Are the extent's backends chosen in this way? One that has a table may be read as one that has none. */
+function hasChoice(copy: SlotBuffer, { base, count, length }: Extent, choice: SlotBuffer | undefined): boolean {
+  if (choice === undefined) return true;
+  const slots = choice.words.length / SLOT_WORDS;
+  return count + slots <= length && sameSlots(choice, 0, copy, base + count, slots);
 }
 
 /** Does the extent remember the ids of all of these? */

@@ -94,9 +94,19 @@ async function lookOnce(
 ): Promise<Verified> {
   const host = await readHost();
   const node = objects.node();
-  const { devices, podDevices, forwarding, xdp, externalAddresses } = agent;
+  const { devices, podDevices, forwarding, algorithm, xdp, externalAddresses } = agent;
   const { apiServers } = objects;
-  const options = { nodeName, configuration, devices, podDevices, forwarding, xdp, externalAddresses, apiServers };
+  const options = {
+    nodeName,
+    configuration,
+    devices,
+    podDevices,
+    forwarding,
+    algorithm,
+    xdp,
+    externalAddresses,
+    apiServers,
+  };
   const view = viewNode(host, node, objects.peers(), objects.serviceCidrs(), options);
   const cgroupRoot = agent.cgroupRoot ?? cgroup2Mount()?.directory ?? '';
   const uids = objects.optOuts();

@@ -222,7 +222,9 @@ export const ACTIONS: readonly Action[] = [
     },
   },
   {
+    // Seen: while a clsact qdisc goes, some packets pass by the tcx programs.
     name: 'somebody makes a qdisc and removes it',
+    disrupts: true,
     draw: () => async (world) => {
       await world.node.run(['tc', 'qdisc', 'replace', 'dev', 'eth0', 'clsact']);
       await delay(100);

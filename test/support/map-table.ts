@@ -5,11 +5,13 @@
 import {
   affinityMember,
   affinityMemberKey,
+  BACKEND_CHOICE,
   BACKEND_KEPT,
   BACKEND_STATE_SERVING,
   backendFlags,
   backendSlot,
   backendState,
+  FRONTEND_CHOICE,
   frontend,
   frontendFlags,
   frontendKey,
@@ -20,6 +22,7 @@ import {
 import type { Maps } from '../../src/bpf/open-maps.ts';
 import { familyOf } from '../../src/model/address.ts';
 import { PROTOCOL_NUMBERS } from '../../src/model/compiled.ts';
+import { readChoice } from '../../src/tables/choice.ts';
 import { endpointText, table } from './golden-table.ts';
 
 type Row = readonly string[];
@@ -73,7 +76,8 @@ function readExtent(maps: Maps, base: number, count: number) {
     const slot = backendSlot.read(view, (base + offset) * stride);
     const kept = (slot.flags & BACKEND_KEPT) !== 0;
     if (offset < count ? kept : !kept) break;
-    slots.push({ ...slot, offset });
+    // Tables by which a backend is chosen: their numbers are shown as one line.
+    if ((slot.flags & BACKEND_CHOICE) === 0) slots.push({ ...slot, offset });
   }
   return slots;
 }
@@ -95,7 +99,7 @@ export function renderMaps(maps: Maps, { kept = true } = {}): string {
   const backendNumber = numbering();
   const extents = new Map<number, Row[]>();
 
-  const extentText = (base: number, count: number): string => {
+  const extentText = (base: number, count: number, flags: number): string => {
     if (base === 0 && count === 0) return '-';
     const number = extentNumber(base);
     const slots = readExtent(maps, base, count).slice(0, kept ? undefined : count);
@@ -113,15 +117,17 @@ export function renderMaps(maps: Maps, { kept = true } = {}): string {
         ]),
       );
     }
-    return `${number} (${count})`;
+    const chosen = flags & FRONTEND_CHOICE ? readChoice(maps.backendSlots.view, base, count) : undefined;
+    const weights = chosen?.weights === undefined ? '' : ` ${chosen.weights.join('+')}`;
+    return `${number} (${count}${chosen === undefined ? '' : ` by ${chosen.algorithm}${weights}`})`;
   };
 
   const frontendRows = frontends.map(
     (row): Row => [
       row.dialled,
       row.owner,
-      extentText(row.internalBase, row.internalCount),
-      extentText(row.externalBase, row.externalCount),
+      extentText(row.internalBase, row.internalCount, row.flags),
+      extentText(row.externalBase, row.externalCount, row.flags),
       `${row.affinitySeconds}`,
       flagsText(row.flags, frontendFlags),
     ],

@@ -5,6 +5,7 @@ import { Argument, Command, CommanderError, Option, type ParseOptionsResult } fr
 import { stringify } from 'yaml';
 import { flagValue } from '../../config/flags.ts';
 import { loadSources } from '../../config/sources.ts';
+import { ALGORITHMS, type Algorithm } from '../../model/algorithm.ts';
 import { DEFAULT_BUDGETS } from '../../model/budgets.ts';
 import { SluiceError } from '../../model/errors.ts';
 import {
@@ -46,6 +47,7 @@ interface Flags {
   meshPorts: string;
   logLevel?: LogLevel;
   strictConfig?: true;
+  algorithm?: Algorithm;
   forwardingMode: ForwardingMode;
   dsrEncapsulation: DsrEncapsulation;
   genevePort: number;
@@ -135,6 +137,12 @@ function agentSyntax(): Command {
         .default('on'),
     )
     .option('--mesh-ports <ports>', 'a pod that listens on one of these is served per packet; "": none', MESH_PORTS)
+    .addOption(
+      new Option(
+        '--algorithm <name>',
+        'how backends are chosen where a Service does not say; without it ipvs.scheduler with mode ipvs, else random',
+      ).choices(ALGORITHMS),
+    )
     .addOption(
       new Option('--forwarding-mode <mode>', 'how packets from outside reach backends on other nodes')
         .choices(FORWARDING_MODES)
@@ -265,6 +273,7 @@ function agentOptions(word: string | undefined, flags: Flags, hostname: () => st
     standby: flags.standby === true,
     meshPorts: meshPorts(flags.meshPorts),
     ...(flags.serviceProxyName && { serviceProxyName: flags.serviceProxyName }),
+    ...(flags.algorithm !== undefined && { algorithm: flags.algorithm }),
     forwarding: {
       mode: flags.forwardingMode,
       encapsulation: flags.dsrEncapsulation,

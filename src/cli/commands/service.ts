@@ -50,6 +50,8 @@ Columns:
   FRONTEND    what clients dial; a NodePort has 0.0.0.0 or [::], for the addresses that -o wide and "sluice status" list
   BACKENDS    how many may get new connections: from inside the cluster, and from outside where that differs
   NOTES       affinity=TIME               a client keeps its backend so long
+              algorithm=NAME              how a backend is chosen for a new connection; without it at random
+              weights=N+N+…               of the backends, in the order of their addresses, where they differ and count
               internalTrafficPolicy=Local,
               externalTrafficPolicy=Local only backends of this node
               drops-inside, drops-outside without backends packets are dropped, not refused
@@ -74,10 +76,20 @@ const TRAITS: Readonly<Record<string, string>> = {
 };
 const CLIENTS: Readonly<Record<string, string>> = { pod: 'pods', host: 'node', outside: 'outside' };
 
+const SHOWN_WEIGHTS = 8;
+
+/** e.g. `1+5+2`, and of many `1+5+…`. */
+function weightsText(weights: readonly number[]): string {
+  const text = weights.slice(0, SHOWN_WEIGHTS).join('+');
+  return weights.length > SHOWN_WEIGHTS ? `${text}+…` : text;
+}
+
 /** e.g. `affinity=10800s,externalTrafficPolicy=Local,source-nat=pods+node,source-ranges=2`. */
 function notesOf(row: FrontendRow): string {
   return [
     ...(row.affinitySeconds > 0 ? [`affinity=${row.affinitySeconds}s`] : []),
+    ...(row.algorithm === undefined ? [] : [`algorithm=${row.algorithm}`]),
+    ...(row.weights === undefined ? [] : [`weights=${weightsText(row.weights)}`]),
     ...row.traits.map((trait) => TRAITS[trait] ?? trait),
     ...(row.sourceNat.length > 0 ? [`source-nat=${row.sourceNat.map((who) => CLIENTS[who] ?? who).join('+')}`] : []),
     ...(row.sourceRanges !== undefined ? [`source-ranges=${row.sourceRanges.length}`] : []),
@@ -108,7 +120,9 @@ export function serviceCommand(context: CliContext): Command {
         withMaps(context, flags.bpfRoot, async (maps) => {
           answering = orUndefined(() => readNodePortAddresses(maps)) ?? [];
           const ranges = readSourceRanges(maps.sourceRanges.entries());
-          const frontends = readFrontends(maps.frontends.entries(), readNames(maps.servicePorts.entries()), ranges);
+          const names = readNames(maps.servicePorts.entries());
+          const slots = orUndefined(() => maps.backendSlots.view);
+          const frontends = readFrontends(maps.frontends.entries(), names, ranges, slots);
           return [...frontends].filter((row) => matchesService(filter, row) && selected(row));
         });
       const key = (row: FrontendRow) => `${serviceOf(row)} ${frontendOf(row)}`;

@@ -45,8 +45,14 @@ export function placesOf(picture: Picture): Placed[] {
   );
 }
 
-/** @param list the client's @param only by affinity or a flow this backend alone */
-export function explainBackends(way: Way, places: readonly Placed[], list: number, only?: string): ExplainedBackend[] {
+/** @param list the client's @param only by affinity or a flow this backend alone @param shares by address and port, where they differ */
+export function explainBackends(
+  way: Way,
+  places: readonly Placed[],
+  list: number,
+  only?: string,
+  shares?: ReadonlyMap<string, number>,
+): ExplainedBackend[] {
   const count = places.filter(({ bits }) => bits & list).length;
   return places.map(({ address, port, bits }) => {
     const listed = (bits & list) !== 0;
@@ -54,7 +60,7 @@ export function explainBackends(way: Way, places: readonly Placed[], list: numbe
     return {
       address,
       port,
-      chance: chosen ? (only === undefined ? 1 / count : 1) : 0,
+      chance: chosen ? (only === undefined ? (shares?.get(`${address} ${port}`) ?? 1 / count) : 1) : 0,
       lists: [
         ...(bits & IN_CLUSTER_LIST ? (['cluster'] as const) : []),
         ...(bits & IN_LOCAL_LIST ? (['local'] as const) : []),

@@ -10,6 +10,7 @@ import {
   type BackendSlot,
   backendSlot,
   backendState,
+  FRONTEND_BY_SOURCE,
   FRONTEND_CLUSTER_IP,
   FRONTEND_EXTERNAL_DROP,
   FRONTEND_EXTERNAL_LOCAL,
@@ -40,6 +41,7 @@ import { readPictures } from '../views/pictures.ts';
 import { elementOf } from '../views/rows.ts';
 import { adviceFor } from './advice.ts';
 import { explainBackends, placesOf } from './backends.ts';
+import { explainChoice } from './choice.ts';
 import { type Client, classify, readDevices } from './client.ts';
 import { frontendOf, whyNoFrontend } from './frontend.ts';
 import type { DialledFrontend, Explanation, Verdict } from './model.ts';
@@ -109,7 +111,9 @@ export function explain(sight: Sight, request: Request): Explanation {
   const decided = flow?.backendServes ? flow.backend : kept?.backend;
   const only = places.find(({ address, port }) => endpoint(address, port) === decided);
   const way = { maps, knobs, client, clientAddress: from.address, frontend, by, routes, devices: readDevices(maps) };
-  const backends = explainBackends(way, places, bits, only && `${only.address} ${only.port}`);
+  const choice = explainChoice(maps, row, inside);
+  const sole = only && `${only.address} ${only.port}`;
+  const backends = explainBackends(way, places, bits, sole, choice?.shares);
   const shown = { list, backends, ...(kept && { affinity: kept }), ...(flow && { flow }) };
   if (flow !== undefined)
     return end(
@@ -123,20 +127,25 @@ export function explain(sight: Sight, request: Request): Explanation {
   const all = backends.every(({ chance, fails }) => chance === 0 || fails !== undefined);
   if (failing !== undefined && all) return end('dropped', failing, failureText(failing), shown);
   const reason = by === 'socket' ? 'SOCKET_CONNECT' : 'NEW_FLOW';
-  return end('forwarded', reason, whyForwarded(by, listed.length, kept?.backend), shown);
+  return end('forwarded', reason, whyForwarded(by, listed.length, kept?.backend, choice?.how), shown);
 }
 
 function routeTo({ routes }: Sight, address: Address | undefined): Route | undefined {
   return address === undefined ? undefined : routes([address]).get(address);
 }
 
-function whyForwarded(by: 'socket' | 'packets', count: number, kept: string | undefined): string {
+function whyForwarded(
+  by: 'socket' | 'packets',
+  count: number,
+  kept: string | undefined,
+  how = 'with the same chance',
+): string {
   const what =
     by === 'socket'
       ? 'connect() is pointed at a backend: no packet is translated'
       : 'a backend is chosen and a flow made';
   if (kept !== undefined) return `${what}: ${kept}, as before (session affinity)`;
-  return `${what}: ${count === 1 ? 'the only one' : `any of ${count}, with the same chance`}`;
+  return `${what}: ${count === 1 ? 'the only one' : `any of ${count}, ${how}`}`;
 }
 
 function failureText(reason: string): string {
@@ -190,7 +199,8 @@ function decidedBy(
   if (protocol === 'SCTP' || client.kind === 'remote') return 'packets';
   const ranges = (row.flags & FRONTEND_SOURCE_RANGES) !== 0;
   if (client.kind === 'node') return ranges && !(row.flags & FRONTEND_HOST_ALLOWED) ? 'packets' : 'socket';
-  return knobs?.socketLbPods !== 1 || row.affinitySeconds > 0 || ranges ? 'packets' : 'socket';
+  const bySource = (row.flags & FRONTEND_BY_SOURCE) !== 0;
+  return knobs?.socketLbPods !== 1 || row.affinitySeconds > 0 || bySource || ranges ? 'packets' : 'socket';
 }
 
 function listOf(flags: number, inside: boolean): NonNullable<Explanation['list']> {

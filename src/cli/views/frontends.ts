@@ -1,5 +1,6 @@
 /** Rows of `sluice service list`: frontends, with the names and source ranges of their ServicePort. */
 import {
+  FRONTEND_CHOICE,
   FRONTEND_CLUSTER_IP,
   FRONTEND_EXTERNAL_DROP,
   FRONTEND_EXTERNAL_IP,
@@ -13,12 +14,14 @@ import {
   FRONTEND_SNAT_OUTSIDE,
   FRONTEND_SNAT_POD,
   FRONTEND_SOURCE_RANGES,
+  type Frontend,
   frontend as frontendCodec,
   frontendKey,
   mark,
   sourceRangeKey,
 } from '../../../maps-schema/gen/codecs.ts';
 import { familyOf } from '../../model/address.ts';
+import { readChoice } from '../../tables/choice.ts';
 import { compareBy, protocolName } from '../format.ts';
 import { type Names, nameOf, type ServicePortName } from './names.ts';
 import { decodeRows, type Row } from './rows.ts';
@@ -43,6 +46,10 @@ export interface FrontendRow extends ServicePortName {
   readonly external: Extent;
   /** 0: none. */
   readonly affinitySeconds: number;
+  /** How backends are chosen for clients inside the cluster; undefined: at random, or not looked at. */
+  readonly algorithm?: string;
+  /** Of those backends, where they differ and count: in the order of their slots. */
+  readonly weights?: readonly number[];
   /** What else it does, e.g. `internal-local`. */
   readonly traits: readonly string[];
   /** Whose source address is translated: pod, host, outside. */
@@ -62,6 +69,7 @@ export const FRONTEND_FIELDS = [
   'frontendPort',
   'protocol',
   'affinitySeconds',
+  'algorithm',
   'traits',
   'sourceNat',
   'servicePortId',
@@ -107,11 +115,23 @@ export function readSourceRanges(rows: Iterable<Row>): Map<number, string[]> {
   return ranges;
 }
 
-/** @param rows of the map frontends. */
+/** Of the larger list: a Service has one algorithm, and a list may be empty. */
+function choiceOf(value: Frontend, slots: Buffer | undefined): Pick<FrontendRow, 'algorithm' | 'weights'> {
+  if (slots === undefined || (value.flags & FRONTEND_CHOICE) === 0) return {};
+  const { internalBase, internalCount, externalBase, externalCount } = value;
+  const found =
+    internalCount > 0 ? readChoice(slots, internalBase, internalCount) : readChoice(slots, externalBase, externalCount);
+  return found === undefined
+    ? {}
+    : { algorithm: found.algorithm, ...(found.weights !== undefined && { weights: found.weights }) };
+}
+
+/** @param rows of the map frontends. @param slots the map backend_slots: algorithms are looked at too */
 export function* readFrontends(
   rows: Iterable<Row>,
   names: Names,
   sourceRanges: ReadonlyMap<number, readonly string[]> = new Map(),
+  slots?: Buffer,
 ): Generator<FrontendRow> {
   for (const [key, value] of decodeRows(rows, frontendKey, frontendCodec)) {
     const { flags, servicePortId } = value;
@@ -125,6 +145,7 @@ export function* readFrontends(
       internal: { base: value.internalBase, count: value.internalCount },
       external: { base: value.externalBase, count: value.externalCount },
       affinitySeconds: value.affinitySeconds,
+      ...choiceOf(value, slots),
       traits: words.traits,
       sourceNat: words.sourceNat,
       ...((flags & FRONTEND_SOURCE_RANGES) !== 0 && { sourceRanges: sourceRanges.get(servicePortId) ?? [] }),

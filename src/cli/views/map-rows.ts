@@ -39,6 +39,7 @@ import {
   serviceAddressKey,
   servicePort,
   servicePortKey,
+  serviceSignals,
   snatBackend,
   snatBackendKey,
   sockFlow,
@@ -206,6 +207,7 @@ export const MAP_VIEWS: Readonly<Record<OpenMapName, MapView>> = {
     rows: (maps) => readReservedPorts(maps).map(({ first, last }) => ({ first, last })),
   },
   servicePorts: hash('servicePorts', 'sluice service list -o wide', [servicePortKey, servicePort]),
+  serviceSignals: hash('serviceSignals', 'sluice top', [servicePortKey, serviceSignals]),
   control: array('control', 'sluice status', control, controlFlags, ({ flowHash: _secret, ...row }) => ({
     ...row,
     forwardingMode: wordOf(forwardingModes, row.forwardingMode),

@@ -46,6 +46,7 @@ type Counted = Exclude<OpenMapName, Fixed>;
 
 const UNCOUNTED: ReadonlySet<MapName> = new Set<Exclude<MapName, Counted>>([
   'agentProcess',
+  'choiceTurns',
   'control',
   'counters',
   'flowBuckets',

@@ -18,7 +18,9 @@ export function frontend(address: string, port: number, more: Partial<CompiledFr
 }
 
 export interface PortSpec
-  extends Partial<Pick<CompiledServicePort, 'affinitySeconds' | 'sourceRanges' | 'protocol' | 'directBackends'>> {
+  extends Partial<
+    Pick<CompiledServicePort, 'affinitySeconds' | 'algorithm' | 'sourceRanges' | 'protocol' | 'directBackends'>
+  > {
   readonly frontends: readonly CompiledFrontend[];
   readonly cluster?: readonly Backend[];
   readonly local?: readonly Backend[];

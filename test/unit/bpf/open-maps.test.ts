@@ -19,7 +19,9 @@ describe('the types of the handles', () => {
   it('are those of the schema', () => {
     const named = (types: string[]) =>
       (Object.keys(maps) as MapName[]).filter((name) => types.includes(maps[name].type)).sort();
-    expect(named(['ARRAY'])).toEqual([...arrays, 'flows', 'flowBuckets', 'halfOpenFlows', 'halfOpenBuckets'].sort());
+    expect(named(['ARRAY'])).toEqual(
+      [...arrays, 'choiceTurns', 'flows', 'flowBuckets', 'halfOpenFlows', 'halfOpenBuckets'].sort(),
+    );
     expect(named(['PERCPU_ARRAY'])).toEqual([...perCpuArrays].sort());
     expectTypeOf<Maps['flows']>().toEqualTypeOf<KernelFlowTable>();
     expectTypeOf<Maps['halfOpenFlows']>().toEqualTypeOf<KernelFlowTable>();

@@ -47,9 +47,24 @@ describe('loadConfiguration', () => {
     });
   });
 
+  test.each([
+    ['ipvs', 'wrr', 'wrr', 'honoured'],
+    ['ipvs', 'lc', 'rr', 'honoured'],
+    ['ipvs', 'fastest', 'random', 'refused'],
+    ['iptables', 'rr', 'random', 'not needed'],
+  ])('mode %s, scheduler %s: %s, %s', (mode, scheduler, algorithm, disposition) => {
+    const { configuration, notes } = parseConfiguration(
+      `${HEAD}mode: ${mode}\nipvs: { scheduler: ${scheduler} }\n`,
+      'config.yaml',
+    );
+    expect(configuration.algorithm).toBe(algorithm);
+    expect(notes.find(({ key }) => key === 'ipvs.scheduler')?.disposition).toBe(disposition);
+  });
+
   test('R-84: the defaults', () => {
     expect(loadConfiguration(undefined).configuration).toEqual({
       mode: 'iptables',
+      algorithm: 'random',
       routerIpMode: false,
       clientKubeconfig: '',
       hostnameOverride: '',
@@ -76,6 +91,7 @@ describe('loadConfiguration', () => {
   test('R-84: every key is read', () => {
     expect(loadConfiguration(file('every-key.yaml')).configuration).toEqual({
       mode: 'nftables',
+      algorithm: 'random',
       routerIpMode: false,
       clientKubeconfig: '/etc/kubeconfig',
       hostnameOverride: 'node-1',

@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest';
 import { encode } from '../../../maps-schema/codec.ts';
-import { TABLE_FLOWS_ADDED, tally } from '../../../maps-schema/gen/codecs.ts';
+import { maps, servicePortKey, TABLE_FLOWS_ADDED, tally } from '../../../maps-schema/gen/codecs.ts';
 import type { Maps } from '../../../src/bpf/open-maps.ts';
 import { createSweeper, type SweeperOptions } from '../../../src/reconcile/sweeper.ts';
 import { poll } from '../../support/lab/poll.ts';
+import { createMemoryHash } from '../../support/memory-map.ts';
 
 const HOUR = 3_600_000;
 
@@ -11,6 +12,13 @@ const HOUR = 3_600_000;
 const tableEvents = {
   lookup: (index: number) => [encode(tally, { entries: index === TABLE_FLOWS_ADDED ? 10n : 0n })],
 } as unknown as Maps['tableEvents'];
+
+/** Rows of two ServicePorts, of which the second is gone. */
+const serviceSignals = createMemoryHash(maps.serviceSignals);
+const servicePorts = createMemoryHash(maps.servicePorts);
+for (const id of [1, 2])
+  serviceSignals.update(encode(servicePortKey, { id }), Buffer.alloc(maps.serviceSignals.valueSize));
+servicePorts.update(encode(servicePortKey, { id: 1 }), Buffer.alloc(maps.servicePorts.valueSize));
 
 /** Runs a sweeper while `during` lasts. @returns what it told */
 async function watch(
@@ -20,7 +28,7 @@ async function watch(
   const told: string[] = [];
   const sweeper = createSweeper({
     walk,
-    maps: () => ({ tableEvents }),
+    maps: () => ({ tableEvents, serviceSignals, servicePorts }),
     metrics: {
       conntrackReconciled: (family, seconds, deleted) => told.push(`${family} ${seconds >= 0} ${deleted}`),
       flows: (table, entries, evicted) => told.push(`${table} ${entries} ${evicted}`),
@@ -44,6 +52,8 @@ it('walks when it is woken, and tells what it found and removed (R-66, R-82)', a
     await poll('see a walk', () => told.length > 0);
   });
   expect(told).toEqual(['IPv4 true 2', 'IPv6 true 3', 'established 4 6', 'half_open 1 0']);
+  // Its id is another's soon.
+  expect([...serviceSignals.entries()].map(({ key }) => servicePortKey.read(key, 0).id)).toEqual([1]);
 });
 
 it('walks now and then without a reason', async () => {
