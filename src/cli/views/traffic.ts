@@ -1,5 +1,11 @@
 /** What flows carry, by ServicePort: one walk over the tables, and the difference between two. */
-import { FLOW_CLOSING_NO, FLOW_FOREIGN, FLOW_OUTPUT, FLOW_REPLY, HOOK_INGRESS } from '../../../maps-schema/gen/codecs.ts';
+import {
+  FLOW_CLOSING_NO,
+  FLOW_FOREIGN,
+  FLOW_OUTPUT,
+  FLOW_REPLY,
+  HOOK_INGRESS,
+} from '../../../maps-schema/gen/codecs.ts';
 import type { KernelFlowTable, KernelHash } from '../../bpf/kernel-map.ts';
 
 export interface TrafficMaps {
