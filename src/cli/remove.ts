@@ -2,6 +2,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { detachAll } from '../bpf/attach-tc.ts';
+import { versionDirectories } from '../bpf/other-versions.ts';
 import { listPins, pinDirectoryOf, removePinDirectory } from '../bpf/paths.ts';
 import { SluiceError } from '../model/errors.ts';
 
@@ -20,9 +21,7 @@ export interface Removed {
  * @throws SluiceError when something stays; the rest may be gone by then.
  */
 export function removeEverything(root: string): Removed {
-  const directories = listPins(root)
-    .filter((name) => /^v\d+$/.test(name))
-    .map((name) => join(root, name));
+  const directories = versionDirectories(root);
   const count = (part: string) =>
     directories.reduce((sum, directory) => sum + listPins(join(directory, part)).length, 0);
   const filters = directories

@@ -17,6 +17,7 @@ import { DEFAULT_OBJECTS, type LoadedPrograms, loadPrograms } from '../bpf/loade
 import { acquireLock, type Lock } from '../bpf/lock.ts';
 import { MONITOR_OFFSET } from '../bpf/monitor.ts';
 import { type Maps, openMaps } from '../bpf/open-maps.ts';
+import { checkNoOtherVersionRuns, removeOtherVersions } from '../bpf/other-versions.ts';
 import { mendPartialSet } from '../bpf/partial-pins.ts';
 import { ensurePinDirectory, mapPin } from '../bpf/paths.ts';
 import { checkCgroup2, checkPrivileges } from '../bpf/preconditions.ts';
@@ -98,6 +99,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
   checkCgroup2(options.cgroupRoot);
   const pinDirectory = ensurePinDirectory(options.bpfRoot);
   makePrivate(options.bpfRoot);
+  checkNoOtherVersionRuns(options.bpfRoot);
   let lock = acquireLock(pinDirectory);
   const links = createLinkWatch(pinDirectory);
   /** What `control` is to hold. */
@@ -119,6 +121,13 @@ export function createDataPath(options: DataPathOptions): DataPath {
       options.log('pins of maps were lost: all maps are made anew, and open connections are not carried over', {
         maps: lost,
       });
+  }
+
+  /** What another version left would serve beside this one, from tables that nobody writes any more. */
+  function retire(): void {
+    const directories = removeOtherVersions(options.bpfRoot);
+    if (directories.length > 0)
+      options.log('another version was in force: detached, and connections that it translated end', { directories });
   }
 
   function loadedAttachments(): Attachments {
@@ -231,6 +240,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
         attachSockets();
         const failed = loadedAttachments().attachDevices(devices);
         tellFlag(CONTROL_ATTACHED, failed.length === 0);
+        retire();
         return failed;
       } finally {
         links.hold();
