@@ -314,6 +314,8 @@ GLOBAL int flow_promote_one(__u32 which)
 	struct scratch *scratch = scratch_get();
 	const struct flow_key *key;
 	const struct flow *flow;
+	__u32 writes;
+	enum put put;
 
 	if (!scratch)
 		return 0;
@@ -321,17 +323,19 @@ GLOBAL int flow_promote_one(__u32 which)
 	flow = half_open_find(key);
 	if (!flow)
 		return 0;
-	switch (established_set(key, flow, scratch_evicted(scratch))) {
-	case PUT_REFUSED:
-		return 0;
-	case PUT_EVICTED:
-		half_open_remove(key);
+	writes = flow->writes;
+	barrier();
+	put = established_set(key, flow, scratch_evicted(scratch));
+	if (put == PUT_EVICTED)
 		scratch->forget++;
+	if (put == PUT_REFUSED)
 		return 0;
-	default:
+	/* What was copied may be another flow, or parts of two. */
+	if (unlikely(flow_was_replaced(flow, writes)))
+		established_remove(key);
+	else
 		half_open_remove(key);
-		return 0;
-	}
+	return 0;
 }
 
 /*
