@@ -26,6 +26,8 @@ await build({
   minifyWhitespace: true,
   minifySyntax: true,
   external: ['koffi'],
+  // What Node.js has by this name is deprecated, and it says so to whoever runs a command.
+  alias: { punycode: 'punycode/punycode.js' },
   plugins: [shakeClient],
   logLevel: 'warning',
 });
