@@ -104,6 +104,8 @@ export function createDataPath(options: DataPathOptions): DataPath {
   const links = createLinkWatch(pinDirectory);
   /** What `control` is to hold. */
   let settings: Buffer | undefined;
+  /** Bytes of it that were put right since the last look. */
+  let restored = 0;
   let knobsInForce = '';
   let loaded: LoadedPrograms | undefined;
   let attachments: Attachments | undefined;
@@ -160,10 +162,11 @@ export function createDataPath(options: DataPathOptions): DataPath {
     if (maps !== undefined) introduced ||= introduceAgent(maps.agentProcess);
   }
 
-  /** Changes `control`, and remembers what it is to hold. */
+  /** Changes `control`, and remembers what it is to hold: what somebody else wrote there meanwhile is put right first. */
   function set(change: (view: Buffer) => void): void {
     const view = maps?.control.view;
     if (view === undefined) return;
+    restored += restoreSettings();
     change(view);
     settings = Buffer.from(view.subarray(0, shapes.control.valueSize));
   }
@@ -261,7 +264,8 @@ export function createDataPath(options: DataPathOptions): DataPath {
     },
 
     look() {
-      const wrong = restoreSettings();
+      const wrong = restored + restoreSettings();
+      restored = 0;
       const known = maps === undefined || agentProcess.read(maps.agentProcess.view, 0).tgid !== 0;
       if (maps !== undefined && introduced && !known) introduced = introduceAgent(maps.agentProcess);
       const pinsLost =

@@ -91,7 +91,9 @@ it.each(['control', 'known_addresses'])('puts %s right when it was overwritten',
   await zero(map);
   const line = await waitFor('it told', /did not hold what it should/, seen);
   expect(line.map).toBe(map);
-  expect(await bytesOf(map)).toBe(before);
+  // The first four bytes of control count changes of routes, and the device before has just gone.
+  const lasting = (bytes: string) => (map === 'control' ? bytes.slice(4 * '0x00'.length) : bytes);
+  expect(lasting(await bytesOf(map))).toBe(lasting(before));
 });
 
 it('pins again what was unpinned, without a connection lost', async () => {
