@@ -1,7 +1,9 @@
 /** Stamps of other CPUs, which may be a moment ahead, and of datagrams whose identification has come again. */
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { isDeepStrictEqual } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encode } from '../../maps-schema/codec.ts';
 import { affinity, fragment } from '../../maps-schema/gen/codecs.ts';
+import { poll } from '../support/lab/poll.ts';
 import { packet } from '../support/packet/builder.ts';
 import { CLIENT, OTHER_POD, POD } from '../support/packet/network.ts';
 import { pieces } from '../support/packet/pieces.ts';
@@ -88,8 +90,8 @@ describe.each(FAMILIES)('IPv%i: an identification that comes again (R-99)', (fam
     try {
       serve('UDP', fast);
       const send = () => fast.ingress(Buffer.from(second)).reasons;
-      await vi.waitFor(() => expect(send()).toEqual(['DROP_PIECE']), { interval: 0 });
-      await vi.waitFor(() => expect(send()).toEqual(['PIECE_HELD']), { timeout: 10_000 });
+      await poll('see a piece dropped', () => isDeepStrictEqual(send(), ['DROP_PIECE']), { everyMs: 0 });
+      await poll('see a piece held', () => isDeepStrictEqual(send(), ['PIECE_HELD']));
     } finally {
       fast.remove();
     }
